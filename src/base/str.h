@@ -1,0 +1,26 @@
+/* Small questions about strings that the C library does not answer. */
+#ifndef CONTINUO_BASE_STR_H
+#define CONTINUO_BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+bool str_equal(const char *a, const char *b); /* null equals only null */
+bool str_empty(const char *text);             /* null counts as empty */
+bool str_starts(const char *text, const char *prefix);
+bool str_ends(const char *text, const char *suffix);
+
+/* Copies text into a fixed array; false (and "" in it) when it does not fit. */
+bool str_copy(char *ret_text, size_t size, const char *text);
+
+/* A whole decimal number, nothing before or behind it. -ERR_DECODE names what and the text. */
+int str_to_int64(const char *text, const char *what, int64_t *ret_number, struct err *e) MUST_CHECK;
+
+/* Lower-case hexadecimal of size bytes; ret_text holds 2 * size + 1 characters. */
+void str_hex(const void *data, size_t size, char *ret_text);
+
+#endif

@@ -1,0 +1,221 @@
+/*
+ * Drivers run pods on one machine. A driver is a vtable over an engine: `oci` (runc or crun under
+ * conmon), `docker`, `kubernetes`, `fake`. All operations are asynchronous, idempotent and safe to
+ * repeat after a crash: start of a running pod is a success, stop of an unknown one too. list is
+ * the truth.
+ *
+ * Engines that know only containers (oci, docker) share pod.c: order of init containers, restart
+ * policy with back-off, probes, graceful stop; they implement container.h. Restarts need no server.
+ *
+ * Everything runs on the loop's thread; what blocks, runs in jobs or children.
+ */
+#ifndef CONTINUO_DRIVER_DRIVER_H
+#define CONTINUO_DRIVER_DRIVER_H
+
+#include "base/log.h"
+#include "model/object.h"
+#include "sys/loop.h"
+
+struct image_ready;
+
+enum driver_capability {
+	DRIVER_EXEC = 1,
+	DRIVER_ATTACH = 2,
+	DRIVER_FORWARD = 4,
+	DRIVER_STATS = 8,
+	DRIVER_UPDATE = 16, /* resources of a running pod */
+	DRIVER_DEVICES = 32,
+	DRIVER_HOST_PATH = 64,
+	DRIVER_ADOPTS = 128, /* finds its pods again after the agent's restart */
+};
+
+/* What a pod names and the agent looked up for it: everything the driver needs, nothing it must ask
+ * for. Owned by the caller for the call; a driver copies (refs) what it keeps. */
+struct driver_pod {
+	const struct object *pod; /* the Pod */
+	const struct object *const
+	        *objects; /* ConfigMaps and Secrets that it names and that exist */
+	size_t object_count;
+	const char *cluster_dns;       /* address for resolv.conf; "" with hostNetwork */
+	const char *const *dns_search; /* null terminated */
+	const char *const
+	        *service_env;  /* NAME=value, null terminated: Kubernetes' service variables */
+	const char *privilege; /* Pod Security level of the namespace: "baseline", "privileged",
+	                          "restricted" */
+};
+
+enum container_state { CONTAINER_WAITING, CONTAINER_RUNNING, CONTAINER_TERMINATED };
+
+struct driver_container {
+	const char *name;
+	bool init;
+	enum container_state state;
+	const char *reason; /* ContainerCreating, ErrImagePull, ImagePullBackOff, CrashLoopBackOff,
+	                       Completed, Error, OOMKilled, ... */
+	const char *message;
+	int exit_code, signal;
+	int64_t started_ms, finished_ms; /* wall_ms; 0 unknown */
+	int restarts;
+	bool started; /* startup probe passed, or none */
+	bool ready;
+	const char *container_id;     /* "oci://HEX" */
+	const char *image, *image_id; /* as named; "sha256:..." of the config */
+	int pid;                      /* 0 when not running */
+	/* The last run before this one; all zero when there was none. */
+	bool has_last;
+	int last_exit_code, last_signal;
+	const char *last_reason;
+	int64_t last_started_ms, last_finished_ms;
+};
+
+/* What is observed of a pod. Valid during the callback. phase: Pending, Running, Succeeded, Failed.
+ */
+struct driver_state {
+	const char *uid, *namespace, *name;
+	const char *phase, *reason, *message;
+	const char *ip; /* "" before it has one */
+	int64_t started_ms;
+	bool initialized, containers_ready;
+	const struct driver_container *containers; /* init containers first, in the pod's order */
+	size_t container_count;
+	bool stopped; /* nothing of the pod is left on the machine */
+};
+
+/* Services of the agent that drivers need. All asynchronous; done comes on a later turn. */
+struct driver_host {
+	/* Images: brings ref (with policy Always, IfNotPresent, Never and credentials from the
+	 * pod's imagePullSecrets) and gives what to run: a folder-stack to mount and the config
+	 * JSON. */
+	void (*image_pull)(void *context, const char *ref, const char *policy,
+	        const char *docker_config_json, const char *pod_uid,
+	        void (*progress)(void *arg, int64_t done_bytes, int64_t total_bytes),
+	        void (*done)(void *arg, const struct image_ready *image, const struct err *e),
+	        void *arg);
+	/* Network: netns_path is a mounted network namespace; gives the pod's address. */
+	void (*network_attach)(void *context, const char *pod_uid, const char *netns_path,
+	        const char *host_ports_json,
+	        void (*done)(void *arg, const char *ip, const struct err *e), void *arg);
+	void (*network_detach)(void *context, const char *pod_uid,
+	        void (*done)(void *arg, const struct err *e), void *arg);
+	/* Events of the pod (reason "Pulled", "Created", "Started", "Killing", "BackOff",
+	 * "Unhealthy"...). */
+	void (*event)(void *context, const char *pod_uid, bool warning, const char *reason,
+	        const char *message);
+	/* A pod changed; the agent reports it. */
+	void (*changed)(void *context, const struct driver_state *state);
+	void *context;
+};
+
+/* An image that can be run; valid during the callback. */
+struct image_ready {
+	const char *id;            /* "sha256:..." digest of the config */
+	const char *digest;        /* "sha256:..." of the manifest as pulled */
+	const char *const *layers; /* folders, lowest first; null terminated */
+	const char *config_json;   /* the OCI image configuration */
+};
+
+struct driver_device {
+	const char *name;           /* "continuo.dev/camera" */
+	const char *path;           /* on the host, "/dev/camera0" */
+	const char *container_path; /* null: the same */
+	const char *permissions;    /* "rw" */
+};
+
+struct driver_config {
+	struct loop *loop;
+	struct log *log;
+	struct driver_host host;
+	const char *state_folder; /* persistent: bundles, logs, emptyDirs */
+	const char *run_folder;   /* volatile: namespaces, sockets */
+	const char *node_name;
+	const char *cgroup_parent; /* "/continuo/NODE" */
+	const struct driver_device *devices;
+	size_t device_count;
+	const char *runtime; /* "runc", "crun" or "": whichever works */
+};
+
+struct driver_probe {
+	unsigned capabilities;
+	bool ready;
+	char name[16], version[64]; /* "oci", "runc 1.1.5" */
+	char detail[200];           /* why not ready; what was fallen back from */
+};
+
+struct driver_exec {
+	const char *container;
+	const char *const *command; /* null terminated */
+	bool stdin_open;
+	/* Output as it comes; then the exit. */
+	void (*on_stdout)(void *arg, const char *data, size_t size);
+	void (*on_stderr)(void *arg, const char *data, size_t size);
+	void (*on_exit)(void *arg, int exit_code, const struct err *e);
+	void *arg;
+};
+struct driver_exec_call; /* freed after on_exit */
+
+struct driver_logs {
+	const char *container; /* null: the only or first one */
+	bool follow, previous, timestamps;
+	int64_t tail_lines;  /* -1: all */
+	int64_t since_ms;    /* wall_ms; 0: all */
+	int64_t limit_bytes; /* 0: none */
+	void (*on_data)(void *arg, const char *data, size_t size);
+	void (*on_end)(void *arg, const struct err *e); /* then the call is freed */
+	void *arg;
+};
+struct driver_logs_call;
+
+struct driver {
+	const struct driver_ops *ops;
+};
+
+typedef void driver_done(void *arg, const struct err *e); /* e null: success */
+
+struct driver_ops {
+	const char *name;
+	void (*probe)(
+	        struct driver *d, void (*done)(void *arg, const struct driver_probe *p), void *arg);
+	/* Images and volumes, without starting anything. Optional before start, which does the
+	 * same. */
+	void (*prepare)(
+	        struct driver *d, const struct driver_pod *pod, driver_done *done, void *arg);
+	/* done: the pod was accepted and is being started; progress comes as host.changed. */
+	void (*start)(struct driver *d, const struct driver_pod *pod, driver_done *done, void *arg);
+	/* done: nothing is left of it but its logs. grace_s < 0: the pod's own. A second stop with
+	 * a shorter grace shortens it. */
+	void (*stop)(
+	        struct driver *d, const char *uid, int64_t grace_s, driver_done *done, void *arg);
+	/* Removes what stop keeps for reading (logs). */
+	void (*forget)(struct driver *d, const char *uid, driver_done *done, void *arg);
+	/* Every pod of ours that the engine has, also from before a restart of the agent. */
+	void (*list)(struct driver *d, void (*each)(void *arg, const struct driver_state *state),
+	        driver_done *done, void *arg);
+	/* CPU (ns) and memory (working set, bytes) of one pod. */
+	int (*stats)(struct driver *d, const char *uid, int64_t *ret_cpu_ns,
+	        int64_t *ret_memory_bytes, struct err *e);
+	struct driver_logs_call *(*logs)(
+	        struct driver *d, const char *uid, const struct driver_logs *spec);
+	void (*logs_cancel)(struct driver_logs_call *call);
+	void (*exec)(struct driver *d, const char *uid, const struct driver_exec *spec,
+	        struct driver_exec_call **ret_call);
+	void (*exec_input)(struct driver_exec_call *call, const void *data,
+	        size_t size);                               /* size 0: end of input */
+	void (*exec_cancel)(struct driver_exec_call *call); /* kills it; no callback any more */
+	/* Changed ConfigMaps, Secrets and metadata of a running pod. */
+	void (*update)(
+	        struct driver *d, const struct driver_pod *pod, driver_done *done, void *arg);
+	void (*free)(struct driver *d); /* containers keep running */
+};
+
+int driver_oci_new(
+        const struct driver_config *config, struct driver **ret_driver, struct err *e) MUST_CHECK;
+/* Keeps its pods in memory; start, stop and crash times come from the seed. For tests and the
+ * simulator. */
+struct driver_fake_config {
+	uint64_t seed;
+	int64_t start_ms_min, start_ms_max, stop_ms_max;
+};
+struct driver *driver_fake_new(
+        const struct driver_config *config, const struct driver_fake_config *fake) MUST_CHECK;
+
+#endif

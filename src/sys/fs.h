@@ -1,0 +1,52 @@
+/*
+ * Files behind a vtable, so that the simulator can tear, lose and refuse writes. All calls block:
+ * those that may take long run in jobs. Paths are absolute. Real files: fs_real().
+ */
+#ifndef CONTINUO_SYS_FS_H
+#define CONTINUO_SYS_FS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct fs {
+	const struct fs_ops *ops;
+};
+
+typedef int fs_list_cb(void *arg, const char *name, bool is_folder);
+
+struct fs_ops {
+	int (*read)(struct fs *fs, const char *path, struct buf *ret_data, struct err *e);
+	int (*write_atomic)(struct fs *fs, const char *path, const void *data, size_t size,
+	        mode_t mode, struct err *e);
+	int (*remove)(struct fs *fs, const char *path, struct err *e);
+	int (*make_folders)(struct fs *fs, const char *path, mode_t mode, struct err *e);
+	int (*list)(struct fs *fs, const char *path, fs_list_cb *cb, void *arg, struct err *e);
+	int64_t (*free_bytes)(struct fs *fs, const char *path);
+};
+
+struct fs *fs_real(void);
+
+/* Whole file; -ERR_NOT_FOUND, -ERR_TOO_LARGE over the buffer's limit, -ERR_IO. */
+int fs_read(struct fs *fs, const char *path, struct buf *ret_data, struct err *e) MUST_CHECK;
+
+/* Replaces the file in one step: temporary file beside it, write, fsync, rename, fsync of the
+ * folder. After a crash there is the old content or the new, whole. -ERR_NO_SPACE, -ERR_IO: then
+ * the old. */
+int fs_write_atomic(struct fs *fs, const char *path, const void *data, size_t size, mode_t mode,
+        struct err *e) MUST_CHECK;
+
+/* Removes a file durably; removing what is not there succeeds. */
+int fs_remove(struct fs *fs, const char *path, struct err *e) MUST_CHECK;
+int fs_make_folders(struct fs *fs, const char *path, mode_t mode, struct err *e) MUST_CHECK;
+
+/* Calls cb for each entry in the order of the names; a cb that returns non-zero ends it with that.
+ */
+int fs_list(struct fs *fs, const char *path, fs_list_cb *cb, void *arg, struct err *e) MUST_CHECK;
+int64_t fs_free_bytes(struct fs *fs, const char *path); /* -1 when unknown */
+
+#endif
