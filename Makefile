@@ -1,0 +1,46 @@
+# A dozen targets in front of meson. `make help` lists them.
+BUILD ?= build
+export CONTINUO_BUILD := $(abspath $(BUILD))
+SOURCES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+UNIT = $(sort $(patsubst %.p,,$(wildcard $(BUILD)/test-*)))
+
+help: ## what there is
+	@sed -n 's/^\([a-z%-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+deps: ## install what everything needs (Debian packages)
+	@tools/deps
+
+build: deps ## build all executables and tests into build/
+	@[ -d $(BUILD) ] || meson setup $(BUILD) --buildtype=release > $(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@rm -f $(BUILD).log
+	@ninja -C $(BUILD) --quiet
+
+demo: build ## raise a continuum of five hosts and run an application on it (KEEP=1 leaves it up)
+	@demo/run
+
+test: build ## every test there is
+	@prove --timer $(patsubst %,./%,$(filter-out %.p,$(wildcard $(BUILD)/test-*))) tests/unit/*.sh tests/scenario/*.sh
+
+test-%: build ## one unit test (test-base-map) or scenario (test-images)
+	@if [ -x $(BUILD)/$@ ]; then prove -v ./$(BUILD)/$@; else prove -v tests/scenario/$*.sh; fi
+
+bench-%: build ## one bench (bench-footprint, bench-deploy)
+	@bench/$*
+
+asan: deps ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@tools/sanitize address,undefined
+
+tsan: deps ## unit tests under ThreadSanitizer
+	@tools/sanitize thread
+
+fmt: ## lay out all sources as .clang-format says
+	@clang-format -i $(SOURCES)
+
+lint: ## formatting, ranks of the rooms, shell syntax
+	@clang-format --dry-run -Werror $(SOURCES)
+	@tools/check-layers
+
+install: build ## install the executables (PREFIX, DESTDIR)
+	@meson install -C $(BUILD) --quiet
+
+.PHONY: help deps build demo test asan tsan fmt lint install
