@@ -23,6 +23,28 @@
  * {"type":"gone","key":K,"uid":U}
  *         {"type":"node","status":{...}}   {"type":"event",...}   {"type":"pong","id":N}
  *         {"type":"progress","pod":UID,"image":R,"done":N,"total":N}
+ *
+ * Details:
+ *   join: the answer of a refused token is 401; of a name that is taken 409. Answers other than 200
+ * carry a Status object. "name" may be empty when the token names the node. session:
+ * {"epoch","domain","server","heartbeat_ms","silence_ms","now_ms","pod_cidr","domain_cidr",
+ *     "service_cidr","cluster_domain"}. After it come deletes and puts (the difference to "held"),
+ * peers, then a bookmark: from there on the slice is complete, and pods that the driver has but the
+ * slice lacks are to be stopped. In another epoch than the agent's, "held" is compared by uid and
+ * the agent by spec, not revision. report: answered 200 when everything in it is durable; the agent
+ * keeps what was not answered and sends it again (statuses are whole, so the newest per pod is
+ * enough). 401/403: the node was revoked. 409: there is no session; open the feed first. status of
+ * a pod: the whole PodStatus. A pod with deletionTimestamp whose containers are all gone is
+ *     reported "gone"; the server then removes the object.
+ *
+ * A reverse call's body (agent to server) is a sequence of frames: 1 byte channel, 4 bytes length
+ * (big endian), data. Channels: WIRE_STDOUT (also log text), WIRE_STDERR, WIRE_END: JSON {"exit":N}
+ * or
+ * {"error":{"reason":"NotFound","message":"..."}}, always last. The body down (server to agent) is
+ * plain stdin bytes until its end. `POST
+ * /api/v1/namespaces/NS/pods/NAME/exec?command=..&container=..&stdin=true` passes the same frames
+ * and bytes on to the client (until WebSocket and SPDY come with the Kubernetes issue).
+ *
  * Unknown types and fields are ignored, so that versions one apart understand each other.
  */
 #ifndef CONTINUO_WIRE_WIRE_H
@@ -42,6 +64,21 @@ void wire_reader_done(struct wire_reader *r);
  */
 int wire_read(struct wire_reader *r, const void *data, size_t size, wire_message_cb *cb, void *arg,
         struct err *e) MUST_CHECK;
+
+enum wire_channel { WIRE_STDOUT = 1, WIRE_STDERR = 2, WIRE_END = 3 };
+#define WIRE_FRAME_MAX ((size_t)256 << 10) /* bytes of one frame's data */
+
+/* Puts a byte stream together into frames. Calls cb for each whole frame. -ERR_PROTOCOL, or cb's
+ * result. */
+typedef int wire_frame_cb(void *arg, int channel, const char *data, size_t size, struct err *e);
+int wire_read_frames(struct wire_reader *r, const void *data, size_t size, wire_frame_cb *cb,
+        void *arg, struct err *e) MUST_CHECK;
+/* Appends frames for data of any size (split at WIRE_FRAME_MAX; none for size 0). */
+void wire_write_frame(struct buf *b, int channel, const void *data, size_t size);
+/* The last frame: an exit code, or an error (e not null). */
+void wire_write_end(struct buf *b, int exit_code, const struct err *e);
+/* Reads the data of a WIRE_END frame; returns 0 and the exit code, or the error that it carries. */
+int wire_parse_end(const char *data, size_t size, int *ret_exit_code, struct err *e) MUST_CHECK;
 
 /* Appends a message and its newline. */
 void wire_write(struct buf *b, const json_t *message);
