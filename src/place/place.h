@@ -1,0 +1,407 @@
+/*
+ * The placement engine: tables in, plan out. Where should everything run, and why.
+ *
+ * Pure: no clock, no I/O, no JSON, no globals; the same calls with the same seed give the same
+ * plan. A struct place holds the tables (nodes, shapes, the pods that run) and is changed a row at
+ * a time, so that it lives as long as its owner and never has to be built anew. It belongs to one
+ * thread at a time; the server hands it to a job together with the changes to apply, and takes it
+ * back with the plan. Strings and arrays in arguments are borrowed for the call; what the tables
+ * keep is interned. Strings in results belong to the tables and live until place_free.
+ *
+ *   place_node_set ... place_shape ... place_pod_put      the world as it is
+ *   place_solve                                           what should be done about the wants
+ *   place_plan_undo                                       never mind
+ *
+ * Meanings (operators, affinity, taints, spread) are those of Kubernetes 1.30. What the engine does
+ * not carry out yet is in the tables and is answered with -ERR_UNSUPPORTED by the call that asks
+ * for it; nothing is ignored in silence.
+ */
+#ifndef CONTINUO_PLACE_PLACE_H
+#define CONTINUO_PLACE_PLACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define PLACE_NONE UINT32_MAX /* no node, shape, pod, site, application */
+#define PLACE_NODES_MAX 1000000u
+#define PLACE_PODS_MAX 10000000u
+#define PLACE_RESOURCES_MAX 256u
+#define PLACE_ITEMS_MAX 256u /* entries of one list in a node or in a spec */
+#define PLACE_AMOUNT_MAX ((int64_t)1 << 60)
+
+/* ---- words ---- */
+
+struct place_label {
+	const char *key, *value;
+};
+
+/* Countable: "cpu" in thousandths of a core, "memory" and "ephemeral-storage" in bytes, "pods",
+ * devices ("continuo.dev/camera") in units. A shared device ("...-share", PLACE_RESOURCE_SHARED) is
+ * counted in thousandths of one device: a request below 1000 is served by one device, more than
+ * that by whole ones. */
+struct place_amount {
+	const char *resource;
+	int64_t amount; /* 0 to PLACE_AMOUNT_MAX */
+};
+
+enum place_operator {
+	PLACE_IN,
+	PLACE_NOT_IN, /* also true without the label */
+	PLACE_EXISTS,
+	PLACE_DOES_NOT_EXIST,
+	PLACE_GT, /* the label's value is a number above values[0]; nodes only */
+	PLACE_LT
+};
+
+struct place_requirement {
+	const char *key;
+	enum place_operator operator;
+	const char *const *values;
+	uint32_t value_count;
+	bool field; /* key is "metadata.name" of the node instead of a label */
+};
+
+/* All of them must hold; none: matches everything. */
+struct place_selector {
+	const struct place_requirement *items;
+	uint32_t count;
+};
+
+enum place_effect {
+	PLACE_NO_SCHEDULE,
+	PLACE_PREFER_NO_SCHEDULE,
+	PLACE_NO_EXECUTE,
+	PLACE_ANY_EFFECT
+};
+
+struct place_taint {
+	const char *key, *value; /* value null: "" */
+	enum place_effect effect;
+};
+
+struct place_toleration {
+	const char *key; /* null or "" with exists: tolerates everything */
+	const char *value;
+	bool exists;              /* operator Exists; else Equal */
+	enum place_effect effect; /* PLACE_ANY_EFFECT: all */
+};
+
+/* ---- sites ---- */
+
+struct place_site {
+	const char *name;
+	const char *country;     /* null: unknown */
+	double carbon_g_per_kwh; /* now */
+	double price_per_kwh;    /* the domain's currency */
+	double price_per_gigabyte_out;
+};
+
+/* Adds or replaces a site; nodes name their site. -ERR_INVALID names what is impossible. */
+struct place;
+int place_site_set(struct place *p, const struct place_site *site, uint32_t *ret_site,
+        struct err *e) MUST_CHECK;
+
+/* Measured between two sites, in one direction. Within a site: 0 and unlimited unless set. */
+int place_path_set(struct place *p, uint32_t from, uint32_t to, double latency_ms,
+        double bits_per_s, struct err *e) MUST_CHECK;
+
+/* ---- nodes ---- */
+
+enum place_node_flags {
+	PLACE_NODE_NOT_READY = 1, /* acts as the taint node.kubernetes.io/not-ready:NoSchedule */
+	PLACE_NODE_UNSCHEDULABLE = 2, /* as node.kubernetes.io/unschedulable:NoSchedule */
+	PLACE_NODE_OFF = 4            /* switched off; switching on costs energy (reserved) */
+};
+
+struct place_node {
+	const char *name; /* the key */
+	const char *site; /* null: none. A site that is not set is added with this name alone */
+	unsigned flags;
+	const struct place_amount *capacity; /* allocatable; what is not named is 0 */
+	uint32_t capacity_count;
+	const struct place_label *labels;
+	uint32_t label_count;
+	const struct place_taint *taints;
+	uint32_t taint_count;
+	const char *const *images; /* references that are in its content store */
+	uint32_t image_count;
+	double idle_watts, full_watts; /* power at no load and at full load; 0: unknown */
+	double price_per_hour;
+	int trust; /* 0 to 100 */
+};
+
+/* Adds the node or replaces what is known of it; its pods stay on it. */
+int place_node_set(struct place *p, const struct place_node *node, uint32_t *ret_node,
+        struct err *e) MUST_CHECK;
+/* Takes the node and all pods on it out of the tables; its number may be given to another node. */
+void place_node_remove(struct place *p, uint32_t node);
+uint32_t place_node_find(const struct place *p, const char *name); /* PLACE_NONE when unknown */
+const char *place_node_name(const struct place *p, uint32_t node);
+uint32_t place_node_count(const struct place *p);
+/* What is left of a resource on a node; 0 for an unknown resource. */
+int64_t place_node_free(const struct place *p, uint32_t node, const char *resource);
+
+/* ---- shapes: what a pod asks for, interned ---- */
+
+/* One of the OR-ed terms of a required node affinity is a selector; an empty one matches nothing.
+ */
+struct place_node_terms {
+	enum { PLACE_TERMS_AFFINITY, PLACE_TERMS_VOLUME, PLACE_TERMS_RESIDENCY } source;
+	const struct place_selector *terms;
+	uint32_t count;
+};
+struct place_node_preference {
+	int weight; /* 1 to 100 */
+	struct place_selector term;
+};
+
+/* Pods that a term is about: those in the namespaces whose labels match. */
+struct place_pod_term {
+	bool required;
+	bool anti;
+	int weight; /* preferred: 1 to 100 */
+	const char *topology_key;
+	struct place_selector selector;
+	bool nobody;                   /* the term has no labelSelector: it matches no pod */
+	const char *const *namespaces; /* none: the pod's own */
+	uint32_t namespace_count;
+	bool all_namespaces;
+};
+
+struct place_spread {
+	const char *topology_key;
+	int max_skew;         /* from 1 */
+	int min_domains;      /* 0: not asked for */
+	bool required;        /* DoNotSchedule; else ScheduleAnyway */
+	bool ignore_affinity; /* nodeAffinityPolicy Ignore (default Honor) */
+	bool honor_taints;    /* nodeTaintsPolicy Honor (default Ignore) */
+	struct place_selector selector;
+};
+
+struct place_port {
+	const char *protocol; /* "TCP", "UDP", "SCTP" */
+	const char *address;  /* null, "" and "0.0.0.0": all */
+	int port;
+};
+
+/* Everything that matters about a pod for where it may and should run. Pods made from one template
+ * are alike and share one shape. */
+struct place_spec {
+	const char *namespace;
+	const struct place_label *labels;
+	uint32_t label_count;
+	const struct place_amount *requests; /* "pods" need not be named: each pod takes one */
+	uint32_t request_count;
+	const struct place_label *node_selector;
+	uint32_t node_selector_count;
+	const struct place_node_terms *required; /* all of them must hold */
+	uint32_t required_count;
+	const struct place_node_preference *preferred;
+	uint32_t preferred_count;
+	const struct place_pod_term *pod_terms;
+	uint32_t pod_term_count;
+	const struct place_spread *spreads;
+	uint32_t spread_count;
+	const struct place_toleration *tolerations;
+	uint32_t toleration_count;
+	const struct place_port *ports; /* host ports */
+	uint32_t port_count;
+	const char *const *images;
+	uint32_t image_count;
+	int trust_min;       /* reserved: 0 */
+	const char *runtime; /* isolation wanted (reserved: null) */
+};
+
+/* Interns a spec: equal specs give the same shape. One reference for the caller. -ERR_INVALID says
+ * which field is impossible, -ERR_TOO_LARGE, -ERR_UNSUPPORTED. */
+int place_shape(struct place *p, const struct place_spec *spec, uint32_t *ret_shape,
+        struct err *e) MUST_CHECK;
+void place_shape_release(struct place *p, uint32_t shape);
+
+/* ---- pods that are on nodes ---- */
+
+/* Counts a pod on its node, wherever it came from: it may overcommit the node. The tables hold a
+ * reference to the shape as long as the pod is there. -ERR_TOO_LARGE. */
+int place_pod_put(struct place *p, uint32_t shape, uint32_t node, int priority, uint32_t *ret_pod,
+        struct err *e) MUST_CHECK;
+void place_pod_remove(struct place *p, uint32_t pod); /* tables become as if it had never been */
+uint32_t place_pod_node(const struct place *p, uint32_t pod); /* PLACE_NONE: no such pod */
+uint32_t place_pod_count(const struct place *p);
+
+/* ---- applications ---- */
+
+/* Reserved for the graph of an application; place_solve answers -ERR_UNSUPPORTED when given one. */
+struct place_link {
+	uint32_t from, to; /* indexes of wants */
+	double bits_per_s;
+	double latency_ms; /* bound; 0: none */
+	bool required;     /* the bound holds; else it costs */
+};
+struct place_data {
+	const char *name;
+	const char *site;
+	int64_t size_bytes;
+	uint32_t user;                /* index of the want that reads it */
+	const char *const *countries; /* where it may be processed; none: anywhere */
+	uint32_t country_count;
+};
+struct place_consumer { /* users at a site */
+	const char *site;
+	uint32_t want;
+	double bits_per_s, latency_ms;
+};
+struct place_application {
+	const char *name;
+	const struct place_link *links;
+	uint32_t link_count;
+	const struct place_data *data;
+	uint32_t data_count;
+	const struct place_consumer *consumers;
+	uint32_t consumer_count;
+};
+
+/* ---- solving ---- */
+
+/* A plan minimises the weighted sum of these. Each term of one assignment is 0 (best) to about 1.
+ */
+enum place_term {
+	PLACE_TERM_BALANCE, /* how full the node becomes, and how lopsided; weight < 0: consolidate
+	                     */
+	PLACE_TERM_PREFERENCE, /* preferred node and pod affinities that are not met, soft taints */
+	PLACE_TERM_SPREAD,     /* others of its kind on the node and at the site; soft spread */
+	PLACE_TERM_IMAGE,      /* images that must be pulled first */
+	PLACE_TERM_LATENCY,
+	PLACE_TERM_TRAFFIC,
+	PLACE_TERM_DATA,
+	PLACE_TERM_ENERGY,
+	PLACE_TERM_CARBON,
+	PLACE_TERM_MONEY,
+	PLACE_TERM_FRAGMENTATION,
+	PLACE_TERM_TRUST,
+	PLACE_TERM_MOVE,
+	PLACE_TERM_COUNT
+};
+const char *place_term_name(enum place_term term); /* "balance" */
+
+struct place_weights {
+	double of[PLACE_TERM_COUNT]; /* finite, -1000 to 1000; a term that is not built must be 0 */
+};
+/* What every user gets. */
+struct place_weights place_weights_default(void);
+
+enum place_mode {
+	PLACE_ONLINE, /* the wants in the order given, each at once */
+	PLACE_BATCH, /* all wants seen together: by priority, and those that wait for others last */
+	PLACE_REBALANCE,
+	PLACE_PREEMPT,
+	PLACE_WHAT_IF
+};
+
+struct place_want {
+	uint32_t shape;
+	uint32_t count; /* replicas alike, from 1 */
+	int priority;
+	uint32_t node;         /* PLACE_NONE: any; else only this one */
+	uint32_t gang_minimum; /* reserved: 0 */
+};
+
+struct place_problem {
+	enum place_mode mode;
+	const struct place_want *wants;
+	uint32_t want_count;
+	const struct place_application *application; /* reserved: null */
+	const struct place_weights *weights;         /* null: the default */
+	uint64_t seed;      /* decides between nodes that are equally good */
+	bool apply;         /* put the assigned pods into the tables */
+	bool explain;       /* fill in terms and alternatives of assignments */
+	uint32_t moves_max; /* reserved (rebalance): 0 */
+	uint64_t steps_max; /* node evaluations before the rest is left undecided; 0: no bound */
+};
+
+struct place_cost {
+	double total;                   /* the weighted sum */
+	double terms[PLACE_TERM_COUNT]; /* unweighted */
+};
+
+struct place_assignment {
+	uint32_t want;
+	uint32_t node;
+	uint32_t pod; /* in the tables when applied; else PLACE_NONE */
+	struct place_cost cost;
+	uint32_t feasible; /* nodes that were possible */
+	uint32_t
+	        alternative; /* the best other node; PLACE_NONE: there was none, or not asked for */
+	struct place_cost alternative_cost;
+};
+
+enum place_constraint {
+	PLACE_C_NODE_NAME,
+	PLACE_C_UNSCHEDULABLE,
+	PLACE_C_NOT_READY,
+	PLACE_C_TAINT,    /* detail "key=value:NoSchedule" */
+	PLACE_C_SELECTOR, /* detail "key=value" */
+	PLACE_C_AFFINITY, /* detail: the terms as text */
+	PLACE_C_VOLUME,
+	PLACE_C_RESIDENCY,
+	PLACE_C_PORT,         /* detail "TCP/80" */
+	PLACE_C_RESOURCE,     /* detail: the resource */
+	PLACE_C_SPREAD,       /* detail: the topology key */
+	PLACE_C_POD_AFFINITY, /* detail: "topology key: selector" */
+	PLACE_C_POD_ANTI_AFFINITY,
+	PLACE_C_EXISTING_ANTI_AFFINITY, /* of a pod that is there; detail as above */
+	PLACE_C_LATENCY,
+	PLACE_C_BANDWIDTH,
+	PLACE_C_TRUST,
+	PLACE_C_RUNTIME,
+	PLACE_C_COUNT
+};
+const char *place_constraint_name(enum place_constraint constraint); /* "taint" */
+
+struct place_reason {
+	enum place_constraint constraint;
+	uint32_t index;     /* which of its kind in the spec (request, selector entry, term, ...) */
+	const char *detail; /* for people; never null */
+	uint32_t nodes;     /* how many it rules out */
+	uint32_t alone;     /* how many of these nothing else rules out */
+	uint32_t first;     /* how many are counted under it in Kubernetes' message */
+	bool at_fault;      /* one of a minimal set: without exactly these the pod fits somewhere */
+};
+
+struct place_refusal {
+	uint32_t want;
+	uint32_t count; /* replicas of the want that found no node */
+	bool undecided; /* steps_max was reached before they were looked at: no reasons */
+	uint32_t nodes; /* in the tables */
+	struct place_reason *reasons; /* those that rule out most first; none: there are no nodes */
+	uint32_t reason_count;
+};
+
+struct place_plan {
+	struct place_assignment *assignments; /* in the order of the wants */
+	uint32_t assignment_count;
+	struct place_refusal *refusals;
+	uint32_t refusal_count;
+	struct place_cost cost; /* of the whole plan: sums */
+	uint64_t steps;         /* node evaluations */
+};
+
+/* Makes a plan. Nothing changes in the tables unless problem->apply. A want that finds no node is a
+ * refusal in the plan, not an error. On an error ret_plan is untouched and so are the tables.
+ * -ERR_INVALID, -ERR_UNSUPPORTED (modes, applications, weights that are not built). */
+int place_solve(struct place *p, const struct place_problem *problem, struct place_plan *ret_plan,
+        struct err *e) MUST_CHECK;
+void place_plan_undo(struct place *p, struct place_plan *plan); /* takes applied pods out again */
+void place_plan_done(struct place_plan *plan);                  /* for CLEANUP too */
+
+/* "0/5 nodes are available: 2 Insufficient cpu, 3 node(s) didn't match Pod's node
+ * affinity/selector." as Kubernetes says it. */
+struct buf;
+void place_refusal_write(const struct place_refusal *refusal, struct buf *b);
+
+struct place *place_new(void) MUST_CHECK;
+void place_free(struct place *p); /* null is fine */
+
+#endif
