@@ -9,6 +9,9 @@
 #ifndef CONTINUO_PKI_PKI_H
 #define CONTINUO_PKI_PKI_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 
@@ -55,6 +58,11 @@ int pki_inspect(const char *certificate_pem, struct pki_info *ret_info, struct e
 
 /* SHA-256 of the SubjectPublicKeyInfo, 64 hexadecimal characters (RFC 7469 section 2.4, in hex). */
 int pki_pin(const char *certificate_pem, char ret_pin[static 65], struct err *e) MUST_CHECK;
+
+/* Whether the CA signed the certificate and it is valid at wall_ms. -ERR_UNAUTHORIZED, -ERR_DECODE.
+ */
+int pki_verify(
+        const char *ca_pem, const char *certificate_pem, int64_t wall_ms, struct err *e) MUST_CHECK;
 
 void pki_node_spiffe(const char *domain, const char *node, char ret_id[static 256]);
 /* The node's name if id is that of a node of the domain; -ERR_FORBIDDEN otherwise. */
