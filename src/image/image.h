@@ -20,9 +20,13 @@ struct image_store_config {
 	struct log *log;
 	const char *folder;    /* of the content store */
 	const char *pull_path; /* the program continuo-pull */
-	const char
-	        *registries_file; /* JSON: per host: ca file, insecure (http), mirror; null: none */
-	int max_parallel_pulls;   /* 0: 2 */
+	/* JSON, read at each pull; null: none. Per host (with its port):
+	 * {"registry.example:5000": {"ca": "/path/ca.pem", "insecure": true, "mirror":
+	 * "host:port"}} ca: trusted besides the system's; insecure: plain http; mirror: is asked
+	 * first (with its own entry here), the host itself when the mirror fails or has not got it.
+	 */
+	const char *registries_file;
+	int max_parallel_pulls; /* 0: 2 */
 };
 
 /* What a pull gave; valid during the callback. */
@@ -65,5 +69,14 @@ struct image_reference {
 };
 int image_reference_parse(
         const char *text, struct image_reference *ret_reference, struct err *e) MUST_CHECK;
+
+/* The whole name: "docker.io/library/nginx:latest", with "@sha256:..." where one was given. */
+#define IMAGE_REFERENCE_SIZE 744
+void image_reference_format(
+        const struct image_reference *reference, char ret_text[static IMAGE_REFERENCE_SIZE]);
+
+/* Whether text is "sha256:" and 64 lower-case hexadecimal digits: the only digests that are used.
+ */
+bool image_digest_valid(const char *text);
 
 #endif
