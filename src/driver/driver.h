@@ -182,7 +182,7 @@ struct driver_ops {
 	/* done: the pod was accepted and is being started; progress comes as host.changed. */
 	void (*start)(struct driver *d, const struct driver_pod *pod, driver_done *done, void *arg);
 	/* done: nothing is left of it but its logs. grace_s < 0: the pod's own. A second stop with
-	 * a shorter grace shortens it. */
+	 * a shorter grace shortens it. A start while it stops is -ERR_CONFLICT. */
 	void (*stop)(
 	        struct driver *d, const char *uid, int64_t grace_s, driver_done *done, void *arg);
 	/* Removes what stop keeps for reading (logs). */
@@ -214,6 +214,7 @@ int driver_oci_new(
 struct driver_fake_config {
 	uint64_t seed;
 	int64_t start_ms_min, start_ms_max, stop_ms_max;
+	int64_t crash_mean_ms; /* between two crashes of a pod's containers; 0: they never crash */
 };
 struct driver *driver_fake_new(
         const struct driver_config *config, const struct driver_fake_config *fake) MUST_CHECK;
