@@ -54,7 +54,8 @@ enum schema_flags {
 	FIELD_UNSUPPORTED = 4, /* stored, not carried out yet: named in a warning */
 	FIELD_REFUSED = 8, /* not carried out and security depends on it: the object is refused */
 	FIELD_STATUS =
-	        16 /* the whole subtree is status: kept from the old object on ordinary writes */
+	        16, /* the whole subtree is status: kept from the old object on ordinary writes */
+	FIELD_UNSTORED = 32 /* taken from clients, never part of a blob (resourceVersion) */
 };
 
 struct schema;
