@@ -3,7 +3,7 @@
  * services, names. A backend (`direct` now, `wireguard` later) carries packets between nodes; all
  * else is common. Linux: rtnetlink and nftables through libmnl, in the agent's network namespace.
  *
- * Lives with a host firewall that it does not own: own nftables tables only (inet continuo), never
+ * Lives with a host firewall that it does not own: own nftables tables only (ip continuo), never
  * a flush of others. Idempotent: opening again after a crash adopts what is there and removes what
  * is not wanted. All on the loop's thread; netlink requests are short (under 5 ms) or batched into
  * jobs.
@@ -55,7 +55,8 @@ struct overlay_service {
 	const char *cluster_ip;    /* "" or "None": headless */
 	const char *external_name; /* CNAME; "" otherwise */
 	bool publish_not_ready;
-	int affinity_seconds; /* 0: none */
+	int affinity_seconds; /* 0: none; else clients stick by a hash, as long as the endpoints
+	                         stay */
 	const struct overlay_port *ports;
 	size_t port_count;
 };
@@ -80,6 +81,16 @@ int overlay_detach(
  */
 int overlay_keep_only(
         struct overlay *o, const char *const *pod_uids, size_t count, struct err *e) MUST_CHECK;
+
+/* Ports of this node's own addresses that lead to the pod (hostPort); replaces what the pod had,
+ * and ends with its detach. Not kept over a restart: the agent says them again after attaching. A
+ * port that another pod holds: -ERR_EXISTS, and nothing changes. hostIP is not supported. */
+struct overlay_host_port {
+	const char *protocol; /* "TCP", "UDP" */
+	uint16_t host_port, pod_port;
+};
+int overlay_set_host_ports(struct overlay *o, const char *pod_uid,
+        const struct overlay_host_port *ports, size_t count, struct err *e) MUST_CHECK;
 
 const char *overlay_dns_address(const struct overlay *o); /* where pods ask for names */
 
