@@ -62,7 +62,9 @@ struct stream;
  * its callbacks; after it no callback runs. on_closed comes at most once, and nothing after it.
  */
 struct stream_events {
-	void (*on_open)(void *arg); /* connect succeeded (and TLS shook hands) */
+	/* Connect succeeded (and TLS shook hands). Streams from a listener are OPEN from the start
+	 * and do not give it. */
+	void (*on_open)(void *arg);
 	void (*on_data)(
 	        void *arg, const uint8_t *data, size_t size); /* data valid during the call only */
 	void (*on_end)(
