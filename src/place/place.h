@@ -39,12 +39,12 @@ struct place_label {
 };
 
 /* Countable: "cpu" in thousandths of a core, "memory" and "ephemeral-storage" in bytes, "pods",
- * devices ("continuo.dev/camera") in units. A shared device ("...-share", PLACE_RESOURCE_SHARED) is
- * counted in thousandths of one device: a request below 1000 is served by one device, more than
- * that by whole ones. */
+ * devices ("continuo.dev/camera") in units. A shared device is counted in thousandths of one: a
+ * request below 1000 is served by one device, more than that by whole ones. */
 struct place_amount {
 	const char *resource;
 	int64_t amount; /* 0 to PLACE_AMOUNT_MAX */
+	bool shared;    /* reserved: false */
 };
 
 enum place_operator {

@@ -1,0 +1,275 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "place/tables.h"
+
+static int check(const struct place_node *from, struct err *e)
+{
+	const struct {
+		const char *what;
+		uint32_t count;
+	} lists[] = {{"resources", from->capacity_count}, {"labels", from->label_count},
+	        {"taints", from->taint_count}};
+	if (str_empty(from->name))
+		return err_set(e, ERR_INVALID, "a node without a name");
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		if (lists[i].count > PLACE_ITEMS_MAX)
+			return err_set(e, ERR_TOO_LARGE, "node %s: %u %s, at most %u are allowed",
+			        from->name, lists[i].count, lists[i].what, PLACE_ITEMS_MAX);
+	for (uint32_t i = 0; i < from->capacity_count; i++) {
+		const struct place_amount *a = &from->capacity[i];
+		if (str_empty(a->resource) || a->amount < 0 || a->amount > PLACE_AMOUNT_MAX)
+			return err_set(e, ERR_INVALID, "node %s: capacity of %lld %s is impossible",
+			        from->name, (long long)a->amount, a->resource ? a->resource : "?");
+		if (a->shared)
+			return err_set(e, ERR_UNSUPPORTED,
+			        "node %s: shares of %s are not supported yet", from->name,
+			        a->resource);
+	}
+	for (uint32_t i = 0; i < from->taint_count; i++)
+		if (str_empty(from->taints[i].key) || from->taints[i].effect >= PLACE_ANY_EFFECT)
+			return err_set(e, ERR_INVALID, "node %s: a taint without key or effect",
+			        from->name);
+	if (from->flags & PLACE_NODE_OFF)
+		return err_set(e, ERR_UNSUPPORTED,
+		        "node %s: switched off nodes are not supported yet", from->name);
+	return 0;
+}
+
+static void widen(struct node *n, uint32_t width)
+{
+	if (width <= n->width)
+		return;
+	n->capacity = mem_resize(n->capacity, width * sizeof(*n->capacity));
+	n->taken = mem_resize(n->taken, width * sizeof(*n->taken));
+	size_t added = (width - n->width) * sizeof(*n->taken);
+	memset(n->capacity + n->width, 0, added);
+	memset(n->taken + n->width, 0, added);
+	n->width = width;
+}
+
+static uint32_t new_slot(struct place *p, const char *name)
+{
+	uint32_t index = p->free_node;
+	if (index == PLACE_NONE) {
+		index = (uint32_t)p->nodes.count;
+		(void)vec_add(&p->nodes);
+	} else {
+		p->free_node = p->nodes.items[index].next_free;
+	}
+	struct node *n = &p->nodes.items[index];
+	*n = (struct node){.used = true, .name = place_intern(p, name), .first_pod = PLACE_NONE};
+	place_keep_index(&p->node_ids, name, index);
+	p->node_count++;
+	return index;
+}
+
+static int fill_capacity(
+        struct place *p, struct node *n, const struct place_node *from, struct err *e)
+{
+	for (uint32_t i = 0; i < from->capacity_count; i++)
+		if (place_resource(p, from->capacity[i].resource) == PLACE_NONE)
+			return err_set(e, ERR_TOO_LARGE,
+			        "node %s: more than %u different resources, %s is too many",
+			        from->name, PLACE_RESOURCES_MAX, from->capacity[i].resource);
+	widen(n, (uint32_t)p->resources.count);
+	memset(n->capacity, 0, n->width * sizeof(*n->capacity));
+	for (uint32_t i = 0; i < from->capacity_count; i++)
+		n->capacity[place_resource(p, from->capacity[i].resource)] =
+		        from->capacity[i].amount;
+	return 0;
+}
+
+static void fill_taints(struct place *p, struct node *n, const struct place_node *from)
+{
+	n->taints.count = 0;
+	if (from->flags & PLACE_NODE_UNSCHEDULABLE)
+		vec_push(&n->taints, PLACE_TAINT_UNSCHEDULABLE);
+	if (from->flags & PLACE_NODE_NOT_READY)
+		vec_push(&n->taints, PLACE_TAINT_NOT_READY);
+	for (uint32_t i = 0; i < from->taint_count; i++) {
+		const struct place_taint *t = &from->taints[i];
+		uint32_t taint = place_taint_index(p, t->key, t->value, t->effect);
+		bool known = false;
+		VEC_EACH (&n->taints, uint32_t, have)
+			known = known || *have == taint;
+		if (!known)
+			vec_push(&n->taints, taint);
+	}
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+static void fill_rest(struct place *p, struct node *n, const struct place_node *from)
+{
+	n->flags = from->flags;
+	n->labels.count = 0;
+	for (uint32_t i = 0; i < from->label_count; i++)
+		(void)vec_add(&n->labels);
+	if (from->label_count)
+		place_pairs_compile(p, from->labels, from->label_count, n->labels.items);
+	fill_taints(p, n, from);
+	n->images.count = 0;
+	for (uint32_t i = 0; i < from->image_count; i++)
+		vec_push(&n->images, place_intern(p, from->images[i]));
+	if (n->images.count)
+		qsort(n->images.items, n->images.count, sizeof(uint32_t), compare_ids);
+}
+
+static void recount(struct place *p, uint32_t node, int sign)
+{
+	VEC_EACH (&p->nodes.items[node].shapes, struct node_shape, s)
+		place_counter_add_pods(p, s->shape, node, sign * (int64_t)s->count);
+}
+
+int place_node_set(
+        struct place *p, const struct place_node *from, uint32_t *ret_node, struct err *e)
+{
+	int rc = check(from, e);
+	if (rc != 0)
+		return rc;
+	uint32_t site = PLACE_NONE;
+	if (!str_empty(from->site)) {
+		struct place_site named = {.name = from->site};
+		site = place_find_index(&p->site_ids, from->site);
+		if (site == PLACE_NONE && (rc = place_site_set(p, &named, &site, e)) != 0)
+			return rc;
+	}
+	uint32_t index = place_node_find(p, from->name);
+	if (index == PLACE_NONE && p->node_count >= PLACE_NODES_MAX)
+		return err_set(e, ERR_TOO_LARGE, "node %s: more than %u nodes", from->name,
+		        PLACE_NODES_MAX);
+	if (index == PLACE_NONE)
+		index = new_slot(p, from->name);
+	struct node *n = &p->nodes.items[index];
+	recount(p, index, -1);
+	rc = fill_capacity(p, n, from, e);
+	if (rc == 0) {
+		n->site = site;
+		fill_rest(p, n, from);
+	}
+	place_topology_node_changed(p, index);
+	recount(p, index, 1);
+	VEC_EACH (&p->shapes, struct shape, s) {
+		if (s->used && s->compared)
+			place_shape_compare_node(p, s, index);
+	}
+	*ret_node = index;
+	return rc;
+}
+
+void place_node_done(struct node *n)
+{
+	free(n->capacity);
+	free(n->taken);
+	vec_done(&n->labels);
+	vec_done(&n->taints);
+	vec_done(&n->images);
+	vec_done(&n->shapes);
+	vec_done(&n->ports);
+	*n = (struct node){0};
+}
+
+void place_node_remove(struct place *p, uint32_t node)
+{
+	struct node *n = &p->nodes.items[node];
+	while (n->first_pod != PLACE_NONE)
+		place_pod_remove(p, n->first_pod);
+	map_remove(&p->node_ids, place_text(p, n->name));
+	place_node_done(n);
+	place_topology_node_changed(p, node);
+	VEC_EACH (&p->shapes, struct shape, s) {
+		if (s->used && s->compared)
+			place_shape_compare_node(p, s, node);
+	}
+	n->next_free = p->free_node;
+	p->free_node = node;
+	p->node_count--;
+}
+
+uint32_t place_node_find(const struct place *p, const char *name)
+{
+	return place_find_index(&p->node_ids, name);
+}
+
+const char *place_node_name(const struct place *p, uint32_t node)
+{
+	return place_text(p, p->nodes.items[node].name);
+}
+
+uint32_t place_node_count(const struct place *p)
+{
+	return p->node_count;
+}
+
+int64_t place_node_free(const struct place *p, uint32_t node, const char *resource)
+{
+	uint32_t id = place_find_index(&p->string_ids, resource);
+	const struct node *n = &p->nodes.items[node];
+	for (uint32_t i = 0; i < p->resources.count; i++)
+		if (p->resources.items[i] == id)
+			return place_node_capacity(n, i) - place_node_taken(n, i);
+	return 0;
+}
+
+/* ---- pods on a node ---- */
+
+uint32_t place_node_shape_count(const struct node *n, uint32_t shape)
+{
+	VEC_EACH (&n->shapes, struct node_shape, s) {
+		if (s->shape == shape)
+			return s->count;
+	}
+	return 0;
+}
+
+static void count_shape(struct node *n, uint32_t shape, int64_t count)
+{
+	for (size_t i = 0; i < n->shapes.count; i++) {
+		struct node_shape *s = &n->shapes.items[i];
+		if (s->shape != shape)
+			continue;
+		s->count = (uint32_t)((int64_t)s->count + count);
+		if (s->count == 0)
+			vec_remove(&n->shapes, i);
+		return;
+	}
+	vec_push(&n->shapes, (struct node_shape){shape, (uint32_t)count});
+}
+
+static void count_port(struct node *n, const struct shape_port *port, int64_t count)
+{
+	for (size_t i = 0; i < n->ports.count; i++) {
+		struct node_port *have = &n->ports.items[i];
+		if (have->port != port->port || have->protocol != port->protocol ||
+		        have->address != port->address)
+			continue;
+		have->count = (uint32_t)((int64_t)have->count + count);
+		if (have->count == 0)
+			vec_remove(&n->ports, i);
+		return;
+	}
+	vec_push(&n->ports,
+	        (struct node_port){port->protocol, port->address, port->port, (uint32_t)count});
+}
+
+void place_node_count_pods(struct place *p, uint32_t node, uint32_t shape, int64_t count)
+{
+	struct node *n = &p->nodes.items[node];
+	const struct shape *s = &p->shapes.items[shape];
+	widen(n, (uint32_t)p->resources.count);
+	VEC_EACH (&s->requests, struct want_amount, r)
+		n->taken[r->resource] += count * r->amount;
+	n->score_cpu += count * s->score_cpu;
+	n->score_memory += count * s->score_memory;
+	VEC_EACH (&s->ports, struct shape_port, port)
+		count_port(n, port, count);
+	count_shape(n, shape, count);
+	place_counter_add_pods(p, shape, node, count);
+}

@@ -1,0 +1,467 @@
+#include "place/tables.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+/* ---- the canonical text of a spec: its key in shape_ids ---- */
+
+static void write_text(struct buf *b, const char *text)
+{
+	buf_printf(b, "%zu:%s,", text ? strlen(text) : 0, text ? text : "");
+}
+
+static void write_selector(struct buf *b, const struct place_selector *s)
+{
+	buf_printf(b, "[%u", s->count);
+	for (uint32_t i = 0; i < s->count; i++) {
+		const struct place_requirement *r = &s->items[i];
+		buf_printf(b, "(%d%d%u", (int)r->operator, r->field, r->value_count);
+		write_text(b, r->key);
+		for (uint32_t k = 0; k < r->value_count; k++)
+			write_text(b, r->values[k]);
+	}
+}
+
+static void write_labels(struct buf *b, char tag, const struct place_label *labels, uint32_t count)
+{
+	buf_printf(b, "%c%u:", tag, count);
+	for (uint32_t i = 0; i < count; i++) {
+		write_text(b, labels[i].key);
+		write_text(b, labels[i].value);
+	}
+}
+
+static void write_node_demands(struct buf *b, const struct place_spec *s)
+{
+	for (uint32_t i = 0; i < s->required_count; i++) {
+		const struct place_node_terms *r = &s->required[i];
+		buf_printf(b, "R%d.%u", (int)r->source, r->count);
+		for (uint32_t k = 0; k < r->count; k++)
+			write_selector(b, &r->terms[k]);
+	}
+	for (uint32_t i = 0; i < s->preferred_count; i++) {
+		buf_printf(b, "P%d", s->preferred[i].weight);
+		write_selector(b, &s->preferred[i].term);
+	}
+	for (uint32_t i = 0; i < s->toleration_count; i++) {
+		const struct place_toleration *t = &s->tolerations[i];
+		buf_printf(b, "T%d%d", t->exists, (int)t->effect);
+		write_text(b, t->key);
+		write_text(b, t->value);
+	}
+}
+
+static void write_neighbours(struct buf *b, const struct place_spec *s)
+{
+	for (uint32_t i = 0; i < s->pod_term_count; i++) {
+		const struct place_pod_term *t = &s->pod_terms[i];
+		buf_printf(b, "A%d%d%d%d.%d.%u", t->required, t->anti, t->nobody, t->all_namespaces,
+		        t->weight, t->namespace_count);
+		write_text(b, t->topology_key);
+		write_selector(b, &t->selector);
+		for (uint32_t k = 0; k < t->namespace_count; k++)
+			write_text(b, t->namespaces[k]);
+	}
+	for (uint32_t i = 0; i < s->spread_count; i++) {
+		const struct place_spread *t = &s->spreads[i];
+		buf_printf(b, "S%d.%d%d%d%d", t->max_skew, t->min_domains, t->required,
+		        t->ignore_affinity, t->honor_taints);
+		write_text(b, t->topology_key);
+		write_selector(b, &t->selector);
+	}
+}
+
+static void write_spec(struct buf *b, const struct place_spec *s)
+{
+	write_text(b, s->namespace);
+	write_labels(b, 'L', s->labels, s->label_count);
+	for (uint32_t i = 0; i < s->request_count; i++) {
+		buf_printf(b, "Q%lld", (long long)s->requests[i].amount);
+		write_text(b, s->requests[i].resource);
+	}
+	write_labels(b, 'N', s->node_selector, s->node_selector_count);
+	write_node_demands(b, s);
+	write_neighbours(b, s);
+	for (uint32_t i = 0; i < s->port_count; i++) {
+		buf_printf(b, "H%d", s->ports[i].port);
+		write_text(b, s->ports[i].protocol);
+		write_text(b, s->ports[i].address);
+	}
+	buf_printf(b, "I%u", s->image_count);
+	for (uint32_t i = 0; i < s->image_count; i++)
+		write_text(b, s->images[i]);
+}
+
+/* ---- compiling ---- */
+
+static int check_sizes(const struct place_spec *s, struct err *e)
+{
+	const struct {
+		const char *what;
+		uint32_t count;
+	} lists[] = {{"labels", s->label_count}, {"requests", s->request_count},
+	        {"node selector entries", s->node_selector_count},
+	        {"node affinities", s->required_count},
+	        {"preferred node affinities", s->preferred_count},
+	        {"pod affinity terms", s->pod_term_count},
+	        {"topology spread constraints", s->spread_count},
+	        {"tolerations", s->toleration_count}, {"host ports", s->port_count},
+	        {"images", s->image_count}};
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		if (lists[i].count > PLACE_ITEMS_MAX)
+			return err_set(e, ERR_TOO_LARGE, "a pod with %u %s: at most %u are allowed",
+			        lists[i].count, lists[i].what, PLACE_ITEMS_MAX);
+	if (s->trust_min || s->runtime)
+		return err_set(e, ERR_UNSUPPORTED,
+		        "placement by trust level or runtime is not supported yet");
+	return 0;
+}
+
+static int add_request(struct shape *s, uint32_t resource, int64_t amount)
+{
+	VEC_EACH (&s->requests, struct want_amount, r) {
+		if (r->resource != resource)
+			continue;
+		if (amount > PLACE_AMOUNT_MAX - r->amount)
+			return -ERR_INVALID;
+		r->amount += amount;
+		return 0;
+	}
+	vec_push(&s->requests, (struct want_amount){resource, amount});
+	return 0;
+}
+
+static int compile_requests(
+        struct place *p, const struct place_spec *from, struct shape *s, struct err *e)
+{
+	bool has_pods = false;
+	for (uint32_t i = 0; i < from->request_count; i++) {
+		const struct place_amount *a = &from->requests[i];
+		if (str_empty(a->resource) || a->amount < 0 || a->amount > PLACE_AMOUNT_MAX)
+			return err_set(e, ERR_INVALID, "request of %lld %s: impossible",
+			        (long long)a->amount, a->resource ? a->resource : "(no resource)");
+		if (a->shared)
+			return err_set(e, ERR_UNSUPPORTED,
+			        "%s: sharing a device is not supported yet", a->resource);
+		uint32_t resource = place_resource(p, a->resource);
+		if (resource == PLACE_NONE)
+			return err_set(e, ERR_TOO_LARGE,
+			        "more than %u different resources, %s is too many",
+			        PLACE_RESOURCES_MAX, a->resource);
+		has_pods = has_pods || resource == PLACE_PODS;
+		if (add_request(s, resource, a->amount) != 0)
+			return err_set(
+			        e, ERR_INVALID, "request of %s: impossibly large", a->resource);
+	}
+	if (!has_pods)
+		vec_push(&s->requests, (struct want_amount){PLACE_PODS, 1});
+	s->score_cpu = PLACE_SCORE_CPU_MILLI;
+	s->score_memory = PLACE_SCORE_MEMORY_BYTES;
+	VEC_EACH (&s->requests, struct want_amount, r) {
+		if (r->resource == PLACE_CPU && r->amount)
+			s->score_cpu = r->amount;
+		if (r->resource == PLACE_MEMORY && r->amount)
+			s->score_memory = r->amount;
+	}
+	return 0;
+}
+
+static void compile_selector(struct place *p, const struct place_spec *from, struct shape *s)
+{
+	for (uint32_t i = 0; i < from->node_selector_count; i++) {
+		const struct place_label *l = &from->node_selector[i];
+		char *text = mem_format("%s=%s", l->key, l->value ? l->value : "");
+		vec_push(&s->selector, (struct shape_selector){
+		                               {place_intern(p, l->key), place_intern(p, l->value)},
+		                               place_intern(p, text)});
+		free(text);
+	}
+}
+
+static int compile_terms(
+        struct place *p, const struct place_node_terms *from, struct shape *s, struct err *e)
+{
+	static const enum place_constraint constraints[] = {
+	        [PLACE_TERMS_AFFINITY] = PLACE_C_AFFINITY,
+	        [PLACE_TERMS_VOLUME] = PLACE_C_VOLUME,
+	        [PLACE_TERMS_RESIDENCY] = PLACE_C_RESIDENCY};
+	if ((unsigned)from->source >= ARRAY_SIZE(constraints) || from->count > PLACE_ITEMS_MAX)
+		return err_set(e, ERR_TOO_LARGE, "node affinity: %u terms, at most %u are allowed",
+		        from->count, PLACE_ITEMS_MAX);
+	struct shape_required *r = vec_add(&s->required);
+	r->constraint = constraints[from->source];
+	r->terms = mem_alloc_array(from->count, sizeof(*r->terms));
+	CLEANUP(buf_done)
+	struct buf text = BUF_INIT;
+	for (uint32_t i = 0; i < from->count; i++) {
+		int rc = place_conjunction_compile(
+		        p, &from->terms[i], true, "node affinity", &r->terms[i], e);
+		if (rc != 0)
+			return rc;
+		r->count = i + 1;
+		buf_append_string(&text, i ? " or " : "");
+		place_conjunction_write(p, &r->terms[i], &text);
+	}
+	r->text = place_intern(p, buf_text(&text));
+	return 0;
+}
+
+static int compile_node_demands(
+        struct place *p, const struct place_spec *from, struct shape *s, struct err *e)
+{
+	compile_selector(p, from, s);
+	int rc = 0;
+	for (uint32_t i = 0; i < from->required_count && rc == 0; i++)
+		rc = compile_terms(p, &from->required[i], s, e);
+	for (uint32_t i = 0; i < from->preferred_count && rc == 0; i++) {
+		const struct place_node_preference *f = &from->preferred[i];
+		if (f->weight < 1 || f->weight > 100)
+			return err_set(e, ERR_INVALID,
+			        "preferred node affinity: weight %d is not 1 to 100", f->weight);
+		struct shape_preference *t = vec_add(&s->preferred);
+		t->weight = f->weight;
+		rc = place_conjunction_compile(
+		        p, &f->term, true, "preferred node affinity", &t->term, e);
+	}
+	for (uint32_t i = 0; i < from->toleration_count; i++) {
+		const struct place_toleration *t = &from->tolerations[i];
+		vec_push(&s->tolerations, (struct shape_toleration){place_intern(p, t->key),
+		                                  place_intern(p, t->value), t->exists, t->effect});
+	}
+	return rc;
+}
+
+static int compile_pod_term(struct place *p, const struct place_spec *spec,
+        const struct place_pod_term *from, struct shape *s, struct err *e)
+{
+	const char *what = from->anti ? "pod anti-affinity" : "pod affinity";
+	if (!from->required && (from->weight < 1 || from->weight > 100))
+		return err_set(e, ERR_INVALID, "%s: weight %d is not 1 to 100", what, from->weight);
+	bool own = from->namespace_count == 0 && !from->all_namespaces;
+	struct counter_want want = {from->topology_key, &from->selector, from->nobody,
+	        from->all_namespaces, own ? &spec->namespace : from->namespaces,
+	        own ? 1 : from->namespace_count};
+	uint32_t counter;
+	int rc = place_counter_get(p, &want, what, &counter, e);
+	if (rc != 0)
+		return rc;
+	vec_push(&s->terms, (struct shape_term){from->required, from->anti,
+	                            place_counter_matches(p, &p->counters.items[counter], s),
+	                            from->weight, counter});
+	s->seeks = s->seeks || (from->required && !from->anti);
+	return 0;
+}
+
+static int compile_spread(struct place *p, const struct place_spec *spec,
+        const struct place_spread *from, struct shape *s, struct err *e)
+{
+	if (from->max_skew < 1 || from->min_domains < 0)
+		return err_set(e, ERR_INVALID, "topology spread by %s: maxSkew %d, minDomains %d",
+		        from->topology_key ? from->topology_key : "(no key)", from->max_skew,
+		        from->min_domains);
+	struct counter_want want = {
+	        from->topology_key, &from->selector, false, false, &spec->namespace, 1};
+	uint32_t counter;
+	int rc = place_counter_get(p, &want, "topology spread", &counter, e);
+	if (rc != 0)
+		return rc;
+	vec_push(&s->spreads,
+	        (struct shape_spread){from->max_skew, from->min_domains, from->required,
+	                from->ignore_affinity, from->honor_taints,
+	                place_counter_matches(p, &p->counters.items[counter], s), counter});
+	return 0;
+}
+
+static int compile_ports(
+        struct place *p, const struct place_spec *from, struct shape *s, struct err *e)
+{
+	for (uint32_t i = 0; i < from->port_count; i++) {
+		const struct place_port *f = &from->ports[i];
+		if (f->port < 1 || f->port > 65535 || str_empty(f->protocol))
+			return err_set(e, ERR_INVALID, "host port %d is not 1 to 65535", f->port);
+		bool all = str_empty(f->address) || str_equal(f->address, "0.0.0.0");
+		char *text = mem_format("%s/%d", f->protocol, f->port);
+		vec_push(&s->ports, (struct shape_port){place_intern(p, f->protocol),
+		                            all ? 0 : place_intern(p, f->address), f->port,
+		                            place_intern(p, text)});
+		free(text);
+	}
+	for (uint32_t i = 0; i < from->image_count; i++)
+		vec_push(&s->images, place_intern(p, from->images[i]));
+	return 0;
+}
+
+static int compile(struct place *p, const struct place_spec *from, struct shape *s, struct err *e)
+{
+	s->namespace = place_intern(p, from->namespace);
+	for (uint32_t i = 0; i < from->label_count; i++)
+		(void)vec_add(&s->labels);
+	if (from->label_count)
+		place_pairs_compile(p, from->labels, from->label_count, s->labels.items);
+	int rc = compile_requests(p, from, s, e);
+	if (rc == 0)
+		rc = compile_node_demands(p, from, s, e);
+	for (uint32_t i = 0; i < from->pod_term_count && rc == 0; i++)
+		rc = compile_pod_term(p, from, &from->pod_terms[i], s, e);
+	for (uint32_t i = 0; i < from->spread_count && rc == 0; i++)
+		rc = compile_spread(p, from, &from->spreads[i], s, e);
+	return rc == 0 ? compile_ports(p, from, s, e) : rc;
+}
+
+/* ---- the table ---- */
+
+void place_shape_done(struct place *p, struct shape *s)
+{
+	VEC_EACH (&s->terms, struct shape_term, t)
+		place_counter_release(p, t->counter);
+	VEC_EACH (&s->spreads, struct shape_spread, t)
+		place_counter_release(p, t->counter);
+	VEC_EACH (&s->required, struct shape_required, r) {
+		for (uint32_t i = 0; i < r->count; i++)
+			place_conjunction_done(&r->terms[i]);
+		free(r->terms);
+	}
+	VEC_EACH (&s->preferred, struct shape_preference, f)
+		place_conjunction_done(&f->term);
+	vec_done(&s->labels);
+	vec_done(&s->requests);
+	vec_done(&s->selector);
+	vec_done(&s->required);
+	vec_done(&s->preferred);
+	vec_done(&s->terms);
+	vec_done(&s->spreads);
+	vec_done(&s->tolerations);
+	vec_done(&s->ports);
+	vec_done(&s->images);
+	vec_done(&s->matches);
+	place_bits_done(&s->affine);
+	place_bits_done(&s->tolerated);
+	free(s->key);
+	*s = (struct shape){0};
+}
+
+static uint32_t add(struct place *p, struct shape *s)
+{
+	uint32_t index = p->free_shape;
+	if (index == PLACE_NONE) {
+		index = (uint32_t)p->shapes.count;
+		(void)vec_add(&p->shapes);
+	} else {
+		p->free_shape = p->shapes.items[index].next_free;
+	}
+	s->used = true;
+	p->shapes.items[index] = *s;
+	place_keep_index(&p->shape_ids, s->key, index);
+	place_shape_match_all(p, &p->shapes.items[index]);
+	return index;
+}
+
+int place_shape(struct place *p, const struct place_spec *spec, uint32_t *ret_shape, struct err *e)
+{
+	int rc = check_sizes(spec, e);
+	if (rc != 0)
+		return rc;
+	CLEANUP(buf_done)
+	struct buf key = BUF_INIT;
+	write_spec(&key, spec);
+	rc = buf_check(&key, "pod spec", e);
+	if (rc != 0)
+		return rc;
+	uint32_t index = place_find_index(&p->shape_ids, buf_text(&key));
+	if (index == PLACE_NONE) {
+		struct shape s = {0};
+		rc = compile(p, spec, &s, e);
+		if (rc != 0) {
+			place_shape_done(p, &s);
+			return rc;
+		}
+		s.key = buf_take(&key, NULL);
+		index = add(p, &s);
+	}
+	p->shapes.items[index].references++;
+	*ret_shape = index;
+	return 0;
+}
+
+void place_shape_release(struct place *p, uint32_t shape)
+{
+	struct shape *s = &p->shapes.items[shape];
+	if (--s->references > 0)
+		return;
+	map_remove(&p->shape_ids, s->key);
+	place_shape_done(p, s);
+	s->next_free = p->free_shape;
+	p->free_shape = shape;
+}
+
+void place_shape_match_all(struct place *p, struct shape *s)
+{
+	for (uint32_t i = 0; i < p->counters.count; i++)
+		if (p->counters.items[i].used && place_counter_matches(p, &p->counters.items[i], s))
+			vec_push(&s->matches, i);
+}
+
+/* ---- what a shape says about a node by itself ---- */
+
+bool place_shape_required_holds(
+        const struct place *p, const struct shape_required *r, const struct node *n)
+{
+	for (uint32_t i = 0; i < r->count; i++)
+		if (r->terms[i].count && place_conjunction_matches(p, &r->terms[i], n->labels.items,
+		                                 n->labels.count, n->name))
+			return true;
+	return false;
+}
+
+bool place_shape_node_affine(const struct place *p, const struct shape *s, const struct node *n)
+{
+	VEC_EACH (&s->selector, struct shape_selector, l) {
+		if (place_pair_value(n->labels.items, n->labels.count, l->label.key) !=
+		        l->label.value)
+			return false;
+	}
+	VEC_EACH (&s->required, struct shape_required, r) {
+		if (!place_shape_required_holds(p, r, n))
+			return false;
+	}
+	return true;
+}
+
+bool place_shape_tolerates(const struct place *p, const struct shape *s, const struct taint *taint)
+{
+	(void)p;
+	VEC_EACH (&s->tolerations, struct shape_toleration, t) {
+		if (t->effect != PLACE_ANY_EFFECT && t->effect != taint->effect)
+			continue;
+		if (t->key == 0 ? t->exists
+		                : t->key == taint->key && (t->exists || t->value == taint->value))
+			return true;
+	}
+	return false;
+}
+
+void place_shape_compare_node(const struct place *p, struct shape *s, uint32_t node)
+{
+	const struct node *n = &p->nodes.items[node];
+	bool tolerated = n->used;
+	VEC_EACH (&n->taints, uint32_t, t) {
+		const struct taint *taint = &p->taints.items[*t];
+		tolerated = tolerated && (taint->effect == PLACE_PREFER_NO_SCHEDULE ||
+		                                 place_shape_tolerates(p, s, taint));
+	}
+	place_bits_set(&s->tolerated, node, tolerated);
+	place_bits_set(&s->affine, node, n->used && place_shape_node_affine(p, s, n));
+}
+
+void place_shape_compare_all(struct place *p, struct shape *s)
+{
+	if (s->compared)
+		return;
+	for (uint32_t i = 0; i < p->nodes.count; i++)
+		place_shape_compare_node(p, s, i);
+	s->compared = true;
+}

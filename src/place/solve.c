@@ -1,0 +1,335 @@
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "place/tables.h"
+
+/* Pods alike are refused alike, as long as nothing else was placed. */
+struct explained {
+	size_t refusal; /* the one that has the reasons, + 1 */
+	size_t assignments;
+};
+
+struct solver {
+	struct place *p;
+	const struct place_problem *problem;
+	struct place_weights weights;
+	VEC(struct place_assignment) assignments;
+	VEC(struct place_refusal) refusals;
+	struct explained *explained; /* by shape */
+	uint64_t steps;
+};
+
+/* ---- the problem ---- */
+
+static int check_weights(const struct place_weights *w, struct err *e)
+{
+	for (int i = 0; i < PLACE_TERM_COUNT; i++) {
+		const char *name = place_term_name((enum place_term)i);
+		if (!isfinite(w->of[i]) || w->of[i] < -1000 || w->of[i] > 1000)
+			return err_set(e, ERR_INVALID, "weight of %s is not -1000 to 1000", name);
+		if (w->of[i] != 0 && i > PLACE_TERM_IMAGE)
+			return err_set(
+			        e, ERR_UNSUPPORTED, "objective %s is not supported yet", name);
+	}
+	return 0;
+}
+
+static int check(const struct place *p, const struct place_problem *problem, struct err *e)
+{
+	if (problem->mode != PLACE_ONLINE && problem->mode != PLACE_BATCH)
+		return err_set(e, ERR_UNSUPPORTED, "this mode of placement is not supported yet");
+	if (problem->application || problem->moves_max)
+		return err_set(e, ERR_UNSUPPORTED,
+		        "placement of an application's graph is not "
+		        "supported yet");
+	uint64_t pods = p->pod_count;
+	for (uint32_t i = 0; i < problem->want_count; i++) {
+		const struct place_want *w = &problem->wants[i];
+		if (w->shape >= p->shapes.count || !p->shapes.items[w->shape].used)
+			return err_set(
+			        e, ERR_INVALID, "want %u has a shape that is not in the tables", i);
+		if (w->count == 0 ||
+		        (w->node != PLACE_NONE &&
+		                (w->node >= p->nodes.count || !p->nodes.items[w->node].used)))
+			return err_set(
+			        e, ERR_INVALID, "want %u: no replicas, or an unknown node", i);
+		if (w->gang_minimum)
+			return err_set(e, ERR_UNSUPPORTED, "gangs are not supported yet");
+		pods += w->count;
+	}
+	if (pods > PLACE_PODS_MAX)
+		return err_set(e, ERR_TOO_LARGE, "more than %u pods", PLACE_PODS_MAX);
+	return problem->weights ? check_weights(problem->weights, e) : 0;
+}
+
+/* ---- one decision ---- */
+
+struct choice {
+	uint32_t node, alternative;
+	uint32_t feasible;
+	struct place_cost cost, alternative_cost;
+};
+
+/* Orders nodes that are equally good, differently for each pod (splitmix64's finaliser). */
+static uint64_t tie(uint64_t seed, uint64_t decision, uint32_t node)
+{
+	uint64_t x = seed + decision * 0x9e3779b97f4a7c15ULL + node;
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+	return x ^ (x >> 31);
+}
+
+static void consider(
+        const struct solver *s, struct choice *c, uint32_t node, const struct place_cost *cost)
+{
+	uint64_t seed = s->problem->seed, decision = s->assignments.count;
+	bool better = c->node == PLACE_NONE || cost->total < c->cost.total ||
+	              (!(cost->total > c->cost.total) &&
+	                      tie(seed, decision, node) < tie(seed, decision, c->node));
+	if (better) {
+		c->alternative = c->node;
+		c->alternative_cost = c->cost;
+		c->node = node;
+		c->cost = *cost;
+	} else if (c->alternative == PLACE_NONE || cost->total < c->alternative_cost.total) {
+		c->alternative = node;
+		c->alternative_cost = *cost;
+	}
+}
+
+static struct choice choose(struct solver *s, const struct place_want *w)
+{
+	struct choice c = {.node = PLACE_NONE, .alternative = PLACE_NONE};
+	struct look l;
+	place_look_init(&l, s->p, w->shape, w->node, NULL);
+	for (uint32_t i = 0; i < s->p->nodes.count; i++) {
+		s->steps++;
+		if (!place_look_fits(&l, i, NULL))
+			continue;
+		struct place_cost cost;
+		place_look_score(&l, i, &s->weights, &cost);
+		c.feasible++;
+		consider(s, &c, i, &cost);
+	}
+	place_look_done(&l);
+	return c;
+}
+
+static bool out_of_steps(const struct solver *s)
+{
+	return s->problem->steps_max && s->steps >= s->problem->steps_max;
+}
+
+/* ---- refusals ---- */
+
+static void copy_reasons(struct place_refusal *to, const struct place_refusal *from)
+{
+	to->reason_count = from->reason_count;
+	if (!from->reason_count)
+		return;
+	to->reasons = mem_alloc_array(from->reason_count, sizeof(*to->reasons));
+	memcpy(to->reasons, from->reasons, from->reason_count * sizeof(*to->reasons));
+}
+
+static void refuse(struct solver *s, uint32_t want, uint32_t count)
+{
+	const struct place_want *w = &s->problem->wants[want];
+	struct explained *known = &s->explained[w->shape];
+	struct place_refusal r = {.want = want, .count = count, .nodes = s->p->node_count};
+	bool any_node = w->node == PLACE_NONE;
+	if (any_node && known->refusal && known->assignments == s->assignments.count)
+		copy_reasons(&r, &s->refusals.items[known->refusal - 1]);
+	else if (!out_of_steps(s))
+		place_explain(s->p, w->shape, w->node, &r, &s->steps);
+	else
+		r.undecided = true;
+	vec_push(&s->refusals, r);
+	if (any_node && !r.undecided)
+		*known = (struct explained){s->refusals.count, s->assignments.count};
+}
+
+/* ---- all of them ---- */
+
+static int assign(struct solver *s, uint32_t want, const struct choice *c, struct err *e)
+{
+	const struct place_want *w = &s->problem->wants[want];
+	struct place_assignment a = {.want = want,
+	        .node = c->node,
+	        .cost = c->cost,
+	        .feasible = c->feasible,
+	        .alternative = PLACE_NONE};
+	if (s->problem->explain && c->alternative != PLACE_NONE) {
+		a.alternative = c->alternative;
+		a.alternative_cost = c->alternative_cost;
+	}
+	int rc = place_pod_put(s->p, w->shape, c->node, w->priority, &a.pod, e);
+	if (rc == 0)
+		vec_push(&s->assignments, a);
+	return rc;
+}
+
+/* Places as many of *left replicas as there is room for. */
+static int place_replicas(struct solver *s, uint32_t want, uint32_t *left, struct err *e)
+{
+	while (*left > 0 && !out_of_steps(s)) {
+		struct choice c = choose(s, &s->problem->wants[want]);
+		if (c.node == PLACE_NONE)
+			return 0;
+		int rc = assign(s, want, &c, e);
+		if (rc != 0)
+			return rc;
+		--*left;
+	}
+	return 0;
+}
+
+struct turn {
+	uint32_t want;
+	int priority;
+};
+
+static int compare_turns(const void *a, const void *b)
+{
+	const struct turn *x = a, *y = b;
+	if (x->priority != y->priority)
+		return x->priority > y->priority ? -1 : 1;
+	return x->want < y->want ? -1 : x->want > y->want;
+}
+
+static struct turn *order(const struct place_problem *problem)
+{
+	struct turn *turns = mem_alloc_array(problem->want_count, sizeof(*turns));
+	for (uint32_t i = 0; i < problem->want_count; i++)
+		turns[i] = (struct turn){i, problem->wants[i].priority};
+	if (problem->mode == PLACE_BATCH)
+		qsort(turns, problem->want_count, sizeof(*turns), compare_turns);
+	return turns;
+}
+
+/* A shape that found no node finds none later either, since nodes only fill up; unless it seeks the
+ * company of pods that are placed later, or others of the same spread raise the minimum. */
+static bool stays_refused(const struct shape *s)
+{
+	return !s->seeks && s->spreads.count == 0;
+}
+
+static int one_round(
+        struct solver *s, const struct turn *turns, uint32_t *left, bool *full, struct err *e)
+{
+	for (uint32_t i = 0; i < s->problem->want_count; i++) {
+		uint32_t want = turns[i].want;
+		const struct place_want *w = &s->problem->wants[want];
+		if (left[want] == 0)
+			continue;
+		int rc = full[w->shape] ? 0 : place_replicas(s, want, &left[want], e);
+		if (rc != 0)
+			return rc;
+		if (left[want] > 0 && w->node == PLACE_NONE && !out_of_steps(s))
+			full[w->shape] = stays_refused(&s->p->shapes.items[w->shape]);
+		if (left[want] > 0 && s->problem->mode == PLACE_ONLINE)
+			refuse(s, want, left[want]); /* as things are at its turn */
+	}
+	return 0;
+}
+
+static int place_all(struct solver *s, uint32_t *left, struct err *e)
+{
+	struct turn *turns = order(s->problem);
+	bool *full = mem_alloc_array(s->p->shapes.count, sizeof(*full));
+	size_t before;
+	int rc;
+	do {
+		before = s->assignments.count;
+		rc = one_round(s, turns, left, full, e);
+	} while (rc == 0 && s->problem->mode == PLACE_BATCH && s->assignments.count > before);
+	for (uint32_t i = 0;
+	        rc == 0 && s->problem->mode == PLACE_BATCH && i < s->problem->want_count; i++)
+		if (left[i] > 0)
+			refuse(s, i, left[i]);
+	free(turns);
+	free(full);
+	return rc;
+}
+
+static int compare_assignments(const void *a, const void *b)
+{
+	const struct place_assignment *x = a, *y = b;
+	if (x->want != y->want)
+		return x->want < y->want ? -1 : 1;
+	return x->pod < y->pod ? -1 : x->pod > y->pod;
+}
+
+static void take_back(struct solver *s)
+{
+	for (size_t i = s->assignments.count; i-- > 0;) {
+		place_pod_remove(s->p, s->assignments.items[i].pod);
+		s->assignments.items[i].pod = PLACE_NONE;
+	}
+}
+
+static void fill_plan(struct solver *s, struct place_plan *plan)
+{
+	if (!s->problem->apply)
+		take_back(s);
+	if (s->assignments.count)
+		qsort(s->assignments.items, s->assignments.count, sizeof(*s->assignments.items),
+		        compare_assignments);
+	*plan = (struct place_plan){.assignments = s->assignments.items,
+	        .assignment_count = (uint32_t)s->assignments.count,
+	        .refusals = s->refusals.items,
+	        .refusal_count = (uint32_t)s->refusals.count,
+	        .steps = s->steps};
+	VEC_EACH (&s->assignments, struct place_assignment, a) {
+		plan->cost.total += a->cost.total;
+		for (int i = 0; i < PLACE_TERM_COUNT; i++)
+			plan->cost.terms[i] += a->cost.terms[i];
+	}
+}
+
+int place_solve(struct place *p, const struct place_problem *problem, struct place_plan *ret_plan,
+        struct err *e)
+{
+	int rc = check(p, problem, e);
+	if (rc != 0)
+		return rc;
+	struct solver s = {.p = p, .problem = problem};
+	s.weights = problem->weights ? *problem->weights : place_weights_default();
+	uint32_t *left = mem_alloc_array(problem->want_count, sizeof(*left));
+	for (uint32_t i = 0; i < problem->want_count; i++)
+		left[i] = problem->wants[i].count;
+	s.explained = mem_alloc_array(p->shapes.count, sizeof(*s.explained));
+	rc = place_all(&s, left, e);
+	if (rc == 0) {
+		fill_plan(&s, ret_plan);
+	} else {
+		take_back(&s);
+		vec_done(&s.assignments);
+		VEC_EACH (&s.refusals, struct place_refusal, r)
+			free(r->reasons);
+		vec_done(&s.refusals);
+	}
+	free(s.explained);
+	free(left);
+	return rc;
+}
+
+void place_plan_undo(struct place *p, struct place_plan *plan)
+{
+	for (uint32_t i = plan->assignment_count; i-- > 0;) {
+		if (plan->assignments[i].pod == PLACE_NONE)
+			continue;
+		place_pod_remove(p, plan->assignments[i].pod);
+		plan->assignments[i].pod = PLACE_NONE;
+	}
+}
+
+void place_plan_done(struct place_plan *plan)
+{
+	for (uint32_t i = 0; i < plan->refusal_count; i++)
+		free(plan->refusals[i].reasons);
+	free(plan->assignments);
+	free(plan->refusals);
+	*plan = (struct place_plan){0};
+}

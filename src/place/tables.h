@@ -1,0 +1,334 @@
+/*
+ * What a struct place is made of: tables of interned strings, nodes, shapes, pods and counters.
+ * Private to src/place.
+ *
+ * A shape is a compiled spec. Which nodes satisfy its fixed demands (selector, affinity, taints) is
+ * kept as two bitsets, so that a decision looks only at what changes: resources, ports and
+ * neighbours. Neighbours are counted, not searched: every distinct pod term or spread (namespaces,
+ * selector, topology key) is one counter, with the number of pods it matches in each domain, and
+ * the number of pods that hold it as a required anti-affinity there.
+ */
+#ifndef CONTINUO_PLACE_TABLES_H
+#define CONTINUO_PLACE_TABLES_H
+
+#include "base/map.h"
+#include "base/vec.h"
+#include "place/place.h"
+
+#define PLACE_CPU 0u /* the resources that every table has */
+#define PLACE_MEMORY 1u
+#define PLACE_PODS 2u
+/* What a pod without requests counts for in scores, as in Kubernetes' scheduler. */
+#define PLACE_SCORE_CPU_MILLI 100
+#define PLACE_SCORE_MEMORY_BYTES ((int64_t)200 << 20)
+
+struct pair { /* an interned label; 0 is no string */
+	uint32_t key, value;
+};
+
+struct requirement {
+	uint32_t key;
+	enum place_operator operator;
+	bool field;
+	uint32_t value_count;
+	uint32_t *values;
+	int64_t number; /* of Gt and Lt */
+};
+struct conjunction {
+	struct requirement *items;
+	uint32_t count;
+};
+
+struct bits {
+	uint64_t *words;
+	uint32_t word_count;
+};
+
+/* ---- nodes ---- */
+
+struct node_shape { /* how many pods of a shape are on a node */
+	uint32_t shape, count;
+};
+struct node_port {
+	uint32_t protocol, address; /* address 0: all */
+	int port;
+	uint32_t count;
+};
+
+struct node {
+	bool used;
+	uint32_t name;
+	uint32_t site;
+	unsigned flags;
+	uint32_t width; /* of capacity and taken */
+	int64_t *capacity;
+	int64_t *taken;
+	int64_t score_cpu, score_memory; /* taken, with what pods without requests count for */
+	VEC(struct pair) labels;         /* sorted by key */
+	VEC(uint32_t) taints;            /* into place.taints */
+	VEC(uint32_t) images;            /* sorted */
+	VEC(struct node_shape) shapes;
+	VEC(struct node_port) ports;
+	uint32_t first_pod; /* list through pod.next */
+	uint32_t next_free;
+};
+
+struct taint {
+	uint32_t key, value;
+	enum place_effect effect;
+	uint32_t text; /* "key=value:NoSchedule" */
+};
+
+struct site {
+	uint32_t name;
+	struct place_site facts; /* strings are interned */
+};
+struct path {
+	uint32_t from, to;
+	double latency_ms, bits_per_s;
+};
+
+/* ---- neighbours ---- */
+
+struct topology {
+	uint32_t key;
+	struct map domains;          /* value -> domain + 1 */
+	VEC(uint32_t) domain_values; /* value of each domain */
+	VEC(uint32_t) of_node;       /* domain of each node; PLACE_NONE: it lacks the label */
+};
+
+struct domain_count {
+	uint32_t matching; /* pods there that the selector matches */
+	uint32_t holders;  /* pods there that hold it as a required anti-affinity */
+	int64_t pull; /* sum of weights of pods there that hold it as a wish; anti counts < 0 */
+};
+
+struct counter {
+	bool used;
+	uint32_t references; /* by shapes' terms and spreads */
+	char *key;           /* its canonical text, in place.counter_ids */
+	uint32_t topology;
+	uint32_t text;
+	bool nobody, all_namespaces;
+	VEC(uint32_t) namespaces;
+	struct conjunction selector;
+	VEC(struct domain_count) domains;
+	uint64_t matching, holders, pulls; /* totals; pulls: pods with a wish */
+	uint32_t next_free;
+};
+
+/* ---- shapes ---- */
+
+struct want_amount {
+	uint32_t resource;
+	int64_t amount;
+};
+struct shape_selector {
+	struct pair label;
+	uint32_t text;
+};
+struct shape_required {
+	enum place_constraint constraint;
+	struct conjunction *terms;
+	uint32_t count;
+	uint32_t text;
+};
+struct shape_preference {
+	int weight;
+	struct conjunction term;
+};
+struct shape_term {
+	bool required, anti, matches_self;
+	int weight;
+	uint32_t counter;
+};
+struct shape_spread {
+	int max_skew, min_domains;
+	bool required, ignore_affinity, honor_taints, matches_self;
+	uint32_t counter;
+};
+struct shape_toleration {
+	uint32_t key, value; /* key 0: all */
+	bool exists;
+	enum place_effect effect;
+};
+struct shape_port {
+	uint32_t protocol, address;
+	int port;
+	uint32_t text;
+};
+
+struct shape {
+	bool used;
+	bool compared; /* the bitsets are valid */
+	bool seeks;    /* has a required pod affinity */
+	uint32_t references;
+	char *key; /* canonical text, in place.shape_ids */
+	uint32_t namespace;
+	VEC(struct pair) labels;
+	VEC(struct want_amount) requests; /* with one of PLACE_PODS */
+	int64_t score_cpu, score_memory;
+	VEC(struct shape_selector) selector;
+	VEC(struct shape_required) required;
+	VEC(struct shape_preference) preferred;
+	VEC(struct shape_term) terms;
+	VEC(struct shape_spread) spreads;
+	VEC(struct shape_toleration) tolerations;
+	VEC(struct shape_port) ports;
+	VEC(uint32_t) images;
+	VEC(uint32_t) matches; /* counters whose selector matches these pods */
+	struct bits affine;    /* nodes: selector and required affinity hold */
+	struct bits tolerated; /* nodes: flags and taints are tolerated */
+	uint32_t next_free;
+};
+
+struct pod {
+	uint32_t shape; /* PLACE_NONE: free */
+	uint32_t node;
+	uint32_t next, previous; /* on the node; next: also of the free list */
+	int priority;
+};
+
+struct place {
+	struct map string_ids; /* text -> id */
+	VEC(char *) strings;   /* [0] is "" */
+	VEC(uint32_t) resources;
+	VEC(struct site) sites;
+	VEC(struct path) paths;
+	VEC(struct taint) taints;
+	VEC(struct topology) topologies;
+	VEC(struct counter) counters;
+	VEC(struct node) nodes;
+	VEC(struct shape) shapes;
+	VEC(struct pod) pods;
+	struct map node_ids, shape_ids, counter_ids, site_ids; /* -> index + 1 */
+	uint32_t free_node, free_shape, free_pod, free_counter;
+	uint32_t node_count, pod_count;
+};
+
+/* ---- strings.c ---- */
+
+uint32_t place_intern(struct place *p, const char *text); /* null and "" are 0 */
+static inline const char *place_text(const struct place *p, uint32_t id)
+{
+	return p->strings.items[id];
+}
+uint32_t place_find_index(const struct map *m, const char *key); /* PLACE_NONE */
+void place_keep_index(struct map *m, const char *key, uint32_t index);
+/* The index of a resource, added when new; PLACE_NONE when there are too many. */
+uint32_t place_resource(struct place *p, const char *name);
+uint32_t place_taint_index(
+        struct place *p, const char *key, const char *value, enum place_effect effect);
+
+bool place_bits_get(const struct bits *b, uint32_t i);
+void place_bits_set(struct bits *b, uint32_t i, bool on); /* grows */
+void place_bits_done(struct bits *b);
+
+/* ---- selector.c ---- */
+
+/* Compiles; -ERR_INVALID names `what`. */
+int place_conjunction_compile(struct place *p, const struct place_selector *selector,
+        bool for_nodes, const char *what, struct conjunction *ret_conjunction,
+        struct err *e) MUST_CHECK;
+void place_conjunction_done(struct conjunction *c);
+void place_conjunction_write(const struct place *p, const struct conjunction *c, struct buf *b);
+bool place_conjunction_matches(const struct place *p, const struct conjunction *c,
+        const struct pair *labels, size_t label_count, uint32_t field_name);
+uint32_t place_pair_value(const struct pair *labels, size_t count, uint32_t key); /* PLACE_NONE */
+int place_pair_compare(const void *a, const void *b);
+/* Compiles labels, sorted by key. */
+void place_pairs_compile(
+        struct place *p, const struct place_label *labels, uint32_t count, struct pair *ret_pairs);
+
+/* ---- counter.c ---- */
+
+struct counter_want {
+	const char *topology_key;
+	const struct place_selector *selector;
+	bool nobody, all_namespaces;
+	const char *const *namespaces;
+	uint32_t namespace_count;
+};
+/* Takes one reference. */
+int place_counter_get(struct place *p, const struct counter_want *want, const char *what,
+        uint32_t *ret_counter, struct err *e) MUST_CHECK;
+void place_counter_release(struct place *p, uint32_t counter);
+bool place_counter_matches(const struct place *p, const struct counter *c, const struct shape *s);
+/* The domain of a node for a counter; PLACE_NONE. */
+uint32_t place_counter_domain(const struct place *p, const struct counter *c, uint32_t node);
+/* What is counted in the domain; zeroes when nothing is. */
+struct domain_count place_counter_at(const struct counter *c, uint32_t domain);
+/* Counts `count` (may be negative) pods of a shape on a node in all counters. */
+void place_counter_add_pods(struct place *p, uint32_t shape, uint32_t node, int64_t count);
+void place_topology_node_changed(struct place *p, uint32_t node);
+
+/* ---- shape.c, node.c, pod.c ---- */
+
+void place_shape_match_all(struct place *p, struct shape *s); /* fills matches */
+void place_shape_compare_node(const struct place *p, struct shape *s, uint32_t node);
+void place_shape_compare_all(struct place *p, struct shape *s);
+bool place_shape_node_affine(const struct place *p, const struct shape *s, const struct node *n);
+bool place_shape_required_holds(
+        const struct place *p, const struct shape_required *r, const struct node *n);
+bool place_shape_tolerates(const struct place *p, const struct shape *s, const struct taint *t);
+void place_shape_done(struct place *p, struct shape *s);
+void place_node_done(struct node *n);
+void place_node_count_pods(struct place *p, uint32_t node, uint32_t shape, int64_t count);
+uint32_t place_node_shape_count(const struct node *n, uint32_t shape);
+static inline int64_t place_node_capacity(const struct node *n, uint32_t resource)
+{
+	return resource < n->width ? n->capacity[resource] : 0;
+}
+static inline int64_t place_node_taken(const struct node *n, uint32_t resource)
+{
+	return resource < n->width ? n->taken[resource] : 0;
+}
+/* The taints that flags of a node stand for. */
+enum { PLACE_TAINT_NOT_READY, PLACE_TAINT_UNSCHEDULABLE };
+
+/* ---- filter.c ---- */
+
+struct failure {
+	enum place_constraint constraint;
+	uint32_t index;
+	uint32_t text;
+	bool first; /* counted in Kubernetes' message */
+};
+struct failures {
+	VEC(struct failure) items;
+};
+
+struct spread_view {      /* one spread constraint as of this decision */
+	uint32_t *counts; /* by domain: matching pods on eligible nodes */
+	uint32_t domain_count;
+	uint32_t least, most;
+};
+
+/* One decision's view of the tables. */
+struct look {
+	const struct place *p;
+	const struct shape *shape;
+	uint32_t shape_index;
+	uint32_t node;                  /* only this one; PLACE_NONE */
+	const struct failures *relaxed; /* constraints that do not count; null */
+	bool first_of_its_kind;         /* its affinity terms match no pod but itself */
+	struct spread_view *spreads;
+	uint32_t *site_alike; /* by site: pods of this shape; null when there are no sites */
+	double preference_sum;
+};
+void place_look_init(struct look *l, struct place *p, uint32_t shape, uint32_t node,
+        const struct failures *relaxed);
+void place_look_done(struct look *l);
+/* Whether the pod fits. With ret_failures: all that speaks against the node is added. */
+bool place_look_fits(const struct look *l, uint32_t node, struct failures *ret_failures);
+bool place_failures_have(
+        const struct failures *f, enum place_constraint constraint, uint32_t index);
+
+/* ---- score.c, explain.c ---- */
+
+void place_look_score(const struct look *l, uint32_t node, const struct place_weights *weights,
+        struct place_cost *ret_cost);
+void place_explain(struct place *p, uint32_t shape, uint32_t node, struct place_refusal *refusal,
+        uint64_t *steps);
+
+#endif
