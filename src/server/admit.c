@@ -1,0 +1,149 @@
+#include "server/admit.h"
+
+#include <string.h>
+
+#include "base/str.h"
+#include "codec/base64.h"
+#include "model/pod_security.h"
+#include "server/addresses.h"
+
+typedef int admit_kind(struct request *r, json_t *tree, const json_t *old, struct err *e);
+
+/* ---- Pod Security ---- */
+
+static int check_security(struct request *r, const json_t *pod_spec, struct err *e)
+{
+	char key[OBJECT_KEY_MAX];
+	if (object_key_of(&kind_namespace, "", r->namespace, key, e) < 0)
+		return -(int)e->code;
+	CLEANUP(object_done)
+	struct object *namespace = store_get(r->server->store, key);
+	return pod_security_check(pod_security_level(namespace), pod_spec, e);
+}
+
+static int admit_pod(struct request *r, json_t *tree, const json_t *old, struct err *e)
+{
+	if (old)
+		return 0; /* what security looks at is immutable in a pod */
+	int result = check_security(r, json_object_get(tree, "spec"), e);
+	if (result < 0)
+		(void)err_prefix(
+		        e, "pods \"%s\" is forbidden", json_text(tree, "", "metadata", "name"));
+	return result;
+}
+
+/* As in Kubernetes a workload is taken with a warning; its pods are what is refused. */
+static int admit_workload(struct request *r, json_t *tree, const json_t *old, struct err *e)
+{
+	(void)old;
+	struct err why = ERR_INIT;
+	(void)e;
+	if (check_security(r, json_at(tree, "spec", "template", "spec"), &why) < 0)
+		vec_push(&r->findings.warnings,
+		        (struct finding){.path = "",
+		                .reason = "Forbidden",
+		                .text = arena_format(&r->findings.arena,
+		                        "pods would be refused: %s", why.text)});
+	return 0;
+}
+
+/* ---- Services ---- */
+
+static int claim_ports(struct request *r, json_t *spec, const json_t *old, struct err *e)
+{
+	const char *type = json_text(spec, "ClusterIP", "type");
+	bool wants = strcmp(type, "NodePort") == 0 || strcmp(type, "LoadBalancer") == 0;
+	size_t i, j;
+	json_t *port, *before;
+	json_array_foreach (json_object_get(spec, "ports"), i, port) {
+		int number = (int)json_int(port, 0, "nodePort");
+		bool had = false;
+		json_array_foreach (json_at(old, "spec", "ports"), j, before)
+			had |= number && json_int(before, 0, "nodePort") == number;
+		if (!wants || had)
+			continue;
+		int result = addresses_claim_port(r->server->addresses, number, &number, e);
+		if (result < 0)
+			return err_prefix(e, "spec.ports[%zu]", i);
+		json_object_set_new(port, "nodePort", json_integer(number));
+	}
+	return 0;
+}
+
+static int admit_service(struct request *r, json_t *tree, const json_t *old, struct err *e)
+{
+	json_t *spec = json_ensure_object(tree, "spec");
+	if (strcmp(json_text(spec, "ClusterIP", "type"), "ExternalName") == 0)
+		return 0;
+	const char *wanted = json_text(spec, "", "clusterIP");
+	const char *before = json_text(old, "", "spec", "clusterIP");
+	if (*before && !*wanted) {
+		json_object_set_new(spec, "clusterIP", json_string(before));
+		wanted = before;
+	}
+	if (!*before && strcmp(wanted, "None") != 0) {
+		int result =
+		        addresses_claim_service(r->server->addresses, wanted, r->claimed_ip, e);
+		if (result < 0)
+			return result;
+		json_object_set_new(spec, "clusterIP", json_string(r->claimed_ip));
+	}
+	json_object_set_new(spec, "clusterIPs", json_pack("[s]", json_text(spec, "", "clusterIP")));
+	return claim_ports(r, spec, old, e);
+}
+
+/* ---- Namespaces ---- */
+
+static int admit_namespace(struct request *r, json_t *tree, const json_t *old, struct err *e)
+{
+	(void)e;
+	json_t *labels = json_ensure_object(json_ensure_object(tree, "metadata"), "labels");
+	json_object_set_new(labels, "kubernetes.io/metadata.name", json_string(r->name));
+	if (!old) {
+		json_object_set_new(json_ensure_object(tree, "spec"), "finalizers",
+		        json_pack("[s]", "kubernetes"));
+		json_object_set_new(tree, "status", json_pack("{s:s}", "phase", "Active"));
+	}
+	return 0;
+}
+
+/* ---- Secrets ---- */
+
+static int admit_secret(struct request *r, json_t *tree, const json_t *old, struct err *e)
+{
+	(void)r;
+	(void)old;
+	(void)e;
+	const char *key;
+	json_t *value;
+	json_object_foreach (json_object_get(tree, "stringData"), key, value) {
+		CLEANUP(buf_done)
+		struct buf b = BUF_INIT;
+		const char *text = json_text_or(value, "");
+		base64_encode(text, strlen(text), &b);
+		json_object_set_new(
+		        json_ensure_object(tree, "data"), key, json_string(buf_text(&b)));
+	}
+	json_object_del(tree, "stringData");
+	return 0;
+}
+
+static const struct {
+	const struct kind *kind;
+	admit_kind *admit;
+} rules[] = {
+        {&kind_pod, admit_pod},
+        {&kind_deployment, admit_workload},
+        {&kind_replicaset, admit_workload},
+        {&kind_service, admit_service},
+        {&kind_namespace, admit_namespace},
+        {&kind_secret, admit_secret},
+};
+
+int admit(struct request *r, json_t *tree, const json_t *old, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+		if (rules[i].kind == r->kind)
+			return rules[i].admit(r, tree, old, e);
+	return 0;
+}

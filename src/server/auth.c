@@ -1,0 +1,58 @@
+#include "server/auth.h"
+
+#include <string.h>
+
+#include "base/str.h"
+#include "server/revocations.h"
+
+static void identify_node(
+        struct server *s, const struct http_peer *peer, struct user *u, struct err *why)
+{
+	char node[128];
+	if (pki_spiffe_node(s->domain, peer->spiffe_id, node, why) < 0)
+		return;
+	if (revocations_has(s->revocations, node, peer->not_after_ms - PKI_NODE_LIFE_MS)) {
+		(void)err_set(why, ERR_UNAUTHORIZED,
+		        "the certificate of node \"%s\" was revoked; join again with a new token",
+		        node);
+		return;
+	}
+	u->role = ROLE_NODE;
+	(void)str_copy(u->node, sizeof(u->node), node);
+	snprintf(u->name, sizeof(u->name), "system:node:%.110s", node);
+}
+
+void auth_identify(
+        struct server *s, const struct http_peer *peer, struct user *ret_user, struct err *why)
+{
+	*ret_user = (struct user){.role = ROLE_NOBODY, .name = "system:anonymous"};
+	if (!peer)
+		return;
+	if (!str_empty(peer->spiffe_id)) {
+		identify_node(s, peer, ret_user, why);
+	} else if (str_equal(peer->organization, "system:masters")) {
+		ret_user->role = ROLE_ADMIN;
+		snprintf(ret_user->name, sizeof(ret_user->name), "%.120s", peer->common_name);
+	}
+}
+
+int auth_require_admin(const struct user *u, const char *what, struct err *e)
+{
+	if (u->role == ROLE_ADMIN)
+		return 0;
+	if (u->role == ROLE_NOBODY)
+		return err_set(e, ERR_UNAUTHORIZED,
+		        "%s needs a client certificate of this domain (use its kubeconfig)", what);
+	return err_set(e, ERR_FORBIDDEN,
+	        "%s is not allowed to %s: a node reaches its own slice only", u->name, what);
+}
+
+int auth_require_node(const struct user *u, const char *what, struct err *e)
+{
+	if (u->role == ROLE_NODE)
+		return 0;
+	if (u->role == ROLE_NOBODY)
+		return err_set(e, ERR_UNAUTHORIZED,
+		        "%s needs the certificate of a node; join first", what);
+	return err_set(e, ERR_FORBIDDEN, "%s is for nodes only, not for %s", what, u->name);
+}

@@ -1,0 +1,524 @@
+#include "server/feed.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "server/nodes.h"
+#include "server/request.h"
+#include "server/slice.h"
+#include "wire/wire.h"
+
+#define CHALLENGE_MS 500
+#define BOOKMARK_MS 5000
+#define QUEUE_MAX                                                                                  \
+	((size_t)32 << 20) /* bytes an agent may be behind before its session is dropped */
+
+enum session_state { SESSION_CHALLENGING, SESSION_REGISTERING, SESSION_OPEN };
+
+struct session {
+	struct list link;
+	struct feed *feed;
+	struct http_request *http; /* null: the agent is gone */
+	enum session_state state;
+	char node[128];
+	json_t *hello; /* until the session is open */
+	struct slice slice;
+	struct loop_timer *timer; /* challenge, then silence */
+	int64_t silence_ms, heartbeat_ms;
+	int64_t challenge; /* id of the ping that the old session must answer */
+	bool dirty;        /* the slice may have changed */
+};
+
+struct feed {
+	struct server *server;
+	struct list sessions; /* in any state */
+	struct map open;      /* node -> open session */
+	struct map pods;      /* node -> struct map * of the keys of its pods */
+	struct store_watch *watch;
+	struct loop_timer *bookmarks;
+	int64_t next_ping;
+	bool peers_changed;
+};
+
+/* ---- pods by node ---- */
+
+static void pods_free(void *value)
+{
+	map_done(value);
+	free(value);
+}
+
+static void note_pod(struct feed *f, const char *node, const char *key, bool there)
+{
+	if (!*node)
+		return;
+	struct map *keys = map_get(&f->pods, node);
+	if (there) {
+		if (!keys)
+			map_put(&f->pods, node, keys = mem_new(struct map));
+		map_put(keys, key, "");
+	} else if (keys) {
+		map_remove(keys, key);
+		if (!keys->count)
+			map_remove(&f->pods, node);
+	}
+}
+
+/* ---- the end of a session ---- */
+
+static void session_free(struct session *x)
+{
+	struct feed *f = x->feed;
+	if (map_get(&f->open, x->node) == x)
+		map_take(&f->open, x->node);
+	list_remove(&x->link);
+	loop_timer_free(x->timer);
+	if (x->http)
+		http_request_free(x->http);
+	json_decref(x->hello);
+	slice_done(&x->slice);
+	free(x);
+}
+
+/* Ends an open session: the node is lost until it comes again. */
+static void session_lose(struct session *x, const char *why)
+{
+	struct server *s = x->feed->server;
+	char node[128];
+	snprintf(node, sizeof(node), "%s", x->node);
+	log_info(s->log, "session_ended", "node=%s why=\"%s\"", node, why);
+	s->counters.sessions_lost++;
+	session_free(x);
+	nodes_lost(s, node, why);
+	control_nodes_changed(s->control);
+}
+
+static void on_http_closed(void *arg)
+{
+	struct session *x = arg;
+	if (x->state == SESSION_OPEN) {
+		session_lose(x, "the connection was closed");
+	} else if (x->state == SESSION_REGISTERING) {
+		http_request_free(x->http); /* the commit under way still refers to x */
+		x->http = NULL;
+	} else {
+		session_free(x);
+	}
+}
+
+static void refuse(struct session *x, enum err_code code, const char *why)
+{
+	struct err e = ERR_INIT;
+	struct http_request *http = x->http;
+	(void)err_set(&e, code, "%s", why);
+	x->http = NULL;
+	if (http)
+		respond_err(x->feed->server, http, &e);
+	session_free(x);
+}
+
+/* ---- sending ---- */
+
+static void session_write(struct session *x, const struct buf *b)
+{
+	if (b->size)
+		http_respond_write(x->http, b->data, b->size);
+}
+
+static bool session_is_slow(const struct session *x)
+{
+	return http_respond_queued(x->http) > QUEUE_MAX;
+}
+
+static void write_message(struct buf *b, json_t *message)
+{
+	wire_write(b, message);
+	json_decref(message);
+}
+
+static void write_session(struct session *x, struct buf *b)
+{
+	struct server *s = x->feed->server;
+	char key[OBJECT_KEY_MAX];
+	if (object_key_of(&kind_node, "", x->node, key, NULL) < 0)
+		return;
+	CLEANUP(object_done)
+	struct object *node = store_get(s->store, key);
+	CLEANUP(json_done)
+	json_t *tree = node ? object_tree(node) : json_object();
+	write_message(
+	        b, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "type",
+	                   "session", "epoch", store_epoch(s->store), "domain", s->domain, "server",
+	                   s->name, "heartbeat_ms", (json_int_t)x->heartbeat_ms, "silence_ms",
+	                   (json_int_t)x->silence_ms, "now_ms", (json_int_t)loop_wall_ms(s->loop),
+	                   "pod_cidr", json_text(tree, "", "spec", "podCIDR"), "domain_cidr",
+	                   s->pod_cidr, "service_cidr", s->service_cidr, "cluster_domain",
+	                   s->cluster_domain));
+}
+
+static void write_bookmark(struct feed *f, struct buf *b)
+{
+	write_message(b, json_pack("{s:s, s:I}", "type", "bookmark", "revision",
+	                         (json_int_t)store_revision(f->server->store)));
+}
+
+static const char *internal_address(const json_t *node)
+{
+	size_t i;
+	json_t *address;
+	json_array_foreach (json_at(node, "status", "addresses"), i, address) {
+		if (str_equal(json_text(address, "", "type"), "InternalIP"))
+			return json_text(address, "", "address");
+	}
+	return "";
+}
+
+static json_t *make_peers(struct feed *f)
+{
+	json_t *peers = json_array();
+	char prefix[OBJECT_KEY_MAX];
+	object_prefix(&kind_node, "", prefix);
+	struct store_list list;
+	if (store_list(f->server->store, prefix, NULL, 0, 0, &list, NULL) == 0) {
+		for (size_t i = 0; i < list.count; i++) {
+			CLEANUP(json_done)
+			json_t *node = object_tree(list.objects[i]);
+			json_array_append_new(
+			        peers, json_pack("[s, s, s]", list.objects[i]->name,
+			                       internal_address(node),
+			                       json_text(node, "", "spec", "podCIDR")));
+		}
+		store_list_done(&list);
+	}
+	return json_pack("{s:s, s:o}", "type", "peers", "peers", peers);
+}
+
+static void update_slice(struct session *x, struct buf *b)
+{
+	x->dirty = false;
+	slice_update(&x->slice, map_get(&x->feed->pods, x->node), b);
+}
+
+/* ---- opening ---- */
+
+static void on_silence(void *arg)
+{
+	session_lose(arg, "silence");
+}
+
+static void read_held(struct session *x)
+{
+	size_t i;
+	json_t *held;
+	json_array_foreach (json_object_get(x->hello, "held"), i, held) {
+		const char *key = json_text_or(json_array_get(held, 0), NULL);
+		if (key && strlen(key) < OBJECT_KEY_MAX)
+			slice_add_held(&x->slice, key, json_text_or(json_array_get(held, 1), ""),
+			        json_int_or(json_array_get(held, 2), 0));
+	}
+	/* Revisions of another epoch mean nothing here; the agent compares by uid and spec. */
+	if (!str_equal(json_text(x->hello, "", "epoch"), store_epoch(x->feed->server->store)))
+		MAP_EACH (&x->slice.held, e)
+			slice_add_held(&x->slice, e->key, "", 0);
+}
+
+static void session_open(struct session *x)
+{
+	struct feed *f = x->feed;
+	struct session *old = map_get(&f->open, x->node);
+	if (old)
+		session_free(old);
+	read_held(x);
+	json_decref(x->hello);
+	x->hello = NULL;
+	x->state = SESSION_OPEN;
+	map_put(&f->open, x->node, x);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT_LIMIT((size_t)1 << 30);
+	write_session(x, &b);
+	update_slice(x, &b);
+	write_message(&b, make_peers(f));
+	write_bookmark(f, &b);
+	http_respond_start(x->http, 200, NULL, 0, "application/x-ndjson");
+	session_write(x, &b);
+	loop_timer_free(x->timer);
+	x->timer = loop_timer_new(f->server->loop, on_silence, x);
+	loop_timer_start(x->timer, x->silence_ms);
+	log_info(f->server->log, "session_opened", "node=%s slice=%zu", x->node,
+	        x->slice.held.count);
+	control_nodes_changed(f->server->control);
+}
+
+static void on_registered(void *arg, const struct err *e)
+{
+	struct session *x = arg;
+	if (!x->http)
+		session_free(x);
+	else if (e)
+		refuse(x, e->code, e->text);
+	else
+		session_open(x);
+}
+
+static void session_register(struct session *x)
+{
+	struct server *s = x->feed->server;
+	const json_t *node = json_object_get(x->hello, "node");
+	bool iot = str_equal(json_text(node, "", "metadata", "labels", "continuo.dev/tier"), "iot");
+	x->heartbeat_ms = iot ? s->iot_heartbeat_ms : s->heartbeat_ms;
+	x->silence_ms = iot ? s->iot_silence_ms : s->silence_ms;
+	x->state = SESSION_REGISTERING;
+	nodes_register(s, x->node, node, on_registered, x);
+}
+
+/* ---- clones: the session that exists is asked first ---- */
+
+static void on_challenge_over(void *arg)
+{
+	struct session *x = arg; /* the old one did not answer: it is gone */
+	session_register(x);
+}
+
+static void challenge(struct session *x)
+{
+	struct feed *f = x->feed;
+	struct err e;
+	x->challenge = ++f->next_ping;
+	CLEANUP(json_done)
+	json_t *ping = json_pack("{s:s, s:I}", "type", "ping", "id", (json_int_t)x->challenge);
+	if (feed_send(f, x->node, ping, &e) < 0) {
+		session_register(x);
+		return;
+	}
+	x->timer = loop_timer_new(f->server->loop, on_challenge_over, x);
+	loop_timer_start(x->timer, CHALLENGE_MS);
+}
+
+void feed_pong(struct feed *f, const char *node, int64_t id)
+{
+	LIST_EACH (&f->sessions, link) {
+		struct session *x = LIST_ITEM(link, struct session, link);
+		if (x->state != SESSION_CHALLENGING || x->challenge != id ||
+		        strcmp(x->node, node) != 0)
+			continue;
+		log_error(f->server->log, "clone_refused", "node=%s address=%s", node,
+		        http_request_peer(x->http)->address);
+		refuse(x, ERR_CONFLICT,
+		        "another machine holds a session with this node's certificate and answers: "
+		        "this one is a clone; "
+		        "give it a name and a token of its own");
+		return;
+	}
+}
+
+static int find_hello(void *arg, const char *type, json_t *message, struct err *e)
+{
+	json_t **hello = arg;
+	if (strcmp(type, "hello") != 0 || *hello)
+		return err_set(e, ERR_DECODE, "the feed begins with exactly one hello");
+	*hello = json_incref(message);
+	return 0;
+}
+
+static void on_hello(
+        void *arg, struct http_request *http, const char *data, size_t size, const struct err *e)
+{
+	static const struct http_request_events events = {.on_closed = on_http_closed};
+	struct session *x = arg;
+	struct err why = ERR_INIT;
+	struct wire_reader reader = {0};
+	int r = e ? -(int)e->code : wire_read(&reader, data, size, find_hello, &x->hello, &why);
+	wire_reader_done(&reader);
+	if (e)
+		why = *e;
+	else if (r == 0 && !x->hello)
+		(void)err_set(&why, ERR_DECODE, "the feed begins with a hello line");
+	if (why.code) {
+		refuse(x, why.code, why.text);
+		return;
+	}
+	http_request_set_events(http, &events, x);
+	if (map_get(&x->feed->open, x->node))
+		challenge(x);
+	else
+		session_register(x);
+}
+
+void feed_serve(struct feed *f, struct http_request *http, const struct user *u)
+{
+	struct session *x = mem_new(struct session);
+	x->feed = f;
+	x->http = http;
+	x->state = SESSION_CHALLENGING;
+	snprintf(x->node, sizeof(x->node), "%s", u->node);
+	slice_init(&x->slice, f->server);
+	list_init(&x->link);
+	list_append(&f->sessions, &x->link);
+	http_request_collect(http, WIRE_LINE_MAX, on_hello, x);
+}
+
+/* ---- changes of the world ---- */
+
+static void mark_dirty(struct feed *f, const struct store_event *event)
+{
+	const struct object *o = event->object;
+	if (o->kind == &kind_pod) {
+		const char *nodes[2] = {o->node, event->previous ? event->previous->node : ""};
+		note_pod(f, o->node, event->key, event->type == STORE_PUT);
+		for (int i = 0; i < 2; i++) {
+			struct session *x = *nodes[i] ? map_get(&f->open, nodes[i]) : NULL;
+			if (x)
+				x->dirty = true;
+		}
+		return;
+	}
+	if (o->kind == &kind_node)
+		f->peers_changed |= event->type == STORE_DELETE || !event->previous ||
+		                    o->create_revision != event->previous->create_revision ||
+		                    !event->previous->ready;
+	MAP_EACH (&f->open, e) {
+		struct session *x = e->value;
+		x->dirty |= slice_concerns(&x->slice, event);
+	}
+}
+
+/* Sends what changed; a session too far behind is dropped and comes again with what it holds. */
+static void send_changes(struct feed *f)
+{
+	CLEANUP(json_done)
+	json_t *peers = f->peers_changed ? make_peers(f) : NULL;
+	f->peers_changed = false;
+	LIST_EACH (&f->sessions, link) {
+		struct session *x = LIST_ITEM(link, struct session, link);
+		if (x->state != SESSION_OPEN || (!x->dirty && !peers))
+			continue;
+		CLEANUP(buf_done)
+		struct buf b = BUF_INIT_LIMIT((size_t)1 << 30);
+		if (x->dirty)
+			update_slice(x, &b);
+		if (peers)
+			wire_write(&b, peers);
+		session_write(x, &b);
+		if (session_is_slow(x))
+			session_lose(x, "the agent reads too slowly");
+	}
+}
+
+static void on_events(void *arg, const struct store_event *events, size_t count)
+{
+	struct feed *f = arg;
+	for (size_t i = 0; i < count; i++)
+		if (events[i].object->kind != &kind_event)
+			mark_dirty(f, &events[i]);
+	send_changes(f);
+}
+
+static void on_ended(void *arg, const struct err *why)
+{
+	struct feed *f = arg;
+	log_err(f->server->log, LOG_ERROR, "watch_ended", why, "part=feed");
+	abort();
+}
+
+static void on_bookmark_timer(void *arg)
+{
+	struct feed *f = arg;
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT;
+	write_bookmark(f, &b);
+	MAP_EACH (&f->open, e)
+		session_write(e->value, &b);
+	loop_timer_start(f->bookmarks, BOOKMARK_MS);
+}
+
+/* ---- the feed as a whole ---- */
+
+static void index_pods(struct feed *f)
+{
+	char prefix[OBJECT_KEY_MAX], key[OBJECT_KEY_MAX];
+	object_prefix(&kind_pod, "", prefix);
+	struct store_list list;
+	struct err e;
+	if (store_list(f->server->store, prefix, NULL, 0, 0, &list, &e) < 0)
+		abort();
+	for (size_t i = 0; i < list.count; i++) {
+		object_key(list.objects[i], key);
+		note_pod(f, list.objects[i]->node, key, true);
+	}
+	store_list_done(&list);
+}
+
+struct feed *feed_new(struct server *s)
+{
+	static const struct store_watch_events events = {
+	        .on_events = on_events, .on_ended = on_ended};
+	struct feed *f = mem_new(struct feed);
+	struct err e;
+	f->server = s;
+	list_init(&f->sessions);
+	map_init(&f->pods, pods_free);
+	index_pods(f);
+	if (store_watch(s->store, "", store_revision(s->store), &events, f, &f->watch, &e) < 0)
+		abort();
+	f->bookmarks = loop_timer_new(s->loop, on_bookmark_timer, f);
+	loop_timer_start(f->bookmarks, BOOKMARK_MS);
+	return f;
+}
+
+void feed_free(struct feed *f)
+{
+	if (!f)
+		return;
+	LIST_EACH (&f->sessions, link)
+		session_free(LIST_ITEM(link, struct session, link));
+	store_watch_free(f->watch);
+	loop_timer_free(f->bookmarks);
+	map_done(&f->open);
+	map_done(&f->pods);
+	free(f);
+}
+
+bool feed_heard(struct feed *f, const char *node)
+{
+	struct session *x = map_get(&f->open, node);
+	if (x)
+		loop_timer_start(x->timer, x->silence_ms);
+	return x != NULL;
+}
+
+bool feed_connected(const struct feed *f, const char *node)
+{
+	return map_has(&f->open, node);
+}
+
+bool feed_slice_has(const struct feed *f, const char *node, const char *key)
+{
+	const struct session *x = map_get(&f->open, node);
+	return x && slice_has(&x->slice, key);
+}
+
+size_t feed_count(const struct feed *f)
+{
+	return f->open.count;
+}
+
+int feed_send(struct feed *f, const char *node, const json_t *message, struct err *e)
+{
+	struct session *x = map_get(&f->open, node);
+	if (!x)
+		return err_set(e, ERR_UNAVAILABLE, "node \"%s\" is not connected", node);
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT;
+	wire_write(&b, message);
+	session_write(x, &b);
+	return 0;
+}
+
+void feed_drop_node(struct feed *f, const char *node, const char *why)
+{
+	struct session *x = map_get(&f->open, node);
+	if (x)
+		session_lose(x, why);
+}

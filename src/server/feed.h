@@ -1,0 +1,34 @@
+/*
+ * Sessions: one per connected agent, over its feed (wire/wire.h). Liveness lives here and never
+ * reaches the store, but for the node's condition when a session opens or ends.
+ *
+ *   CHALLENGING ──▶ REGISTERING ──▶ OPEN ──▶ (freed)
+ *        │ old session answered          │ silence, closed, revoked, replaced
+ *        └──▶ refused: a clone           └──▶ node lost
+ */
+#ifndef CONTINUO_SERVER_FEED_H
+#define CONTINUO_SERVER_FEED_H
+
+#include "server/auth.h"
+
+struct feed *feed_new(struct server *s) MUST_CHECK;
+void feed_free(struct feed *f);
+
+/* POST /agent/v1/feed: takes http. */
+void feed_serve(struct feed *f, struct http_request *http, const struct user *u);
+
+/* Anything came from the node (a report, a heartbeat, a call). False: it has no open session. */
+bool feed_heard(struct feed *f, const char *node);
+void feed_pong(struct feed *f, const char *node, int64_t id);
+
+bool feed_connected(const struct feed *f, const char *node);
+bool feed_slice_has(const struct feed *f, const char *node, const char *key);
+size_t feed_count(const struct feed *f); /* open sessions */
+
+/* Sends one line to a node. -ERR_UNAVAILABLE when it has no session. */
+int feed_send(struct feed *f, const char *node, const json_t *message, struct err *e) MUST_CHECK;
+
+/* Ends the session of a node; it is lost at once. */
+void feed_drop_node(struct feed *f, const char *node, const char *why);
+
+#endif

@@ -1,0 +1,199 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "server/agent_api.h"
+#include "server/request.h"
+#include "server/tokens.h"
+
+#define BODY_MAX ((size_t)64 << 10)
+
+struct join {
+	struct server *server;
+	struct http_request *http;
+	char node[128];
+	char *csr;
+};
+
+static void join_free(struct join *j)
+{
+	free(j->csr);
+	free(j);
+}
+
+static void join_fail(struct join *j, const struct err *e)
+{
+	log_err(j->server->log, LOG_WARN, "join_refused", e, "node=%s address=%s", j->node,
+	        http_request_peer(j->http)->address);
+	respond_err(j->server, j->http, e);
+	join_free(j);
+}
+
+/* Names of nodes are what Kubernetes takes: RFC 1123 subdomains; ours are labels without dots too
+ * long. */
+static int check_name(const char *name, struct err *e)
+{
+	size_t size = strlen(name);
+	bool good = size >= 1 && size <= 63;
+	for (size_t i = 0; i < size; i++) {
+		char c = name[i];
+		bool inner = i > 0 && i + 1 < size && (c == '-' || c == '.');
+		good = good && ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || inner);
+	}
+	return good ? 0
+	            : err_set(e, ERR_INVALID,
+	                      "\"%.80s\" is not a node name: lower-case letters, digits, '-' and "
+	                      "'.', at most 63",
+	                      name);
+}
+
+static int sign(struct join *j, char **ret_certificate, struct err *e)
+{
+	char common_name[160], id[256];
+	snprintf(common_name, sizeof(common_name), "system:node:%s", j->node);
+	pki_node_spiffe(j->server->domain, j->node, id);
+	struct pki_subject subject = {.use = PKI_NODE,
+	        .common_name = common_name,
+	        .organization = "system:nodes",
+	        .spiffe_id = id,
+	        .life_ms = PKI_NODE_LIFE_MS};
+	return pki_sign_csr(
+	        j->server->ca, j->csr, &subject, loop_wall_ms(j->server->loop), ret_certificate, e);
+}
+
+static void answer(struct join *j)
+{
+	CLEANUP(mem_free_ptr)
+	char *certificate = NULL;
+	struct err e = ERR_INIT;
+	if (sign(j, &certificate, &e) < 0) {
+		join_fail(j, &e);
+		return;
+	}
+	CLEANUP(json_done)
+	json_t *body = json_pack("{s:s, s:s, s:s, s:s}", "certificate", certificate, "ca",
+	        j->server->ca->certificate_pem, "domain", j->server->domain, "name", j->node);
+	CLEANUP(mem_free_ptr)
+	char *text = json_encode_string(body);
+	http_respond(j->http, 200, NULL, 0, "application/json", text, strlen(text));
+	http_request_free(j->http);
+	log_info(j->server->log, "certificate_issued", "node=%s", j->node);
+	join_free(j);
+}
+
+static bool node_exists(struct server *s, const char *name)
+{
+	char key[OBJECT_KEY_MAX];
+	if (object_key_of(&kind_node, "", name, key, NULL) < 0)
+		return false;
+	CLEANUP(object_done)
+	struct object *o = store_get(s->store, key);
+	return o != NULL;
+}
+
+static void on_redeemed(void *arg, const char *node, const struct err *e)
+{
+	struct join *j = arg;
+	if (e) {
+		join_fail(j, e);
+		return;
+	}
+	if (*node)
+		snprintf(j->node, sizeof(j->node), "%s", node);
+	j->server->counters.joins++;
+	answer(j);
+}
+
+/* The name is checked before the token is used up, so that a mistake does not cost it. */
+static int check_join(
+        struct join *j, const json_t *body, struct pki_token *ret_token, struct err *e)
+{
+	const char *csr = json_text(body, "", "csr");
+	int r = pki_token_parse(json_text(body, "", "token"), ret_token, e);
+	if (r < 0)
+		return err_set(e, ERR_UNAUTHORIZED, "the join token cannot be read; copy it whole");
+	snprintf(j->node, sizeof(j->node), "%.120s", json_text(body, "", "name"));
+	if (!*csr)
+		return err_set(e, ERR_DECODE, "a join needs a csr");
+	if (j->node[0] && check_name(j->node, e) < 0)
+		return -(int)e->code;
+	if (!j->node[0])
+		return 0;
+	j->csr = mem_dup_string(csr);
+	/* Signing is tried first, for the same reason. */
+	CLEANUP(mem_free_ptr)
+	char *certificate = NULL;
+	r = sign(j, &certificate, e);
+	if (r < 0)
+		return r;
+	if (node_exists(j->server, j->node))
+		return err_set(e, ERR_EXISTS,
+		        "a node \"%s\" exists already; join under another name, or delete the node "
+		        "first",
+		        j->node);
+	return 0;
+}
+
+static void on_join_body(
+        void *arg, struct http_request *http, const char *data, size_t size, const struct err *e)
+{
+	struct join *j = arg;
+	struct err why = ERR_INIT;
+	struct pki_token token;
+	CLEANUP(json_done)
+	json_t *body = NULL;
+	(void)http;
+	if (e)
+		why = *e;
+	else if (!j->server->ca)
+		(void)err_set(&why, ERR_UNSUPPORTED, "this server has no CA: nobody can join it");
+	else if (json_decode(data, size, &body, &why) == 0)
+		(void)check_join(j, body, &token, &why);
+	if (why.code) {
+		join_fail(j, &why);
+		return;
+	}
+	if (!j->csr)
+		j->csr = mem_dup_string(json_text(body, "", "csr"));
+	tokens_redeem(j->server, &token, on_redeemed, j);
+}
+
+void agent_join(struct server *s, struct http_request *http)
+{
+	struct join *j = mem_new(struct join);
+	j->server = s;
+	j->http = http;
+	http_request_collect(http, BODY_MAX, on_join_body, j);
+}
+
+static void on_renew_body(
+        void *arg, struct http_request *http, const char *data, size_t size, const struct err *e)
+{
+	struct join *j = arg;
+	struct err why = ERR_INIT;
+	CLEANUP(json_done)
+	json_t *body = NULL;
+	(void)http;
+	if (e)
+		why = *e;
+	else if (!j->server->ca)
+		(void)err_set(
+		        &why, ERR_UNSUPPORTED, "this server has no CA: nothing can be renewed");
+	else if (json_decode(data, size, &body, &why) == 0)
+		j->csr = mem_dup_string(json_text(body, "", "csr"));
+	if (why.code) {
+		join_fail(j, &why);
+		return;
+	}
+	answer(j);
+}
+
+void agent_renew(struct server *s, struct http_request *http, const struct user *u)
+{
+	struct join *j = mem_new(struct join);
+	j->server = s;
+	j->http = http;
+	snprintf(j->node, sizeof(j->node), "%s", u->node);
+	http_request_collect(http, BODY_MAX, on_renew_body, j);
+}

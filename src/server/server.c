@@ -1,0 +1,159 @@
+#include "server/server.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "server/addresses.h"
+#include "server/commit.h"
+#include "server/feed.h"
+#include "server/nodes.h"
+#include "server/revocations.h"
+#include "server/router.h"
+
+static void set_limits(struct server *s, const struct server_config *c)
+{
+	s->heartbeat_ms = c->heartbeat_ms ? c->heartbeat_ms : 1000;
+	s->silence_ms = c->silence_ms ? c->silence_ms : 4000;
+	s->iot_heartbeat_ms = c->iot_heartbeat_ms ? c->iot_heartbeat_ms : 10000;
+	s->iot_silence_ms = c->iot_silence_ms ? c->iot_silence_ms : 30000;
+}
+
+static int set_names(struct server *s, const struct server_config *c, struct err *e)
+{
+	const struct {
+		char *to;
+		size_t size;
+		const char *from, *what;
+	} names[] = {
+	        {s->name, sizeof(s->name), c->name, "the server's name"},
+	        {s->domain, sizeof(s->domain), c->domain, "the domain's name"},
+	        {s->cluster_domain, sizeof(s->cluster_domain), c->cluster_domain,
+	                "the cluster domain"},
+	        {s->pod_cidr, sizeof(s->pod_cidr), c->pod_cidr, "the pod range"},
+	        {s->service_cidr, sizeof(s->service_cidr), c->service_cidr, "the service range"},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!str_copy(names[i].to, names[i].size, names[i].from))
+			return err_set(e, ERR_INVALID, "%s is longer than %zu characters",
+			        names[i].what, names[i].size - 1);
+	return 0;
+}
+
+/* ---- what every domain has ---- */
+
+struct bootstrap {
+	struct server *server;
+	const char *namespace;
+};
+
+static enum commit_action change_namespace(
+        void *arg, const struct object *old, json_t **tree, struct err *e)
+{
+	struct bootstrap *b = arg;
+	(void)e;
+	if (old)
+		return COMMIT_NOTHING;
+	bool system = str_equal(b->namespace, "kube-system");
+	*tree = json_pack("{s:s, s:s, s:{s:s, s:{s:s}}, s:{s:[s]}, s:{s:s}}", "apiVersion", "v1",
+	        "kind", "Namespace", "metadata", "name", b->namespace, "labels",
+	        "kubernetes.io/metadata.name", b->namespace, "spec", "finalizers", "kubernetes",
+	        "status", "phase", "Active");
+	if (system)
+		json_object_set_new(json_object_get(json_object_get(*tree, "metadata"), "labels"),
+		        "pod-security.kubernetes.io/enforce", json_string("privileged"));
+	commit_stamp(b->server, &kind_namespace, *tree);
+	return COMMIT_PUT;
+}
+
+static void on_namespace(void *arg, const struct err *e)
+{
+	struct bootstrap *b = arg;
+	struct server *s = b->server;
+	if (e)
+		log_err(s->log, LOG_ERROR, "bootstrap_failed", e, "namespace=%s", b->namespace);
+	else if (str_equal(b->namespace, "kube-system"))
+		s->bootstrapped = true;
+	free(b);
+}
+
+static void bootstrap(struct server *s)
+{
+	static const char *const namespaces[] = {"default", "kube-system"};
+	for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++) {
+		struct bootstrap *b = mem_new(struct bootstrap);
+		*b = (struct bootstrap){s, namespaces[i]};
+		commit_object(
+		        s, &kind_namespace, "", namespaces[i], change_namespace, on_namespace, b);
+	}
+}
+
+static bool node_connected(void *context, const char *node)
+{
+	const struct server *s = context;
+	return feed_connected(s->feed, node);
+}
+
+static void on_sweep(void *arg)
+{
+	nodes_sweep(arg);
+}
+
+int server_new(const struct server_config *config, struct server **ret_server, struct err *e)
+{
+	struct server *s = mem_new(struct server);
+	*s = (struct server){.loop = config->loop,
+	        .log = config->log,
+	        .store = config->store,
+	        .kinds = config->kinds,
+	        .ca = config->ca};
+	list_init(&s->calls);
+	list_init(&s->progress);
+	set_limits(s, config);
+	int r = set_names(s, config, e);
+	if (r == 0)
+		r = addresses_new(s, &s->addresses, e);
+	if (r < 0) {
+		free(s);
+		return r;
+	}
+	s->http = http_server_new(s->loop, router_handle, s);
+	s->revocations = revocations_new(s);
+	s->feed = feed_new(s);
+	struct control_config control = {.loop = s->loop,
+	        .log = s->log,
+	        .store = s->store,
+	        .kinds = s->kinds,
+	        .seed = config->seed,
+	        .node_connected = node_connected,
+	        .context = s};
+	s->control = control_new(&control);
+	s->sweep = loop_timer_new(s->loop, on_sweep, s);
+	loop_timer_start(s->sweep, 2 * s->silence_ms);
+	bootstrap(s);
+	*ret_server = s;
+	return 0;
+}
+
+struct http_server *server_http(struct server *s)
+{
+	return s->http;
+}
+
+bool server_ready(const struct server *s)
+{
+	return s->bootstrapped;
+}
+
+void server_free(struct server *s)
+{
+	if (!s)
+		return;
+	loop_timer_free(s->sweep);
+	http_server_free(s->http);
+	control_free(s->control);
+	feed_free(s->feed);
+	revocations_free(s->revocations);
+	addresses_free(s->addresses);
+	free(s);
+}

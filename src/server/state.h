@@ -1,0 +1,44 @@
+/*
+ * What the files of this room share: the server's state. Each part belongs to the file that is
+ * named; the others go through that file's header.
+ */
+#ifndef CONTINUO_SERVER_STATE_H
+#define CONTINUO_SERVER_STATE_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "control/control.h"
+#include "server/server.h"
+
+struct feed;
+struct addresses;
+struct revocations;
+
+struct server_counters { /* metrics.c */
+	int64_t requests, errors, watches, joins, reports, heartbeats, sessions_lost, calls;
+	int64_t request_us_total;
+};
+
+struct server {
+	struct loop *loop;
+	struct log *log;
+	struct store *store;
+	const struct kind_registry *kinds;
+	const struct pki_pair *ca;
+	char name[128], domain[128], cluster_domain[128];
+	char pod_cidr[64], service_cidr[64];
+	int64_t heartbeat_ms, silence_ms, iot_heartbeat_ms, iot_silence_ms;
+	struct http_server *http;
+	struct control *control;
+	struct addresses *addresses;     /* addresses.c: what is given out of the ranges */
+	struct revocations *revocations; /* revocations.c */
+	struct feed *feed;               /* feed.c: sessions and their slices */
+	struct list calls;               /* calls.c: reverse calls under way */
+	int64_t next_call;
+	struct list progress;     /* progress.c: who watches pulls */
+	struct loop_timer *sweep; /* server.c: once, after the start */
+	struct server_counters counters;
+	bool bootstrapped; /* the namespaces of every domain exist */
+};
+
+#endif

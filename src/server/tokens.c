@@ -1,0 +1,262 @@
+#include "server/tokens.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "codec/base64.h"
+#include "server/commit.h"
+
+#define TOKEN_NAMESPACE "kube-system"
+#define TOKEN_PREFIX "bootstrap-token-"
+#define TTL_DEFAULT_S (24 * 3600)
+#define TTL_MAX_S (365 * 24 * 3600)
+
+static void set_data(json_t *secret, const char *key, const char *text)
+{
+	CLEANUP(buf_done)
+	struct buf b = BUF_INIT;
+	base64_encode(text, strlen(text), &b);
+	json_object_set_new(json_ensure_object(secret, "data"), key, json_string(buf_text(&b)));
+}
+
+static char *get_data(const json_t *secret, const char *key)
+{
+	const char *text = json_text(secret, "", "data", key);
+	struct buf b = BUF_INIT_LIMIT(4096);
+	if (base64_decode(text, strlen(text), &b, NULL) < 0)
+		buf_clear(&b);
+	return buf_take(&b, NULL);
+}
+
+/* ---- create ---- */
+
+struct creation {
+	struct request *request;
+	struct pki_token token;
+	char node[128], expires[TIME_TEXT_SIZE];
+};
+
+static enum commit_action change_create(
+        void *arg, const struct object *old, json_t **tree, struct err *e)
+{
+	struct creation *c = arg;
+	struct server *s = c->request->server;
+	if (old) {
+		(void)err_set(e, ERR_INTERNAL, "a token with this id exists already; ask again");
+		return COMMIT_FAIL;
+	}
+	char name[64], hash[65];
+	snprintf(name, sizeof(name), TOKEN_PREFIX "%s", c->token.id);
+	pki_token_hash(c->token.secret, hash);
+	*tree = json_pack("{s:s, s:s, s:{s:s, s:s}, s:s}", "apiVersion", "v1", "kind", "Secret",
+	        "metadata", "name", name, "namespace", TOKEN_NAMESPACE, "type",
+	        "bootstrap.kubernetes.io/token");
+	set_data(*tree, "token-id", c->token.id);
+	set_data(*tree, "token-secret-sha256", hash);
+	set_data(*tree, "expiration", c->expires);
+	set_data(*tree, "node", c->node);
+	commit_stamp(s, &kind_secret, *tree);
+	return COMMIT_PUT;
+}
+
+static void on_created(void *arg, const struct err *e)
+{
+	struct creation *c = arg;
+	char text[PKI_TOKEN_MAX];
+	if (e) {
+		request_fail(c->request, e);
+	} else {
+		pki_token_format(&c->token, text);
+		CLEANUP(json_done)
+		json_t *answer = json_pack("{s:s, s:s, s:s, s:s}", "token", text, "id", c->token.id,
+		        "expires", c->expires, "node", c->node);
+		log_info(c->request->server->log, "token_created", "id=%s node=%s", c->token.id,
+		        c->node);
+		request_json(c->request, 201, answer);
+	}
+	explicit_bzero(c, sizeof(*c));
+	free(c);
+}
+
+static void create(struct request *r, const json_t *body)
+{
+	struct err e = ERR_INIT;
+	char pin[65];
+	int64_t ttl_s = json_int(body, TTL_DEFAULT_S, "ttl_s");
+	const char *node = json_text(body, "", "node");
+	if (!r->server->ca)
+		(void)err_set(&e, ERR_UNSUPPORTED, "this server has no CA: nobody can join it");
+	else if (ttl_s < 1 || ttl_s > TTL_MAX_S)
+		(void)err_set(&e, ERR_INVALID, "ttl_s must be between 1 and %d", TTL_MAX_S);
+	else if (strlen(node) > 63)
+		(void)err_set(&e, ERR_INVALID, "node: must be no more than 63 characters");
+	else
+		(void)pki_pin(r->server->ca->certificate_pem, pin, &e);
+	if (e.code) {
+		request_fail(r, &e);
+		return;
+	}
+	struct creation *c = mem_new(struct creation);
+	unsigned char random[24];
+	c->request = r;
+	(void)str_copy(c->node, sizeof(c->node), node);
+	time_format(loop_wall_ms(r->server->loop) + ttl_s * 1000, c->expires);
+	loop_random_bytes(r->server->loop, random, sizeof(random));
+	pki_token_new(random, pin, &c->token);
+	explicit_bzero(random, sizeof(random));
+	char name[64];
+	snprintf(name, sizeof(name), TOKEN_PREFIX "%s", c->token.id);
+	commit_object(r->server, &kind_secret, TOKEN_NAMESPACE, name, change_create, on_created, c);
+}
+
+static void on_create_body(
+        void *arg, struct http_request *http, const char *data, size_t size, const struct err *e)
+{
+	struct request *r = arg;
+	struct err why = ERR_INIT;
+	CLEANUP(json_done)
+	json_t *body = NULL;
+	(void)http;
+	if (e)
+		request_fail(r, e);
+	else if (size && json_decode(data, size, &body, &why) < 0)
+		request_fail(r, &why);
+	else
+		create(r, body);
+}
+
+void tokens_create(struct request *r)
+{
+	http_request_collect(r->http, 4096, on_create_body, r);
+}
+
+/* ---- list, delete ---- */
+
+void tokens_list(struct request *r)
+{
+	char prefix[OBJECT_KEY_MAX];
+	object_prefix(&kind_secret, TOKEN_NAMESPACE, prefix);
+	struct store_list list;
+	struct err e;
+	if (store_list(r->server->store, prefix, NULL, 0, 0, &list, &e) < 0) {
+		request_fail(r, &e);
+		return;
+	}
+	CLEANUP(json_done)
+	json_t *answer = json_array();
+	for (size_t i = 0; i < list.count; i++) {
+		if (!str_starts(list.objects[i]->name, TOKEN_PREFIX))
+			continue;
+		CLEANUP(json_done)
+		json_t *tree = object_tree(list.objects[i]);
+		CLEANUP(mem_free_ptr)
+		char *expires = get_data(tree, "expiration");
+		CLEANUP(mem_free_ptr)
+		char *node = get_data(tree, "node");
+		json_array_append_new(answer, json_pack("{s:s, s:s, s:s}", "id",
+		                                      list.objects[i]->name + strlen(TOKEN_PREFIX),
+		                                      "expires", expires, "node", node));
+	}
+	store_list_done(&list);
+	request_json(r, 200, answer);
+}
+
+static enum commit_action change_delete(
+        void *arg, const struct object *old, json_t **tree, struct err *e)
+{
+	struct request *r = arg;
+	(void)tree;
+	if (old)
+		return COMMIT_DELETE;
+	(void)err_set(e, ERR_NOT_FOUND, "there is no token \"%s\"; it may have been used", r->name);
+	return COMMIT_FAIL;
+}
+
+static void on_deleted(void *arg, const struct err *e)
+{
+	struct request *r = arg;
+	CLEANUP(json_done)
+	json_t *answer = json_pack("{s:s}", "id", r->name);
+	if (e)
+		request_fail(r, e);
+	else
+		request_json(r, 200, answer);
+}
+
+void tokens_delete(struct request *r)
+{
+	char name[300];
+	snprintf(name, sizeof(name), TOKEN_PREFIX "%s", r->name);
+	commit_object(r->server, &kind_secret, TOKEN_NAMESPACE, name, change_delete, on_deleted, r);
+}
+
+/* ---- redeem ---- */
+
+struct redemption {
+	struct server *server;
+	struct pki_token token;
+	char node[128];
+	void (*done)(void *arg, const char *node, const struct err *e);
+	void *arg;
+};
+
+/* The commit that deletes the Secret is what uses the token up: of two that come at once, one
+ * loses. */
+static enum commit_action change_redeem(
+        void *arg, const struct object *old, json_t **tree, struct err *e)
+{
+	struct redemption *x = arg;
+	if (!old) {
+		(void)err_set(e, ERR_UNAUTHORIZED,
+		        "the join token %s is not known: it was used, deleted or never made; make "
+		        "a new one with `continuo token "
+		        "create`",
+		        x->token.id);
+		return COMMIT_FAIL;
+	}
+	char hash[65];
+	int64_t expires_ms = 0;
+	pki_token_hash(x->token.secret, hash);
+	CLEANUP(mem_free_ptr)
+	char *kept = get_data(*tree, "token-secret-sha256");
+	CLEANUP(mem_free_ptr)
+	char *expires = get_data(*tree, "expiration");
+	CLEANUP(mem_free_ptr)
+	char *node = get_data(*tree, "node");
+	if (!pki_equal(hash, kept)) {
+		(void)err_set(e, ERR_UNAUTHORIZED, "the join token %s is forged or mistyped",
+		        x->token.id);
+		return COMMIT_FAIL;
+	}
+	if (time_parse(expires, &expires_ms, NULL) < 0 ||
+	        expires_ms <= loop_wall_ms(x->server->loop)) {
+		(void)err_set(e, ERR_UNAUTHORIZED,
+		        "the join token %s expired at %s; make a new one with `continuo token "
+		        "create`",
+		        x->token.id, expires);
+		return COMMIT_FAIL;
+	}
+	snprintf(x->node, sizeof(x->node), "%.120s", node);
+	return COMMIT_DELETE;
+}
+
+static void on_redeemed(void *arg, const struct err *e)
+{
+	struct redemption *x = arg;
+	x->done(x->arg, x->node, e);
+	explicit_bzero(x, sizeof(*x));
+	free(x);
+}
+
+void tokens_redeem(struct server *s, const struct pki_token *token,
+        void (*done)(void *arg, const char *node, const struct err *e), void *arg)
+{
+	struct redemption *x = mem_new(struct redemption);
+	*x = (struct redemption){.server = s, .token = *token, .done = done, .arg = arg};
+	char name[64];
+	snprintf(name, sizeof(name), TOKEN_PREFIX "%s", token->id);
+	commit_object(s, &kind_secret, TOKEN_NAMESPACE, name, change_redeem, on_redeemed, x);
+}
