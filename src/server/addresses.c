@@ -30,9 +30,9 @@ static int parse_cidr(const char *text, struct range *ret_range, struct err *e)
 	int bits = -1;
 	struct in_addr in;
 	if (sscanf(text, "%63[0-9.]/%d", address, &bits) != 2 || bits < 8 || bits > 30 ||
-	        inet_pton(AF_INET, address, &in) != 1)
-		return err_set(
-		        e, ERR_INVALID, "\"%s\" is not an IPv4 range such as 10.42.0.0/16", text);
+		inet_pton(AF_INET, address, &in) != 1)
+		return err_set(e, ERR_INVALID, "\"%s\" is not an IPv4 range such as 10.42.0.0/16",
+			text);
 	uint32_t mask = 0xffffffffU << (32 - bits);
 	ret_range->first = ntohl(in.s_addr) & mask;
 	ret_range->last = ret_range->first | ~mask;
@@ -55,8 +55,7 @@ static bool is_free(const struct addresses *a, const char *text)
 
 static void mark_service(struct addresses *a, const struct object *o, bool used)
 {
-	CLEANUP(json_done)
-	json_t *tree = object_tree(o);
+	CLEANUP(json_done) json_t *tree = object_tree(o);
 	const char *ip = json_text(tree, "", "spec", "clusterIP");
 	if (*ip && strcmp(ip, "None") != 0) {
 		if (used)
@@ -81,8 +80,7 @@ static void mark_service(struct addresses *a, const struct object *o, bool used)
 
 static void mark_node(struct addresses *a, const struct object *o, bool used)
 {
-	CLEANUP(json_done)
-	json_t *tree = object_tree(o);
+	CLEANUP(json_done) json_t *tree = object_tree(o);
 	const char *cidr = json_text(tree, "", "spec", "podCIDR");
 	if (!*cidr)
 		return;
@@ -120,10 +118,10 @@ static void on_ended(void *arg, const struct err *why)
 }
 
 static const struct store_watch_events watch_events = {
-        .on_events = on_events, .on_ended = on_ended};
+	.on_events = on_events, .on_ended = on_ended};
 
-static int follow(
-        struct addresses *a, const struct kind *k, struct store_watch **ret_watch, struct err *e)
+static int follow(struct addresses *a, const struct kind *k, struct store_watch **ret_watch,
+	struct err *e)
 {
 	char prefix[OBJECT_KEY_MAX];
 	object_prefix(k, "", prefix);
@@ -174,17 +172,17 @@ void addresses_free(struct addresses *a)
 
 /* ---- claims ---- */
 
-static int claim_wanted_service(
-        struct addresses *a, const char *wanted, char ret_ip[static 64], struct err *e)
+static int claim_wanted_service(struct addresses *a, const char *wanted, char ret_ip[static 64],
+	struct err *e)
 {
 	struct in_addr in;
 	if (inet_pton(AF_INET, wanted, &in) != 1)
-		return err_set(
-		        e, ERR_INVALID, "spec.clusterIP: \"%s\" is not an IPv4 address", wanted);
+		return err_set(e, ERR_INVALID, "spec.clusterIP: \"%s\" is not an IPv4 address",
+			wanted);
 	uint32_t ip = ntohl(in.s_addr);
 	if (ip <= a->services.first || ip >= a->services.last)
 		return err_set(e, ERR_INVALID, "spec.clusterIP: %s is not in the range %s", wanted,
-		        a->server->service_cidr);
+			a->server->service_cidr);
 	format_ip(ip, ret_ip);
 	if (!is_free(a, ret_ip))
 		return err_set(e, ERR_INVALID, "spec.clusterIP: %s is already allocated", wanted);
@@ -192,8 +190,8 @@ static int claim_wanted_service(
 	return 0;
 }
 
-int addresses_claim_service(
-        struct addresses *a, const char *wanted, char ret_ip[static 64], struct err *e)
+int addresses_claim_service(struct addresses *a, const char *wanted, char ret_ip[static 64],
+	struct err *e)
 {
 	if (!str_empty(wanted))
 		return claim_wanted_service(a, wanted, ret_ip, e);
@@ -208,8 +206,8 @@ int addresses_claim_service(
 		map_put(&a->claimed, ret_ip, "");
 		return 0;
 	}
-	return err_set(
-	        e, ERR_UNAVAILABLE, "the range of services, %s, is full", a->server->service_cidr);
+	return err_set(e, ERR_UNAVAILABLE, "the range of services, %s, is full",
+		a->server->service_cidr);
 }
 
 int addresses_claim_node(struct addresses *a, char ret_cidr[static 64], struct err *e)
@@ -225,7 +223,7 @@ int addresses_claim_node(struct addresses *a, char ret_cidr[static 64], struct e
 		return 0;
 	}
 	return err_set(e, ERR_UNAVAILABLE,
-	        "the range of pods, %s, is full: no range left for a node", a->server->pod_cidr);
+		"the range of pods, %s, is full: no range left for a node", a->server->pod_cidr);
 }
 
 int addresses_claim_port(struct addresses *a, int wanted, int *ret_port, struct err *e)
@@ -233,9 +231,9 @@ int addresses_claim_port(struct addresses *a, int wanted, int *ret_port, struct 
 	char text[16];
 	if (wanted && (wanted < NODE_PORT_FIRST || wanted > NODE_PORT_LAST))
 		return err_set(e, ERR_INVALID, "nodePort %d is not in the range %d-%d", wanted,
-		        NODE_PORT_FIRST, NODE_PORT_LAST);
+			NODE_PORT_FIRST, NODE_PORT_LAST);
 	for (int port = wanted ? wanted : NODE_PORT_FIRST;
-	        port <= (wanted ? wanted : NODE_PORT_LAST); port++) {
+		port <= (wanted ? wanted : NODE_PORT_LAST); port++) {
 		snprintf(text, sizeof(text), ":%d", port);
 		if (!is_free(a, text))
 			continue;
@@ -244,7 +242,7 @@ int addresses_claim_port(struct addresses *a, int wanted, int *ret_port, struct 
 		return 0;
 	}
 	return wanted ? err_set(e, ERR_INVALID, "nodePort %d is already allocated", wanted)
-	              : err_set(e, ERR_UNAVAILABLE, "no node port is left");
+		      : err_set(e, ERR_UNAVAILABLE, "no node port is left");
 }
 
 void addresses_release(struct addresses *a, const char *claimed)

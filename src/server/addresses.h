@@ -13,8 +13,8 @@ void addresses_free(struct addresses *a);
 
 /* A free cluster IP, or the wanted one. -ERR_INVALID: taken, or not in the range; -ERR_UNAVAILABLE:
  * none left. */
-int addresses_claim_service(
-        struct addresses *a, const char *wanted, char ret_ip[static 64], struct err *e) MUST_CHECK;
+int addresses_claim_service(struct addresses *a, const char *wanted, char ret_ip[static 64],
+	struct err *e) MUST_CHECK;
 /* A free /24 (or what is left of a smaller range) for a node. */
 int addresses_claim_node(struct addresses *a, char ret_cidr[static 64], struct err *e) MUST_CHECK;
 /* A free node port of 30000 to 32767, or the wanted one. */

@@ -16,8 +16,7 @@ static int check_security(struct request *r, const json_t *pod_spec, struct err 
 	char key[OBJECT_KEY_MAX];
 	if (object_key_of(&kind_namespace, "", r->namespace, key, e) < 0)
 		return -(int)e->code;
-	CLEANUP(object_done)
-	struct object *namespace = store_get(r->server->store, key);
+	CLEANUP(object_done) struct object *namespace = store_get(r->server->store, key);
 	return pod_security_check(pod_security_level(namespace), pod_spec, e);
 }
 
@@ -27,8 +26,8 @@ static int admit_pod(struct request *r, json_t *tree, const json_t *old, struct 
 		return 0; /* what security looks at is immutable in a pod */
 	int result = check_security(r, json_object_get(tree, "spec"), e);
 	if (result < 0)
-		(void)err_prefix(
-		        e, "pods \"%s\" is forbidden", json_text(tree, "", "metadata", "name"));
+		(void)err_prefix(e, "pods \"%s\" is forbidden",
+			json_text(tree, "", "metadata", "name"));
 	return result;
 }
 
@@ -40,10 +39,10 @@ static int admit_workload(struct request *r, json_t *tree, const json_t *old, st
 	(void)e;
 	if (check_security(r, json_at(tree, "spec", "template", "spec"), &why) < 0)
 		vec_push(&r->findings.warnings,
-		        (struct finding){.path = "",
-		                .reason = "Forbidden",
-		                .text = arena_format(&r->findings.arena,
-		                        "pods would be refused: %s", why.text)});
+			(struct finding){.path = "",
+				.reason = "Forbidden",
+				.text = arena_format(&r->findings.arena,
+					"pods would be refused: %s", why.text)});
 	return 0;
 }
 
@@ -83,7 +82,7 @@ static int admit_service(struct request *r, json_t *tree, const json_t *old, str
 	}
 	if (!*before && strcmp(wanted, "None") != 0) {
 		int result =
-		        addresses_claim_service(r->server->addresses, wanted, r->claimed_ip, e);
+			addresses_claim_service(r->server->addresses, wanted, r->claimed_ip, e);
 		if (result < 0)
 			return result;
 		json_object_set_new(spec, "clusterIP", json_string(r->claimed_ip));
@@ -101,7 +100,7 @@ static int admit_namespace(struct request *r, json_t *tree, const json_t *old, s
 	json_object_set_new(labels, "kubernetes.io/metadata.name", json_string(r->name));
 	if (!old) {
 		json_object_set_new(json_ensure_object(tree, "spec"), "finalizers",
-		        json_pack("[s]", "kubernetes"));
+			json_pack("[s]", "kubernetes"));
 		json_object_set_new(tree, "status", json_pack("{s:s}", "phase", "Active"));
 	}
 	return 0;
@@ -117,12 +116,11 @@ static int admit_secret(struct request *r, json_t *tree, const json_t *old, stru
 	const char *key;
 	json_t *value;
 	json_object_foreach (json_object_get(tree, "stringData"), key, value) {
-		CLEANUP(buf_done)
-		struct buf b = BUF_INIT;
+		CLEANUP(buf_done) struct buf b = BUF_INIT;
 		const char *text = json_text_or(value, "");
 		base64_encode(text, strlen(text), &b);
-		json_object_set_new(
-		        json_ensure_object(tree, "data"), key, json_string(buf_text(&b)));
+		json_object_set_new(json_ensure_object(tree, "data"), key,
+			json_string(buf_text(&b)));
 	}
 	json_object_del(tree, "stringData");
 	return 0;
@@ -132,12 +130,12 @@ static const struct {
 	const struct kind *kind;
 	admit_kind *admit;
 } rules[] = {
-        {&kind_pod, admit_pod},
-        {&kind_deployment, admit_workload},
-        {&kind_replicaset, admit_workload},
-        {&kind_service, admit_service},
-        {&kind_namespace, admit_namespace},
-        {&kind_secret, admit_secret},
+	{&kind_pod, admit_pod},
+	{&kind_deployment, admit_workload},
+	{&kind_replicaset, admit_workload},
+	{&kind_service, admit_service},
+	{&kind_namespace, admit_namespace},
+	{&kind_secret, admit_secret},
 };
 
 int admit(struct request *r, json_t *tree, const json_t *old, struct err *e)

@@ -9,6 +9,6 @@ void agent_join(struct server *s, struct http_request *http);                   
 void agent_renew(struct server *s, struct http_request *http, const struct user *u);  /* join.c */
 void agent_report(struct server *s, struct http_request *http, const struct user *u); /* report.c */
 void agent_object(struct server *s, struct http_request *http, const struct user *u,
-        const char *key); /* report.c */
+	const char *key); /* report.c */
 
 #endif

@@ -5,16 +5,16 @@
 #include "base/str.h"
 #include "server/revocations.h"
 
-static void identify_node(
-        struct server *s, const struct http_peer *peer, struct user *u, struct err *why)
+static void identify_node(struct server *s, const struct http_peer *peer, struct user *u,
+	struct err *why)
 {
 	char node[128];
 	if (pki_spiffe_node(s->domain, peer->spiffe_id, node, why) < 0)
 		return;
 	if (revocations_has(s->revocations, node, peer->not_after_ms - PKI_NODE_LIFE_MS)) {
 		(void)err_set(why, ERR_UNAUTHORIZED,
-		        "the certificate of node \"%s\" was revoked; join again with a new token",
-		        node);
+			"the certificate of node \"%s\" was revoked; join again with a new token",
+			node);
 		return;
 	}
 	u->role = ROLE_NODE;
@@ -22,8 +22,8 @@ static void identify_node(
 	snprintf(u->name, sizeof(u->name), "system:node:%.110s", node);
 }
 
-void auth_identify(
-        struct server *s, const struct http_peer *peer, struct user *ret_user, struct err *why)
+void auth_identify(struct server *s, const struct http_peer *peer, struct user *ret_user,
+	struct err *why)
 {
 	*ret_user = (struct user){.role = ROLE_NOBODY, .name = "system:anonymous"};
 	if (!peer)
@@ -42,9 +42,9 @@ int auth_require_admin(const struct user *u, const char *what, struct err *e)
 		return 0;
 	if (u->role == ROLE_NOBODY)
 		return err_set(e, ERR_UNAUTHORIZED,
-		        "%s needs a client certificate of this domain (use its kubeconfig)", what);
+			"%s needs a client certificate of this domain (use its kubeconfig)", what);
 	return err_set(e, ERR_FORBIDDEN,
-	        "%s is not allowed to %s: a node reaches its own slice only", u->name, what);
+		"%s is not allowed to %s: a node reaches its own slice only", u->name, what);
 }
 
 int auth_require_node(const struct user *u, const char *what, struct err *e)
@@ -53,6 +53,6 @@ int auth_require_node(const struct user *u, const char *what, struct err *e)
 		return 0;
 	if (u->role == ROLE_NOBODY)
 		return err_set(e, ERR_UNAUTHORIZED,
-		        "%s needs the certificate of a node; join first", what);
+			"%s needs the certificate of a node; join first", what);
 	return err_set(e, ERR_FORBIDDEN, "%s is for nodes only, not for %s", what, u->name);
 }

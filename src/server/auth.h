@@ -14,8 +14,8 @@ struct user {
 };
 
 /* From what TLS proved. A revoked node is nobody; why says so (may be null). */
-void auth_identify(
-        struct server *s, const struct http_peer *peer, struct user *ret_user, struct err *why);
+void auth_identify(struct server *s, const struct http_peer *peer, struct user *ret_user,
+	struct err *why);
 
 /* 0, -ERR_UNAUTHORIZED (nobody) or -ERR_FORBIDDEN (a node outside /agent/). */
 int auth_require_admin(const struct user *u, const char *what, struct err *e) MUST_CHECK;

@@ -27,15 +27,14 @@ struct call {
 static void call_free(struct call *c)
 {
 	struct server *s = c->request->server;
-	CLEANUP(json_done)
-	json_t *cancel = NULL;
+	CLEANUP(json_done) json_t *cancel = NULL;
 	list_remove(&c->link);
 	if (c->agent)
 		http_request_free(c->agent);
 	/* Without an answer yet, or gone in the middle: the agent learns that nobody listens. */
 	cancel = json_pack("{s:s, s:I}", "type", "cancel", "id", (json_int_t)c->id);
 	if (!c->agent && c->timer && loop_timer_active(c->timer) &&
-	        feed_send(s->feed, c->node, cancel, NULL) < 0)
+		feed_send(s->feed, c->node, cancel, NULL) < 0)
 		log_debug(s->log, "cancel_lost", "call=%lld", (long long)c->id);
 	loop_timer_free(c->timer);
 	wire_reader_done(&c->reader);
@@ -52,8 +51,7 @@ static void call_fail(struct call *c, const struct err *e)
 		request_fail(r, e);
 		return;
 	}
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT;
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	if (!c->logs)
 		wire_write_end(&b, 0, e);
 	else
@@ -68,7 +66,7 @@ static void start_response(struct call *c)
 {
 	if (!c->started)
 		http_respond_start(c->request->http, 200, NULL, 0,
-		        c->logs ? "text/plain" : "application/vnd.continuo.frames");
+			c->logs ? "text/plain" : "application/vnd.continuo.frames");
 	c->started = true;
 }
 
@@ -91,8 +89,7 @@ static int on_frame(void *arg, int channel, const char *data, size_t size, struc
 		http_respond_write(c->request->http, data, size);
 		return 0;
 	}
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT;
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	wire_write_frame(&b, channel, data, size);
 	http_respond_write(c->request->http, b.data, b.size);
 	return channel == WIRE_END ? CALL_ENDED : 0;
@@ -160,7 +157,7 @@ static void on_client_closed(void *arg)
 void calls_answer(struct server *s, struct http_request *http, const struct user *u, int64_t id)
 {
 	static const struct http_request_events events = {
-	        .on_body = on_agent_body, .on_closed = on_agent_closed};
+		.on_body = on_agent_body, .on_closed = on_agent_closed};
 	LIST_EACH (&s->calls, link) {
 		struct call *c = LIST_ITEM(link, struct call, link);
 		if (c->id != id || c->agent || strcmp(c->node, u->node) != 0)
@@ -176,8 +173,8 @@ void calls_answer(struct server *s, struct http_request *http, const struct user
 		return;
 	}
 	struct err e = ERR_INIT;
-	(void)err_set(
-	        &e, ERR_NOT_FOUND, "there is no call %lld for node \"%s\"", (long long)id, u->node);
+	(void)err_set(&e, ERR_NOT_FOUND, "there is no call %lld for node \"%s\"", (long long)id,
+		u->node);
 	respond_err(s, http, &e);
 }
 
@@ -188,7 +185,7 @@ static void on_no_answer(void *arg)
 	struct call *c = arg;
 	struct err e = ERR_INIT;
 	(void)err_set(&e, ERR_TIMEOUT, "node \"%s\" did not answer within %d s", c->node,
-	        ANSWER_MS / 1000);
+		ANSWER_MS / 1000);
 	call_fail(c, &e);
 }
 
@@ -196,7 +193,7 @@ static void on_no_answer(void *arg)
 static json_t *query_of(const struct request *r)
 {
 	static const char *const names[] = {"container", "follow", "previous", "timestamps",
-	        "tailLines", "sinceSeconds", "sinceTime", "limitBytes", "stdin"};
+		"tailLines", "sinceSeconds", "sinceTime", "limitBytes", "stdin"};
 	json_t *query = json_object();
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		const char *value = http_request_query(r->http, names[i], 0);
@@ -221,18 +218,17 @@ static int find_pod(struct request *r, struct object **ret_pod, struct err *e)
 		return err_set(e, ERR_NOT_FOUND, "pods \"%s\" not found", r->name);
 	if (!(*ret_pod)->node[0])
 		return err_set(e, ERR_DECODE, "pod \"%s\" has no node yet: nothing of it has run",
-		        r->name);
+			r->name);
 	return 0;
 }
 
 static void begin(struct request *r, const char *verb)
 {
 	static const struct http_request_events events = {
-	        .on_body = on_client_body, .on_closed = on_client_closed};
+		.on_body = on_client_body, .on_closed = on_client_closed};
 	struct server *s = r->server;
 	struct err e = ERR_INIT;
-	CLEANUP(object_done)
-	struct object *pod = NULL;
+	CLEANUP(object_done) struct object *pod = NULL;
 	if (find_pod(r, &pod, &e) < 0) {
 		request_fail(r, &e);
 		return;
@@ -240,7 +236,7 @@ static void begin(struct request *r, const char *verb)
 	int64_t id = ++s->next_call;
 	CLEANUP(json_done)
 	json_t *message = json_pack("{s:s, s:I, s:s, s:s, s:o}", "type", "call", "id",
-	        (json_int_t)id, "verb", verb, "pod", pod->uid, "query", query_of(r));
+		(json_int_t)id, "verb", verb, "pod", pod->uid, "query", query_of(r));
 	if (feed_send(s->feed, pod->node, message, &e) < 0) {
 		request_fail(r, &e);
 		return;
@@ -268,7 +264,7 @@ void calls_exec(struct request *r)
 		(void)err_set(&e, ERR_DECODE, "exec needs at least one command parameter");
 	else if (http_request_header(r->http, "upgrade"))
 		(void)err_set(&e, ERR_UNSUPPORTED,
-		        "exec over WebSocket and SPDY is not supported yet; use `continuo exec`");
+			"exec over WebSocket and SPDY is not supported yet; use `continuo exec`");
 	if (e.code)
 		request_fail(r, &e);
 	else

@@ -31,7 +31,7 @@ static enum commit_action change(void *arg, const struct object *old, json_t **t
 	r->base = NULL;
 	return outcome == WRITE_DELETE ? COMMIT_DELETE
 	       : outcome == WRITE_PUT  ? COMMIT_PUT
-	                               : COMMIT_NOTHING;
+				       : COMMIT_NOTHING;
 }
 
 static void release(struct collection *c)
@@ -73,7 +73,7 @@ void write_delete_collection(struct request *r)
 	}
 	struct collection *c = mem_new(struct collection);
 	*c = (struct collection){
-	        .request = r, .wall_ms = loop_wall_ms(r->server->loop), .pending = 1};
+		.request = r, .wall_ms = loop_wall_ms(r->server->loop), .pending = 1};
 	for (size_t i = 0; i < list.count; i++) {
 		const struct object *o = list.objects[i];
 		if (!read_selectors_match(&selectors, o))

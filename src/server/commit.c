@@ -30,7 +30,7 @@ static void on_committed(void *arg, const struct store_result *result)
 	struct commit *c = arg;
 	const struct err *e = result->err;
 	bool raced =
-	        e && (e->code == ERR_CONFLICT || e->code == ERR_EXISTS || e->code == ERR_NOT_FOUND);
+		e && (e->code == ERR_CONFLICT || e->code == ERR_EXISTS || e->code == ERR_NOT_FOUND);
 	if (raced && c->attempts < ATTEMPTS_MAX)
 		attempt(c);
 	else
@@ -40,10 +40,8 @@ static void on_committed(void *arg, const struct store_result *result)
 static void attempt(struct commit *c)
 {
 	struct err e = ERR_INIT;
-	CLEANUP(object_done)
-	struct object *old = store_get(c->server->store, c->key);
-	CLEANUP(json_done)
-	json_t *tree = old ? object_tree(old) : NULL;
+	CLEANUP(object_done) struct object *old = store_get(c->server->store, c->key);
+	CLEANUP(json_done) json_t *tree = old ? object_tree(old) : NULL;
 	c->attempts++;
 	enum commit_action action = c->change(c->arg, old, &tree, &e);
 	struct store_op op = {.key = c->key};
@@ -54,12 +52,12 @@ static void attempt(struct commit *c)
 		return;
 	}
 	struct store_compare compare = {
-	        .key = c->key, .type = STORE_IF_REVISION, .revision = old ? old->revision : 0};
+		.key = c->key, .type = STORE_IF_REVISION, .revision = old ? old->revision : 0};
 	store_commit(c->server->store, &compare, 1, &op, 1, on_committed, c);
 }
 
 void commit_object(struct server *s, const struct kind *k, const char *namespace, const char *name,
-        commit_change *change, commit_done *done, void *arg)
+	commit_change *change, commit_done *done, void *arg)
 {
 	struct commit *c = mem_new(struct commit);
 	*c = (struct commit){.server = s, .kind = k, .change = change, .done = done, .arg = arg};

@@ -18,8 +18,8 @@ static json_t *resource_of(const struct kind *k, const char *subresource, json_t
 	char name[160];
 	snprintf(name, sizeof(name), "%s%s%s", k->plural, *subresource ? "/" : "", subresource);
 	json_t *resource = json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", name, "singularName",
-	        *subresource ? "" : k->singular, "namespaced", k->namespaced, "kind", k->name,
-	        "verbs", verbs);
+		*subresource ? "" : k->singular, "namespaced", k->namespaced, "kind", k->name,
+		"verbs", verbs);
 	if (!*subresource && k->short_names && *k->short_names)
 		json_object_set_new(resource, "shortNames", strings(k->short_names));
 	if (!*subresource && k->categories && *k->categories)
@@ -27,8 +27,8 @@ static json_t *resource_of(const struct kind *k, const char *subresource, json_t
 	return resource;
 }
 
-static json_t *resources_of(
-        const struct kind_registry *kinds, const char *group, const char *version)
+static json_t *resources_of(const struct kind_registry *kinds, const char *group,
+	const char *version)
 {
 	json_t *list = json_array();
 	size_t position = 0;
@@ -37,13 +37,13 @@ static json_t *resources_of(
 		if (strcmp(k->group, group) != 0 || strcmp(k->version, version) != 0)
 			continue;
 		json_array_append_new(list, resource_of(k, "",
-		                                    json_pack("[s,s,s,s,s,s,s,s]", "create",
-		                                            "delete", "deletecollection", "get",
-		                                            "list", "patch", "update", "watch")));
+						    json_pack("[s,s,s,s,s,s,s,s]", "create",
+							    "delete", "deletecollection", "get",
+							    "list", "patch", "update", "watch")));
 		if (k->has_status)
-			json_array_append_new(
-			        list, resource_of(k, "status",
-			                      json_pack("[s,s,s]", "get", "patch", "update")));
+			json_array_append_new(list,
+				resource_of(k, "status",
+					json_pack("[s,s,s]", "get", "patch", "update")));
 		if (k == &kind_pod)
 			json_array_append_new(list, resource_of(k, "log", json_pack("[s]", "get")));
 	}
@@ -55,8 +55,8 @@ static json_t *group_of(const char *group, const char *version)
 	char group_version[160];
 	snprintf(group_version, sizeof(group_version), "%s/%s", group, version);
 	return json_pack("{s:s, s:[{s:s, s:s}], s:{s:s, s:s}}", "name", group, "versions",
-	        "groupVersion", group_version, "version", version, "preferredVersion",
-	        "groupVersion", group_version, "version", version);
+		"groupVersion", group_version, "version", version, "preferredVersion",
+		"groupVersion", group_version, "version", version);
 }
 
 static json_t *groups(const struct kind_registry *kinds)
@@ -72,12 +72,12 @@ static json_t *groups(const struct kind_registry *kinds)
 		json_array_append_new(list, group_of(k->group, k->version));
 	}
 	map_done(&seen);
-	return json_pack(
-	        "{s:s, s:s, s:o}", "kind", "APIGroupList", "apiVersion", "v1", "groups", list);
+	return json_pack("{s:s, s:s, s:o}", "kind", "APIGroupList", "apiVersion", "v1", "groups",
+		list);
 }
 
-static json_t *resource_list(
-        const struct kind_registry *kinds, const char *group, const char *version)
+static json_t *resource_list(const struct kind_registry *kinds, const char *group,
+	const char *version)
 {
 	json_t *resources = resources_of(kinds, group, version);
 	if (!json_array_size(resources)) {
@@ -87,7 +87,7 @@ static json_t *resource_list(
 	CLEANUP(mem_free_ptr)
 	char *group_version = mem_format("%s%s%s", group, *group ? "/" : "", version);
 	return json_pack("{s:s, s:s, s:s, s:o}", "kind", "APIResourceList", "apiVersion", "v1",
-	        "groupVersion", group_version, "resources", resources);
+		"groupVersion", group_version, "resources", resources);
 }
 
 static json_t *one_group(const struct kind_registry *kinds, const char *group)
@@ -109,12 +109,11 @@ void discovery_serve(struct request *r, const char *const *parts, size_t count)
 {
 	const struct kind_registry *kinds = r->server->kinds;
 	struct err e = ERR_INIT;
-	CLEANUP(json_done)
-	json_t *answer = NULL;
+	CLEANUP(json_done) json_t *answer = NULL;
 	bool core = strcmp(parts[0], "api") == 0;
 	if (core && count == 1)
 		answer = json_pack("{s:s, s:[s], s:[]}", "kind", "APIVersions", "versions", "v1",
-		        "serverAddressByClientCIDRs");
+			"serverAddressByClientCIDRs");
 	else if (core)
 		answer = resource_list(kinds, "", parts[1]);
 	else if (count == 1)
@@ -135,7 +134,7 @@ void discovery_version(struct http_request *http)
 {
 	/* major and minor: the API level that clients adapt to. */
 	static const char text[] = "{\"major\":\"1\",\"minor\":\"30\",\"gitVersion\":\"v1.30.0+"
-	                           "continuo-" CONTINUO_VERSION "\",\"platform\":\"linux\"}";
+				   "continuo-" CONTINUO_VERSION "\",\"platform\":\"linux\"}";
 	http_respond(http, 200, NULL, 0, "application/json", text, sizeof(text) - 1);
 	http_request_free(http);
 }

@@ -144,24 +144,22 @@ static void write_session(struct session *x, struct buf *b)
 	char key[OBJECT_KEY_MAX];
 	if (object_key_of(&kind_node, "", x->node, key, NULL) < 0)
 		return;
-	CLEANUP(object_done)
-	struct object *node = store_get(s->store, key);
-	CLEANUP(json_done)
-	json_t *tree = node ? object_tree(node) : json_object();
-	write_message(
-	        b, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "type",
-	                   "session", "epoch", store_epoch(s->store), "domain", s->domain, "server",
-	                   s->name, "heartbeat_ms", (json_int_t)x->heartbeat_ms, "silence_ms",
-	                   (json_int_t)x->silence_ms, "now_ms", (json_int_t)loop_wall_ms(s->loop),
-	                   "pod_cidr", json_text(tree, "", "spec", "podCIDR"), "domain_cidr",
-	                   s->pod_cidr, "service_cidr", s->service_cidr, "cluster_domain",
-	                   s->cluster_domain));
+	CLEANUP(object_done) struct object *node = store_get(s->store, key);
+	CLEANUP(json_done) json_t *tree = node ? object_tree(node) : json_object();
+	write_message(b,
+		json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "type",
+			"session", "epoch", store_epoch(s->store), "domain", s->domain, "server",
+			s->name, "heartbeat_ms", (json_int_t)x->heartbeat_ms, "silence_ms",
+			(json_int_t)x->silence_ms, "now_ms", (json_int_t)loop_wall_ms(s->loop),
+			"pod_cidr", json_text(tree, "", "spec", "podCIDR"), "domain_cidr",
+			s->pod_cidr, "service_cidr", s->service_cidr, "cluster_domain",
+			s->cluster_domain));
 }
 
 static void write_bookmark(struct feed *f, struct buf *b)
 {
 	write_message(b, json_pack("{s:s, s:I}", "type", "bookmark", "revision",
-	                         (json_int_t)store_revision(f->server->store)));
+				 (json_int_t)store_revision(f->server->store)));
 }
 
 static const char *internal_address(const json_t *node)
@@ -183,12 +181,11 @@ static json_t *make_peers(struct feed *f)
 	struct store_list list;
 	if (store_list(f->server->store, prefix, NULL, 0, 0, &list, NULL) == 0) {
 		for (size_t i = 0; i < list.count; i++) {
-			CLEANUP(json_done)
-			json_t *node = object_tree(list.objects[i]);
-			json_array_append_new(
-			        peers, json_pack("[s, s, s]", list.objects[i]->name,
-			                       internal_address(node),
-			                       json_text(node, "", "spec", "podCIDR")));
+			CLEANUP(json_done) json_t *node = object_tree(list.objects[i]);
+			json_array_append_new(peers,
+				json_pack("[s, s, s]", list.objects[i]->name,
+					internal_address(node),
+					json_text(node, "", "spec", "podCIDR")));
 		}
 		store_list_done(&list);
 	}
@@ -216,7 +213,7 @@ static void read_held(struct session *x)
 		const char *key = json_text_or(json_array_get(held, 0), NULL);
 		if (key && strlen(key) < OBJECT_KEY_MAX)
 			slice_add_held(&x->slice, key, json_text_or(json_array_get(held, 1), ""),
-			        json_int_or(json_array_get(held, 2), 0));
+				json_int_or(json_array_get(held, 2), 0));
 	}
 	/* Revisions of another epoch mean nothing here; the agent compares by uid and spec. */
 	if (!str_equal(json_text(x->hello, "", "epoch"), store_epoch(x->feed->server->store)))
@@ -235,8 +232,7 @@ static void session_open(struct session *x)
 	x->hello = NULL;
 	x->state = SESSION_OPEN;
 	map_put(&f->open, x->node, x);
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT_LIMIT((size_t)1 << 30);
+	CLEANUP(buf_done) struct buf b = BUF_INIT_LIMIT((size_t)1 << 30);
 	write_session(x, &b);
 	update_slice(x, &b);
 	write_message(&b, make_peers(f));
@@ -247,7 +243,7 @@ static void session_open(struct session *x)
 	x->timer = loop_timer_new(f->server->loop, on_silence, x);
 	loop_timer_start(x->timer, x->silence_ms);
 	log_info(f->server->log, "session_opened", "node=%s slice=%zu", x->node,
-	        x->slice.held.count);
+		x->slice.held.count);
 	control_nodes_changed(f->server->control);
 }
 
@@ -301,14 +297,14 @@ void feed_pong(struct feed *f, const char *node, int64_t id)
 	LIST_EACH (&f->sessions, link) {
 		struct session *x = LIST_ITEM(link, struct session, link);
 		if (x->state != SESSION_CHALLENGING || x->challenge != id ||
-		        strcmp(x->node, node) != 0)
+			strcmp(x->node, node) != 0)
 			continue;
 		log_error(f->server->log, "clone_refused", "node=%s address=%s", node,
-		        http_request_peer(x->http)->address);
+			http_request_peer(x->http)->address);
 		refuse(x, ERR_CONFLICT,
-		        "another machine holds a session with this node's certificate and answers: "
-		        "this one is a clone; "
-		        "give it a name and a token of its own");
+			"another machine holds a session with this node's certificate and answers: "
+			"this one is a clone; "
+			"give it a name and a token of its own");
 		return;
 	}
 }
@@ -322,8 +318,8 @@ static int find_hello(void *arg, const char *type, json_t *message, struct err *
 	return 0;
 }
 
-static void on_hello(
-        void *arg, struct http_request *http, const char *data, size_t size, const struct err *e)
+static void on_hello(void *arg, struct http_request *http, const char *data, size_t size,
+	const struct err *e)
 {
 	static const struct http_request_events events = {.on_closed = on_http_closed};
 	struct session *x = arg;
@@ -376,8 +372,8 @@ static void mark_dirty(struct feed *f, const struct store_event *event)
 	}
 	if (o->kind == &kind_node)
 		f->peers_changed |= event->type == STORE_DELETE || !event->previous ||
-		                    o->create_revision != event->previous->create_revision ||
-		                    !event->previous->ready;
+				    o->create_revision != event->previous->create_revision ||
+				    !event->previous->ready;
 	MAP_EACH (&f->open, e) {
 		struct session *x = e->value;
 		x->dirty |= slice_concerns(&x->slice, event);
@@ -387,15 +383,13 @@ static void mark_dirty(struct feed *f, const struct store_event *event)
 /* Sends what changed; a session too far behind is dropped and comes again with what it holds. */
 static void send_changes(struct feed *f)
 {
-	CLEANUP(json_done)
-	json_t *peers = f->peers_changed ? make_peers(f) : NULL;
+	CLEANUP(json_done) json_t *peers = f->peers_changed ? make_peers(f) : NULL;
 	f->peers_changed = false;
 	LIST_EACH (&f->sessions, link) {
 		struct session *x = LIST_ITEM(link, struct session, link);
 		if (x->state != SESSION_OPEN || (!x->dirty && !peers))
 			continue;
-		CLEANUP(buf_done)
-		struct buf b = BUF_INIT_LIMIT((size_t)1 << 30);
+		CLEANUP(buf_done) struct buf b = BUF_INIT_LIMIT((size_t)1 << 30);
 		if (x->dirty)
 			update_slice(x, &b);
 		if (peers)
@@ -425,8 +419,7 @@ static void on_ended(void *arg, const struct err *why)
 static void on_bookmark_timer(void *arg)
 {
 	struct feed *f = arg;
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT;
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	write_bookmark(f, &b);
 	MAP_EACH (&f->open, e)
 		session_write(e->value, &b);
@@ -453,7 +446,7 @@ static void index_pods(struct feed *f)
 struct feed *feed_new(struct server *s)
 {
 	static const struct store_watch_events events = {
-	        .on_events = on_events, .on_ended = on_ended};
+		.on_events = on_events, .on_ended = on_ended};
 	struct feed *f = mem_new(struct feed);
 	struct err e;
 	f->server = s;
@@ -509,8 +502,7 @@ int feed_send(struct feed *f, const char *node, const json_t *message, struct er
 	struct session *x = map_get(&f->open, node);
 	if (!x)
 		return err_set(e, ERR_UNAVAILABLE, "node \"%s\" is not connected", node);
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT;
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	wire_write(&b, message);
 	session_write(x, &b);
 	return 0;

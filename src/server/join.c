@@ -25,7 +25,7 @@ static void join_free(struct join *j)
 static void join_fail(struct join *j, const struct err *e)
 {
 	log_err(j->server->log, LOG_WARN, "join_refused", e, "node=%s address=%s", j->node,
-	        http_request_peer(j->http)->address);
+		http_request_peer(j->http)->address);
 	respond_err(j->server, j->http, e);
 	join_free(j);
 }
@@ -42,10 +42,10 @@ static int check_name(const char *name, struct err *e)
 		good = good && ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || inner);
 	}
 	return good ? 0
-	            : err_set(e, ERR_INVALID,
-	                      "\"%.80s\" is not a node name: lower-case letters, digits, '-' and "
-	                      "'.', at most 63",
-	                      name);
+		    : err_set(e, ERR_INVALID,
+			      "\"%.80s\" is not a node name: lower-case letters, digits, '-' and "
+			      "'.', at most 63",
+			      name);
 }
 
 static int sign(struct join *j, char **ret_certificate, struct err *e)
@@ -54,18 +54,17 @@ static int sign(struct join *j, char **ret_certificate, struct err *e)
 	snprintf(common_name, sizeof(common_name), "system:node:%s", j->node);
 	pki_node_spiffe(j->server->domain, j->node, id);
 	struct pki_subject subject = {.use = PKI_NODE,
-	        .common_name = common_name,
-	        .organization = "system:nodes",
-	        .spiffe_id = id,
-	        .life_ms = PKI_NODE_LIFE_MS};
-	return pki_sign_csr(
-	        j->server->ca, j->csr, &subject, loop_wall_ms(j->server->loop), ret_certificate, e);
+		.common_name = common_name,
+		.organization = "system:nodes",
+		.spiffe_id = id,
+		.life_ms = PKI_NODE_LIFE_MS};
+	return pki_sign_csr(j->server->ca, j->csr, &subject, loop_wall_ms(j->server->loop),
+		ret_certificate, e);
 }
 
 static void answer(struct join *j)
 {
-	CLEANUP(mem_free_ptr)
-	char *certificate = NULL;
+	CLEANUP(mem_free_ptr) char *certificate = NULL;
 	struct err e = ERR_INIT;
 	if (sign(j, &certificate, &e) < 0) {
 		join_fail(j, &e);
@@ -73,9 +72,8 @@ static void answer(struct join *j)
 	}
 	CLEANUP(json_done)
 	json_t *body = json_pack("{s:s, s:s, s:s, s:s}", "certificate", certificate, "ca",
-	        j->server->ca->certificate_pem, "domain", j->server->domain, "name", j->node);
-	CLEANUP(mem_free_ptr)
-	char *text = json_encode_string(body);
+		j->server->ca->certificate_pem, "domain", j->server->domain, "name", j->node);
+	CLEANUP(mem_free_ptr) char *text = json_encode_string(body);
 	http_respond(j->http, 200, NULL, 0, "application/json", text, strlen(text));
 	http_request_free(j->http);
 	log_info(j->server->log, "certificate_issued", "node=%s", j->node);
@@ -87,8 +85,7 @@ static bool node_exists(struct server *s, const char *name)
 	char key[OBJECT_KEY_MAX];
 	if (object_key_of(&kind_node, "", name, key, NULL) < 0)
 		return false;
-	CLEANUP(object_done)
-	struct object *o = store_get(s->store, key);
+	CLEANUP(object_done) struct object *o = store_get(s->store, key);
 	return o != NULL;
 }
 
@@ -106,8 +103,8 @@ static void on_redeemed(void *arg, const char *node, const struct err *e)
 }
 
 /* The name is checked before the token is used up, so that a mistake does not cost it. */
-static int check_join(
-        struct join *j, const json_t *body, struct pki_token *ret_token, struct err *e)
+static int check_join(struct join *j, const json_t *body, struct pki_token *ret_token,
+	struct err *e)
 {
 	const char *csr = json_text(body, "", "csr");
 	int r = pki_token_parse(json_text(body, "", "token"), ret_token, e);
@@ -122,27 +119,25 @@ static int check_join(
 		return 0;
 	j->csr = mem_dup_string(csr);
 	/* Signing is tried first, for the same reason. */
-	CLEANUP(mem_free_ptr)
-	char *certificate = NULL;
+	CLEANUP(mem_free_ptr) char *certificate = NULL;
 	r = sign(j, &certificate, e);
 	if (r < 0)
 		return r;
 	if (node_exists(j->server, j->node))
 		return err_set(e, ERR_EXISTS,
-		        "a node \"%s\" exists already; join under another name, or delete the node "
-		        "first",
-		        j->node);
+			"a node \"%s\" exists already; join under another name, or delete the node "
+			"first",
+			j->node);
 	return 0;
 }
 
-static void on_join_body(
-        void *arg, struct http_request *http, const char *data, size_t size, const struct err *e)
+static void on_join_body(void *arg, struct http_request *http, const char *data, size_t size,
+	const struct err *e)
 {
 	struct join *j = arg;
 	struct err why = ERR_INIT;
 	struct pki_token token;
-	CLEANUP(json_done)
-	json_t *body = NULL;
+	CLEANUP(json_done) json_t *body = NULL;
 	(void)http;
 	if (e)
 		why = *e;
@@ -167,19 +162,18 @@ void agent_join(struct server *s, struct http_request *http)
 	http_request_collect(http, BODY_MAX, on_join_body, j);
 }
 
-static void on_renew_body(
-        void *arg, struct http_request *http, const char *data, size_t size, const struct err *e)
+static void on_renew_body(void *arg, struct http_request *http, const char *data, size_t size,
+	const struct err *e)
 {
 	struct join *j = arg;
 	struct err why = ERR_INIT;
-	CLEANUP(json_done)
-	json_t *body = NULL;
+	CLEANUP(json_done) json_t *body = NULL;
 	(void)http;
 	if (e)
 		why = *e;
 	else if (!j->server->ca)
-		(void)err_set(
-		        &why, ERR_UNSUPPORTED, "this server has no CA: nothing can be renewed");
+		(void)err_set(&why, ERR_UNSUPPORTED,
+			"this server has no CA: nothing can be renewed");
 	else if (json_decode(data, size, &body, &why) == 0)
 		j->csr = mem_dup_string(json_text(body, "", "csr"));
 	if (why.code) {

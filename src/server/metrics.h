@@ -4,7 +4,7 @@
 
 #include "server/auth.h"
 
-void metrics_serve(
-        struct server *s, struct http_request *http, const struct user *u); /* takes http */
+void metrics_serve(struct server *s, struct http_request *http,
+	const struct user *u); /* takes http */
 
 #endif

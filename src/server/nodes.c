@@ -19,8 +19,8 @@ struct node_write {
 	void *arg;
 };
 
-static struct node_write *write_new(
-        struct server *s, const char *name, const json_t *tree, commit_done *done, void *arg)
+static struct node_write *write_new(struct server *s, const char *name, const json_t *tree,
+	commit_done *done, void *arg)
 {
 	struct node_write *w = mem_new(struct node_write);
 	*w = (struct node_write){.server = s, .done = done, .arg = arg};
@@ -46,7 +46,7 @@ static void on_written(void *arg, const struct err *e)
 /* ---- conditions ---- */
 
 static void set_ready(struct server *s, json_t *status, const char *value, const char *reason,
-        const char *message)
+	const char *message)
 {
 	char now[TIME_TEXT_SIZE];
 	time_format(loop_wall_ms(s->loop), now);
@@ -122,19 +122,19 @@ static int ensure_cidr(struct node_write *w, json_t *tree, struct err *e)
 	return 0;
 }
 
-static enum commit_action change_register(
-        void *arg, const struct object *old, json_t **tree, struct err *e)
+static enum commit_action change_register(void *arg, const struct object *old, json_t **tree,
+	struct err *e)
 {
 	struct node_write *w = arg;
 	if (!old) {
 		*tree = json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "v1", "kind", "Node",
-		        "metadata", "name", w->name);
+			"metadata", "name", w->name);
 		commit_stamp(w->server, &kind_node, *tree);
 	}
 	merge_metadata(*tree, w->tree);
 	merge_status(*tree, json_object_get(w->tree, "status"));
 	set_ready(w->server, json_ensure_object(*tree, "status"), "True", "AgentReady",
-	        "the agent's session is open");
+		"the agent's session is open");
 	if (ensure_cidr(w, *tree, e) < 0)
 		return COMMIT_FAIL;
 	/* What an agent sends is outside input as any other. */
@@ -148,24 +148,24 @@ static enum commit_action change_register(
 	return r < 0 ? COMMIT_FAIL : COMMIT_PUT;
 }
 
-void nodes_register(
-        struct server *s, const char *name, const json_t *node, commit_done *done, void *arg)
+void nodes_register(struct server *s, const char *name, const json_t *node, commit_done *done,
+	void *arg)
 {
 	commit_object(s, &kind_node, "", name, change_register, on_written,
-	        write_new(s, name, node, done, arg));
+		write_new(s, name, node, done, arg));
 }
 
 /* ---- changes ---- */
 
-static enum commit_action change_lost(
-        void *arg, const struct object *old, json_t **tree, struct err *e)
+static enum commit_action change_lost(void *arg, const struct object *old, json_t **tree,
+	struct err *e)
 {
 	struct node_write *w = arg;
 	(void)e;
 	if (!old || !old->ready || feed_connected(w->server->feed, w->name))
 		return COMMIT_NOTHING;
 	set_ready(w->server, json_ensure_object(*tree, "status"), "Unknown", "NodeStatusUnknown",
-	        w->why);
+		w->why);
 	return COMMIT_PUT;
 }
 
@@ -176,8 +176,8 @@ void nodes_lost(struct server *s, const char *name, const char *why)
 	commit_object(s, &kind_node, "", name, change_lost, on_written, w);
 }
 
-static enum commit_action change_status(
-        void *arg, const struct object *old, json_t **tree, struct err *e)
+static enum commit_action change_status(void *arg, const struct object *old, json_t **tree,
+	struct err *e)
 {
 	struct node_write *w = arg;
 	if (!old)
@@ -189,11 +189,11 @@ static enum commit_action change_status(
 	return r < 0 ? COMMIT_FAIL : COMMIT_PUT;
 }
 
-void nodes_status(
-        struct server *s, const char *name, const json_t *status, commit_done *done, void *arg)
+void nodes_status(struct server *s, const char *name, const json_t *status, commit_done *done,
+	void *arg)
 {
 	commit_object(s, &kind_node, "", name, change_status, on_written,
-	        write_new(s, name, status, done, arg));
+		write_new(s, name, status, done, arg));
 }
 
 /* ---- after a start ---- */
@@ -208,6 +208,6 @@ void nodes_sweep(struct server *s)
 	for (size_t i = 0; i < list.count; i++)
 		if (list.objects[i]->ready && !feed_connected(s->feed, list.objects[i]->name))
 			nodes_lost(s, list.objects[i]->name,
-			        "it did not come back after the server's start");
+				"it did not come back after the server's start");
 	store_list_done(&list);
 }

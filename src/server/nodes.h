@@ -8,15 +8,15 @@
 /* Creates or updates the Node from an agent's hello: labels (not those the domain alone sets),
  * capacity, status, podCIDR, condition Ready. node: the tree the agent sent (borrowed until done).
  */
-void nodes_register(
-        struct server *s, const char *name, const json_t *node, commit_done *done, void *arg);
+void nodes_register(struct server *s, const char *name, const json_t *node, commit_done *done,
+	void *arg);
 
 /* The agent's session is gone: Ready becomes Unknown. */
 void nodes_lost(struct server *s, const char *name, const char *why);
 
 /* A changed status from the agent (copied). */
-void nodes_status(
-        struct server *s, const char *name, const json_t *status, commit_done *done, void *arg);
+void nodes_status(struct server *s, const char *name, const json_t *status, commit_done *done,
+	void *arg);
 
 /* Some time after a start: nodes that are Ready in the store and have no session are lost. */
 void nodes_sweep(struct server *s);

@@ -35,8 +35,7 @@ void progress_publish(struct server *s, const char *node, json_t *message)
 {
 	if (list_empty(&s->progress))
 		return;
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT;
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	json_object_set_new(message, "node", json_string(node));
 	wire_write(&b, message);
 	LIST_EACH (&s->progress, link) {

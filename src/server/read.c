@@ -16,8 +16,7 @@ void read_get(struct request *r)
 		request_fail(r, &e);
 		return;
 	}
-	CLEANUP(object_done)
-	struct object *o = store_get(r->server->store, r->key);
+	CLEANUP(object_done) struct object *o = store_get(r->server->store, r->key);
 	if (!o) {
 		(void)err_set(&e, ERR_NOT_FOUND, "%s \"%s\" not found", r->kind->plural, r->name);
 		request_fail(r, &e);
@@ -26,8 +25,8 @@ void read_get(struct request *r)
 	request_object(r, 200, o);
 }
 
-int read_selectors_parse(
-        const struct request *r, struct read_selectors *ret_selectors, struct err *e)
+int read_selectors_parse(const struct request *r, struct read_selectors *ret_selectors,
+	struct err *e)
 {
 	*ret_selectors = (struct read_selectors){0};
 	const char *labels = http_request_query(r->http, "labelSelector", 0);
@@ -57,18 +56,16 @@ void read_selectors_done(struct read_selectors *s)
 
 /* ---- continue tokens: base64url of {"r":revision,"k":last key} ---- */
 
-static int parse_continue(
-        const char *text, int64_t *ret_revision, char ret_key[static OBJECT_KEY_MAX], struct err *e)
+static int parse_continue(const char *text, int64_t *ret_revision,
+	char ret_key[static OBJECT_KEY_MAX], struct err *e)
 {
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT_LIMIT(4096);
-	CLEANUP(json_done)
-	json_t *token = NULL;
+	CLEANUP(buf_done) struct buf b = BUF_INIT_LIMIT(4096);
+	CLEANUP(json_done) json_t *token = NULL;
 	if (base64url_decode(text, strlen(text), &b, NULL) < 0 ||
-	        json_decode(buf_text(&b), b.size, &token, NULL) < 0 ||
-	        !str_copy(ret_key, OBJECT_KEY_MAX, json_text(token, "", "k")) || !*ret_key)
-		return err_set(
-		        e, ERR_DECODE, "the continue parameter is not one that this server gave");
+		json_decode(buf_text(&b), b.size, &token, NULL) < 0 ||
+		!str_copy(ret_key, OBJECT_KEY_MAX, json_text(token, "", "k")) || !*ret_key)
+		return err_set(e, ERR_DECODE,
+			"the continue parameter is not one that this server gave");
 	*ret_revision = json_int(token, 0, "r");
 	return 0;
 }
@@ -77,8 +74,7 @@ static char *make_continue(int64_t revision, const char *key)
 {
 	CLEANUP(json_done)
 	json_t *token = json_pack("{s:I, s:s}", "r", (json_int_t)revision, "k", key);
-	CLEANUP(mem_free_ptr)
-	char *text = json_encode_string(token);
+	CLEANUP(mem_free_ptr) char *text = json_encode_string(token);
 	struct buf b = BUF_INIT;
 	base64url_encode(text, strlen(text), &b);
 	return buf_take(&b, NULL);
@@ -137,7 +133,7 @@ static int gather(struct request *r, struct list_query *q, struct list_answer *a
 		struct store_list page;
 		size_t size = q->limit && !selecting ? (size_t)q->limit : q->limit ? PAGE : 0;
 		int result = store_list(r->server->store, prefix, q->after[0] ? q->after : NULL,
-		        size, a->revision, &page, e);
+			size, a->revision, &page, e);
 		if (result < 0)
 			return result;
 		a->revision = page.revision;
@@ -164,9 +160,9 @@ static void write_list(const struct request *r, const struct list_answer *a, str
 	char api_version[128];
 	kind_api_version(r->kind, api_version);
 	buf_printf(b,
-	        "{\"kind\":\"%sList\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":\"%"
-	        "lld\"",
-	        r->kind->name, api_version, (long long)a->revision);
+		"{\"kind\":\"%sList\",\"apiVersion\":\"%s\",\"metadata\":{\"resourceVersion\":\"%"
+		"lld\"",
+		r->kind->name, api_version, (long long)a->revision);
 	if (a->continue_token)
 		buf_printf(b, ",\"continue\":\"%s\"", a->continue_token);
 	if (a->continue_token && a->remaining >= 0)
@@ -199,11 +195,10 @@ void read_list(struct request *r)
 		request_fail(r, &e);
 		return;
 	}
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT_LIMIT((size_t)1 << 30);
+	CLEANUP(buf_done) struct buf b = BUF_INIT_LIMIT((size_t)1 << 30);
 	if (r->table)
 		table_write(r->kind, a.objects.items, a.objects.count, a.revision, a.continue_token,
-		        loop_wall_ms(r->server->loop), &b);
+			loop_wall_ms(r->server->loop), &b);
 	else
 		write_list(r, &a, &b);
 	list_answer_done(&a);

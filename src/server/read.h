@@ -12,8 +12,8 @@ struct read_selectors {
 	struct selector *labels;
 	struct field_selector *fields;
 };
-int read_selectors_parse(
-        const struct request *r, struct read_selectors *ret_selectors, struct err *e) MUST_CHECK;
+int read_selectors_parse(const struct request *r, struct read_selectors *ret_selectors,
+	struct err *e) MUST_CHECK;
 bool read_selectors_match(const struct read_selectors *s, const struct object *o);
 void read_selectors_done(struct read_selectors *s);
 

@@ -37,7 +37,7 @@ static void release(struct report *p)
 	} else {
 		char body[64];
 		int size = snprintf(body, sizeof(body), "{\"revision\":%lld}",
-		        (long long)store_revision(p->server->store));
+			(long long)store_revision(p->server->store));
 		http_respond(p->http, 200, NULL, 0, "application/json", body, (size_t)size);
 		http_request_free(p->http);
 	}
@@ -74,8 +74,8 @@ static bool is_terminal(const char *phase)
 	return strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0;
 }
 
-static enum commit_action change_pod(
-        void *arg, const struct object *old, json_t **tree, struct err *e)
+static enum commit_action change_pod(void *arg, const struct object *old, json_t **tree,
+	struct err *e)
 {
 	struct entry *entry = arg;
 	/* Deleted meanwhile, or another of the same name: what was observed is of the past. */
@@ -83,10 +83,10 @@ static enum commit_action change_pod(
 		return COMMIT_NOTHING;
 	if (strcmp(old->node, entry->report->node) != 0) {
 		(void)err_set(e, ERR_FORBIDDEN,
-		        "pod \"%s/%s\" is not on node \"%s\": a node writes its own slice only",
-		        old->namespace, old->name, entry->report->node);
+			"pod \"%s/%s\" is not on node \"%s\": a node writes its own slice only",
+			old->namespace, old->name, entry->report->node);
 		log_err(entry->report->server->log, LOG_WARN, "slice_violation", e, "node=%s",
-		        entry->report->node);
+			entry->report->node);
 		return COMMIT_FAIL;
 	}
 	if (entry->gone)
@@ -101,8 +101,8 @@ static enum commit_action change_pod(
 }
 
 /* "core/pods/NAMESPACE/NAME" */
-static int split_pod_key(
-        const char *key, char namespace[static 128], char name[static 256], struct err *e)
+static int split_pod_key(const char *key, char namespace[static 128], char name[static 256],
+	struct err *e)
 {
 	if (sscanf(key, "core/pods/%127[^/]/%255[^/]", namespace, name) != 2)
 		return err_set(e, ERR_DECODE, "\"%.100s\" is not the key of a pod", key);
@@ -116,7 +116,7 @@ static int take_pod(struct report *p, json_t *message, bool gone, struct err *e)
 	json_t *status = json_object_get(message, "status");
 	if (r == 0 && !gone && !json_is_object(status))
 		r = err_set(e, ERR_DECODE, "the report of pod \"%s/%s\" has no status", namespace,
-		        name);
+			name);
 	if (r < 0)
 		return r;
 	struct entry *entry = mem_new(struct entry);
@@ -130,8 +130,8 @@ static int take_pod(struct report *p, json_t *message, bool gone, struct err *e)
 /* ---- events ---- */
 
 /* An Event about a pod of this node. Events live in memory; equal ones are counted up. */
-static enum commit_action change_event(
-        void *arg, const struct object *old, json_t **tree, struct err *e)
+static enum commit_action change_event(void *arg, const struct object *old, json_t **tree,
+	struct err *e)
 {
 	struct entry *entry = arg;
 	struct server *s = entry->report->server;
@@ -156,7 +156,7 @@ static void event_name(const json_t *message, const char *pod, char ret_name[sta
 {
 	uint64_t hash = 0xcbf29ce484222325ULL;
 	const char *parts[] = {json_text(message, "", "uid"), json_text(message, "", "reason"),
-	        json_text(message, "", "message")};
+		json_text(message, "", "message")};
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
 		for (const char *c = parts[i]; *c; c++)
 			hash = (hash ^ (unsigned char)*c) * 0x100000001b3ULL;
@@ -176,17 +176,17 @@ static int take_event(struct report *p, json_t *message, struct err *e)
 	struct entry *entry = mem_new(struct entry);
 	*entry = (struct entry){.report = p};
 	entry->status = json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s}, s:s, s:s, "
-	                          "s:s, s:{s:s, s:s}}",
-	        "apiVersion", "v1", "kind", "Event", "metadata", "name", name, "namespace",
-	        namespace, "involvedObject", "apiVersion", "v1", "kind", "Pod", "namespace",
-	        namespace, "name", pod, "uid", json_text(message, "", "uid"), "type",
-	        json_bool(message, false, "warning") ? "Warning" : "Normal", "reason",
-	        json_text(message, "", "reason"), "message", json_text(message, "", "message"),
-	        "source", "component", "continuo-agent", "host", p->node);
+				  "s:s, s:{s:s, s:s}}",
+		"apiVersion", "v1", "kind", "Event", "metadata", "name", name, "namespace",
+		namespace, "involvedObject", "apiVersion", "v1", "kind", "Pod", "namespace",
+		namespace, "name", pod, "uid", json_text(message, "", "uid"), "type",
+		json_bool(message, false, "warning") ? "Warning" : "Normal", "reason",
+		json_text(message, "", "reason"), "message", json_text(message, "", "message"),
+		"source", "component", "continuo-agent", "host", p->node);
 	if (!entry->status) {
 		free(entry);
-		return err_set(
-		        e, ERR_DECODE, "an event of pod \"%s/%s\" is not UTF-8", namespace, pod);
+		return err_set(e, ERR_DECODE, "an event of pod \"%s/%s\" is not UTF-8", namespace,
+			pod);
 	}
 	p->pending++;
 	commit_object(p->server, &kind_event, namespace, name, change_event, on_entry_done, entry);
@@ -210,14 +210,14 @@ static int take_entry(void *arg, const char *type, json_t *message, struct err *
 		feed_pong(p->server->feed, p->node, json_int(message, 0, "id"));
 	if (strcmp(type, "node") == 0 && json_is_object(json_object_get(message, "status"))) {
 		p->pending++;
-		nodes_status(
-		        p->server, p->node, json_object_get(message, "status"), on_part_done, p);
+		nodes_status(p->server, p->node, json_object_get(message, "status"), on_part_done,
+			p);
 	}
 	return 0;
 }
 
-static void on_report(
-        void *arg, struct http_request *http, const char *data, size_t size, const struct err *e)
+static void on_report(void *arg, struct http_request *http, const char *data, size_t size,
+	const struct err *e)
 {
 	struct report *p = arg;
 	(void)http;
@@ -226,7 +226,7 @@ static void on_report(
 		note_error(p, e);
 	else if (!feed_heard(p->server->feed, p->node))
 		(void)err_set(&p->first, ERR_CONFLICT,
-		        "node \"%s\" has no session: open the feed first", p->node);
+			"node \"%s\" has no session: open the feed first", p->node);
 	if (!p->first.code && size) {
 		struct wire_reader reader = {0};
 		if (wire_read(&reader, data, size, take_entry, p, &why) < 0)
@@ -247,15 +247,14 @@ void agent_report(struct server *s, struct http_request *http, const struct user
 	http_request_collect(http, WIRE_LINE_MAX, on_report, p);
 }
 
-void agent_object(
-        struct server *s, struct http_request *http, const struct user *u, const char *key)
+void agent_object(struct server *s, struct http_request *http, const struct user *u,
+	const char *key)
 {
 	struct err e = ERR_INIT;
-	CLEANUP(object_done)
-	struct object *o = store_get(s->store, key);
+	CLEANUP(object_done) struct object *o = store_get(s->store, key);
 	if (!feed_slice_has(s->feed, u->node, key))
 		(void)err_set(&e, ERR_FORBIDDEN, "\"%.200s\" is not in the slice of node \"%s\"",
-		        key, u->node);
+			key, u->node);
 	else if (!o)
 		(void)err_set(&e, ERR_NOT_FOUND, "\"%.200s\" not found", key);
 	if (e.code) {
@@ -264,8 +263,7 @@ void agent_object(
 		respond_err(s, http, &e);
 		return;
 	}
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT;
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	object_write(o, &b);
 	http_respond(http, 200, NULL, 0, "application/json", b.data, b.size);
 	http_request_free(http);

@@ -27,7 +27,7 @@ void request_done(struct request *r)
 	if (r->claimed_ip[0])
 		addresses_release(r->server->addresses, r->claimed_ip);
 	r->server->counters.request_us_total +=
-	        (loop_now_ms(r->server->loop) - r->started_ms) * 1000;
+		(loop_now_ms(r->server->loop) - r->started_ms) * 1000;
 	http_request_free(r->http);
 	findings_done(&r->findings);
 	json_decref(r->body);
@@ -62,16 +62,16 @@ static void add_warnings(const struct request *r, struct header_list *headers)
 	}
 }
 
-static void respond(
-        struct request *r, int status, const char *content_type, const void *body, size_t size)
+static void respond(struct request *r, int status, const char *content_type, const void *body,
+	size_t size)
 {
 	struct header_list headers = {0};
 	add_warnings(r, &headers);
 	http_respond(r->http, status, headers.items, headers.count, content_type, body, size);
 }
 
-void request_text(
-        struct request *r, int status, const char *content_type, const char *text, size_t size)
+void request_text(struct request *r, int status, const char *content_type, const char *text,
+	size_t size)
 {
 	respond(r, status, content_type, text, size);
 	request_done(r);
@@ -79,24 +79,22 @@ void request_text(
 
 void request_fail(struct request *r, const struct err *e)
 {
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT;
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	model_write_status(e, r->kind, r->name, r->findings.errors.count ? &r->findings : NULL, &b);
 	r->server->counters.errors++;
 	int status = err_http_status(e->code);
 	if (status >= 500)
 		log_err(r->server->log, LOG_WARN, "request_failed", e, "method=%s path=%.200s",
-		        http_request_method(r->http), http_request_path(r->http));
+			http_request_method(r->http), http_request_path(r->http));
 	request_text(r, status, "application/json", b.data, b.size);
 }
 
 void request_object(struct request *r, int status, const struct object *o)
 {
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT;
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	if (r->table)
 		table_write(r->kind, (struct object *const *)(void *)&o, 1, o->revision, NULL,
-		        loop_wall_ms(r->server->loop), &b);
+			loop_wall_ms(r->server->loop), &b);
 	else
 		object_write(o, &b);
 	request_text(r, status, "application/json", b.data, b.size);
@@ -104,16 +102,14 @@ void request_object(struct request *r, int status, const struct object *o)
 
 void request_json(struct request *r, int status, const json_t *json)
 {
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT;
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	json_encode(json, &b);
 	request_text(r, status, "application/json", b.data, b.size);
 }
 
 void respond_err(struct server *s, struct http_request *http, const struct err *e)
 {
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT;
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	model_write_status(e, NULL, "", NULL, &b);
 	s->counters.errors++;
 	http_respond(http, err_http_status(e->code), NULL, 0, "application/json", b.data, b.size);

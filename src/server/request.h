@@ -30,17 +30,17 @@ struct request {
 	char claimed_ip[64]; /* taken for this write, given back when it fails */
 };
 
-struct request *request_new(
-        struct server *s, struct http_request *http, const struct user *user) MUST_CHECK;
+struct request *request_new(struct server *s, struct http_request *http,
+	const struct user *user) MUST_CHECK;
 void request_done(struct request *r); /* ends the HTTP request and frees everything */
 
 /* Answers that end the request. */
-void request_fail(
-        struct request *r, const struct err *e); /* a Status object, with causes for findings */
+void request_fail(struct request *r,
+	const struct err *e); /* a Status object, with causes for findings */
 void request_object(struct request *r, int status, const struct object *o);
 void request_json(struct request *r, int status, const json_t *json);
-void request_text(
-        struct request *r, int status, const char *content_type, const char *text, size_t size);
+void request_text(struct request *r, int status, const char *content_type, const char *text,
+	size_t size);
 
 /* The same without a struct request, for what fails before there is one. */
 void respond_err(struct server *s, struct http_request *http, const struct err *e);

@@ -19,8 +19,7 @@ struct revocations {
 
 static void read_object(struct revocations *r, const struct object *o)
 {
-	CLEANUP(json_done)
-	json_t *tree = object_tree(o);
+	CLEANUP(json_done) json_t *tree = object_tree(o);
 	const char *node;
 	json_t *at;
 	json_object_foreach (json_at(tree, "data"), node, at) {
@@ -49,7 +48,7 @@ static void on_ended(void *arg, const struct err *why)
 struct revocations *revocations_new(struct server *s)
 {
 	static const struct store_watch_events events = {
-	        .on_events = on_events, .on_ended = on_ended};
+		.on_events = on_events, .on_ended = on_ended};
 	struct revocations *r = mem_new(struct revocations);
 	r->server = s;
 	map_init(&r->nodes, free);
@@ -57,8 +56,7 @@ struct revocations *revocations_new(struct server *s)
 	struct err e = ERR_INIT;
 	if (object_key_of(&kind_configmap, REVOCATIONS_NAMESPACE, REVOCATIONS_NAME, key, &e) < 0)
 		abort();
-	CLEANUP(object_done)
-	struct object *o = store_get(s->store, key);
+	CLEANUP(object_done) struct object *o = store_get(s->store, key);
 	if (o)
 		read_object(r, o);
 	if (store_watch(s->store, key, store_revision(s->store), &events, r, &r->watch, &e) < 0)
@@ -96,8 +94,8 @@ static enum commit_action change(void *arg, const struct object *old, json_t **t
 	(void)e;
 	if (!old) {
 		*tree = json_pack("{s:s, s:s, s:{s:s, s:s}}", "apiVersion", "v1", "kind",
-		        "ConfigMap", "metadata", "name", REVOCATIONS_NAME, "namespace",
-		        REVOCATIONS_NAMESPACE);
+			"ConfigMap", "metadata", "name", REVOCATIONS_NAME, "namespace",
+			REVOCATIONS_NAMESPACE);
 		commit_stamp(v->revocations->server, &kind_configmap, *tree);
 	}
 	char text[32];
@@ -126,7 +124,7 @@ static void on_done(void *arg, const struct err *e)
 }
 
 void revocations_add(struct revocations *r, const char *node,
-        void (*done)(void *arg, const struct err *e), void *arg)
+	void (*done)(void *arg, const struct err *e), void *arg)
 {
 	struct revoke *v = mem_new(struct revoke);
 	v->revocations = r;
@@ -135,5 +133,5 @@ void revocations_add(struct revocations *r, const char *node,
 	v->arg = arg;
 	snprintf(v->node, sizeof(v->node), "%.120s", node);
 	commit_object(r->server, &kind_configmap, REVOCATIONS_NAMESPACE, REVOCATIONS_NAME, change,
-	        on_done, v);
+		on_done, v);
 }

@@ -8,13 +8,13 @@
 
 #include "server/state.h"
 
-struct revocations *revocations_new(
-        struct server *s) MUST_CHECK; /* reads the store and follows it */
+struct revocations *
+revocations_new(struct server *s) MUST_CHECK; /* reads the store and follows it */
 void revocations_free(struct revocations *r);
 bool revocations_has(const struct revocations *r, const char *node, int64_t issued_ms);
 
 /* Writes it durably, then closes the node's session and connections. done may be null. */
 void revocations_add(struct revocations *r, const char *node,
-        void (*done)(void *arg, const struct err *e), void *arg);
+	void (*done)(void *arg, const struct err *e), void *arg);
 
 #endif

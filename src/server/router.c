@@ -29,13 +29,13 @@ static int split_path(const char *path, struct path *ret_path, struct err *e)
 	*ret_path = (struct path){0};
 	if (!str_copy(ret_path->text, sizeof(ret_path->text), path))
 		return err_set(e, ERR_NOT_FOUND, "the path is longer than %zu characters",
-		        sizeof(ret_path->text) - 1);
+			sizeof(ret_path->text) - 1);
 	char *save = NULL;
 	for (char *part = strtok_r(ret_path->text, "/", &save); part;
-	        part = strtok_r(NULL, "/", &save)) {
+		part = strtok_r(NULL, "/", &save)) {
 		if (ret_path->count == PARTS_MAX)
-			return err_set(
-			        e, ERR_NOT_FOUND, "the path has more than %d parts", PARTS_MAX);
+			return err_set(e, ERR_NOT_FOUND, "the path has more than %d parts",
+				PARTS_MAX);
 		ret_path->parts[ret_path->count++] = part;
 	}
 	return 0;
@@ -50,14 +50,14 @@ static bool path_is(const struct path *p, size_t at, const char *part)
 
 /* Fills in kind, namespace, name and subresource from the parts behind the version. */
 static int parse_resource(struct request *r, const struct path *p, size_t at, const char *group,
-        const char *version, struct err *e)
+	const char *version, struct err *e)
 {
 	const struct kind_registry *kinds = r->server->kinds;
 	/* namespaces/NS/PLURAL... but namespaces/NAME and its own subresources are the Namespace
 	 * itself. */
 	bool inside = path_is(p, at, "namespaces") && p->count > at + 2 &&
-	              strcmp(p->parts[at + 2], "status") != 0 &&
-	              strcmp(p->parts[at + 2], "finalize") != 0;
+		      strcmp(p->parts[at + 2], "status") != 0 &&
+		      strcmp(p->parts[at + 2], "finalize") != 0;
 	if (inside) {
 		if (!str_copy(r->namespace, sizeof(r->namespace), p->parts[at + 1]))
 			return err_set(e, ERR_NOT_FOUND, "the namespace's name is too long");
@@ -68,20 +68,20 @@ static int parse_resource(struct request *r, const struct path *p, size_t at, co
 	r->kind = kind_by_plural(kinds, group, version, p->parts[at]);
 	if (!r->kind)
 		return err_set(e, ERR_NOT_FOUND, "the server has no resource \"%s\" in %s%s%s",
-		        p->parts[at], group, *group ? "/" : "", version);
+			p->parts[at], group, *group ? "/" : "", version);
 	if (inside && !r->kind->namespaced)
-		return err_set(
-		        e, ERR_NOT_FOUND, "%s are not inside of namespaces", r->kind->plural);
+		return err_set(e, ERR_NOT_FOUND, "%s are not inside of namespaces",
+			r->kind->plural);
 	if (p->count > at + 1 && !str_copy(r->name, sizeof(r->name), p->parts[at + 1]))
 		return err_set(e, ERR_NOT_FOUND, "the name is too long");
 	if (p->count > at + 2 &&
-	        !str_copy(r->subresource, sizeof(r->subresource), p->parts[at + 2]))
+		!str_copy(r->subresource, sizeof(r->subresource), p->parts[at + 2]))
 		return err_set(e, ERR_NOT_FOUND, "the subresource's name is too long");
 	if (p->count > at + 3)
 		return err_set(e, ERR_NOT_FOUND, "the path goes on behind the subresource");
 	if (r->kind->namespaced && r->name[0] && !r->namespace[0])
 		return err_set(e, ERR_NOT_FOUND,
-		        "%s are inside of namespaces: the path must name one", r->kind->plural);
+			"%s are inside of namespaces: the path must name one", r->kind->plural);
 	return 0;
 }
 
@@ -92,16 +92,16 @@ static const struct {
 	enum shape shape;
 	void (*serve)(struct request *r);
 } verbs[] = {
-        {"GET", SHAPE_COLLECTION, read_list},
-        {"POST", SHAPE_COLLECTION, write_create},
-        {"DELETE", SHAPE_COLLECTION, write_delete_collection},
-        {"GET", SHAPE_OBJECT, read_get},
-        {"PUT", SHAPE_OBJECT, write_replace},
-        {"PATCH", SHAPE_OBJECT, write_patch},
-        {"DELETE", SHAPE_OBJECT, write_delete},
-        {"GET", SHAPE_STATUS, read_get},
-        {"PUT", SHAPE_STATUS, write_replace},
-        {"PATCH", SHAPE_STATUS, write_patch},
+	{"GET", SHAPE_COLLECTION, read_list},
+	{"POST", SHAPE_COLLECTION, write_create},
+	{"DELETE", SHAPE_COLLECTION, write_delete_collection},
+	{"GET", SHAPE_OBJECT, read_get},
+	{"PUT", SHAPE_OBJECT, write_replace},
+	{"PATCH", SHAPE_OBJECT, write_patch},
+	{"DELETE", SHAPE_OBJECT, write_delete},
+	{"GET", SHAPE_STATUS, read_get},
+	{"PUT", SHAPE_STATUS, write_replace},
+	{"PATCH", SHAPE_STATUS, write_patch},
 };
 
 /* Subresources that only some kinds have. */
@@ -110,24 +110,24 @@ static const struct {
 	const char *subresource, *method;
 	void (*serve)(struct request *r);
 } subresources[] = {
-        {&kind_pod, "log", "GET", calls_logs},
-        {&kind_pod, "exec", "POST", calls_exec},
-        {&kind_pod, "binding", "POST", write_binding},
-        {&kind_namespace, "finalize", "PUT", write_replace},
+	{&kind_pod, "log", "GET", calls_logs},
+	{&kind_pod, "exec", "POST", calls_exec},
+	{&kind_pod, "binding", "POST", write_binding},
+	{&kind_namespace, "finalize", "PUT", write_replace},
 };
 
 static void serve_verb(struct request *r)
 {
 	const char *method = http_request_method(r->http);
 	enum shape shape = r->subresource[0] ? SHAPE_STATUS
-	                   : r->name[0]      ? SHAPE_OBJECT
-	                                     : SHAPE_COLLECTION;
+			   : r->name[0]      ? SHAPE_OBJECT
+					     : SHAPE_COLLECTION;
 	struct err e = ERR_INIT;
 	bool known = !r->subresource[0] ||
-	             (r->kind->has_status && strcmp(r->subresource, "status") == 0);
+		     (r->kind->has_status && strcmp(r->subresource, "status") == 0);
 	for (size_t i = 0; i < ARRAY_SIZE(subresources); i++) {
 		if (subresources[i].kind != r->kind ||
-		        strcmp(subresources[i].subresource, r->subresource) != 0)
+			strcmp(subresources[i].subresource, r->subresource) != 0)
 			continue;
 		known = true;
 		if (strcmp(subresources[i].method, method) == 0) {
@@ -137,21 +137,21 @@ static void serve_verb(struct request *r)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(verbs) && known; i++) {
 		if (verbs[i].shape == shape && strcmp(verbs[i].method, method) == 0 &&
-		        (!r->subresource[0] || strcmp(r->subresource, "status") == 0)) {
+			(!r->subresource[0] || strcmp(r->subresource, "status") == 0)) {
 			verbs[i].serve(r);
 			return;
 		}
 	}
 	if (!known)
 		(void)err_set(&e, ERR_NOT_FOUND, "%s have no subresource \"%s\"", r->kind->plural,
-		        r->subresource);
+			r->subresource);
 	else
 		(void)err_set(&e, ERR_METHOD, "%s is not possible here", method);
 	request_fail(r, &e);
 }
 
-static void serve_api(
-        struct server *s, struct http_request *http, const struct user *u, const struct path *p)
+static void serve_api(struct server *s, struct http_request *http, const struct user *u,
+	const struct path *p)
 {
 	struct err e = ERR_INIT;
 	struct request *r = request_new(s, http, u);
@@ -163,8 +163,8 @@ static void serve_api(
 		return;
 	}
 	if (result == 0)
-		result = parse_resource(
-		        r, p, at, core ? "" : p->parts[1], p->parts[core ? 1 : 2], &e);
+		result = parse_resource(r, p, at, core ? "" : p->parts[1], p->parts[core ? 1 : 2],
+			&e);
 	if (result < 0)
 		request_fail(r, &e);
 	else
@@ -173,8 +173,8 @@ static void serve_api(
 
 /* ---- agents ---- */
 
-static void serve_agent(
-        struct server *s, struct http_request *http, const struct user *u, const struct path *p)
+static void serve_agent(struct server *s, struct http_request *http, const struct user *u,
+	const struct path *p)
 {
 	struct err e = ERR_INIT;
 	bool post = strcmp(http_request_method(http), "POST") == 0;
@@ -190,11 +190,11 @@ static void serve_agent(
 	} else if (post && path_is(p, 2, "renew")) {
 		agent_renew(s, http, u);
 	} else if (post && path_is(p, 2, "calls") && p->count == 4 &&
-	           str_to_int64(p->parts[3], "the call's id", &id, &e) == 0) {
+		   str_to_int64(p->parts[3], "the call's id", &id, &e) == 0) {
 		calls_answer(s, http, u, id);
 	} else if (!post && path_is(p, 2, "objects") && p->count > 3) {
 		agent_object(s, http, u,
-		        strstr(http_request_path(http), "/objects/") + strlen("/objects/"));
+			strstr(http_request_path(http), "/objects/") + strlen("/objects/"));
 	} else {
 		(void)err_set(&e, ERR_NOT_FOUND, "agents have no such address");
 		respond_err(s, http, &e);
@@ -207,8 +207,8 @@ static void serve_explain(struct request *r, const struct path *p)
 {
 	struct err e = ERR_INIT;
 	if (p->count != 5) {
-		(void)err_set(
-		        &e, ERR_NOT_FOUND, "explain wants /continuo/v1/explain/NAMESPACE/POD");
+		(void)err_set(&e, ERR_NOT_FOUND,
+			"explain wants /continuo/v1/explain/NAMESPACE/POD");
 		request_fail(r, &e);
 		return;
 	}
@@ -219,16 +219,15 @@ static void serve_explain(struct request *r, const struct path *p)
 		return;
 	}
 	(void)err_set(&e, ERR_NOT_FOUND,
-	        "nothing is known of pod \"%s/%s\": it does not exist, or was not considered yet",
-	        p->parts[3], p->parts[4]);
+		"nothing is known of pod \"%s/%s\": it does not exist, or was not considered yet",
+		p->parts[3], p->parts[4]);
 	request_fail(r, &e);
 }
 
 static void on_revoked(void *arg, const struct err *e)
 {
 	struct request *r = arg;
-	CLEANUP(json_done)
-	json_t *answer = json_pack("{s:s}", "revoked", r->name);
+	CLEANUP(json_done) json_t *answer = json_pack("{s:s}", "revoked", r->name);
 	if (e)
 		request_fail(r, e);
 	else
@@ -242,8 +241,8 @@ static void serve_revoke(struct request *r, const char *node)
 	snprintf(r->name, sizeof(r->name), "%s", node);
 	CLEANUP(object_done)
 	struct object *o = object_key_of(&kind_node, "", node, key, &e) == 0
-	                           ? store_get(r->server->store, key)
-	                           : NULL;
+				   ? store_get(r->server->store, key)
+				   : NULL;
 	if (!o) {
 		(void)err_set(&e, ERR_NOT_FOUND, "nodes \"%s\" not found", node);
 		request_fail(r, &e);
@@ -252,8 +251,8 @@ static void serve_revoke(struct request *r, const char *node)
 	revocations_add(r->server->revocations, node, on_revoked, r);
 }
 
-static void serve_own(
-        struct server *s, struct http_request *http, const struct user *u, const struct path *p)
+static void serve_own(struct server *s, struct http_request *http, const struct user *u,
+	const struct path *p)
 {
 	struct err e = ERR_INIT;
 	struct request *r = request_new(s, http, u);
@@ -290,7 +289,7 @@ static bool serve_public(struct server *s, struct http_request *http, const stru
 			continue;
 		bool good = i < 2 || server_ready(s);
 		http_respond(http, good ? 200 : 503, NULL, 0, "text/plain",
-		        good ? "ok" : "not ready", good ? 2 : 9);
+			good ? "ok" : "not ready", good ? 2 : 9);
 		http_request_free(http);
 		return true;
 	}

@@ -26,17 +26,17 @@ static int set_names(struct server *s, const struct server_config *c, struct err
 		size_t size;
 		const char *from, *what;
 	} names[] = {
-	        {s->name, sizeof(s->name), c->name, "the server's name"},
-	        {s->domain, sizeof(s->domain), c->domain, "the domain's name"},
-	        {s->cluster_domain, sizeof(s->cluster_domain), c->cluster_domain,
-	                "the cluster domain"},
-	        {s->pod_cidr, sizeof(s->pod_cidr), c->pod_cidr, "the pod range"},
-	        {s->service_cidr, sizeof(s->service_cidr), c->service_cidr, "the service range"},
+		{s->name, sizeof(s->name), c->name, "the server's name"},
+		{s->domain, sizeof(s->domain), c->domain, "the domain's name"},
+		{s->cluster_domain, sizeof(s->cluster_domain), c->cluster_domain,
+			"the cluster domain"},
+		{s->pod_cidr, sizeof(s->pod_cidr), c->pod_cidr, "the pod range"},
+		{s->service_cidr, sizeof(s->service_cidr), c->service_cidr, "the service range"},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (!str_copy(names[i].to, names[i].size, names[i].from))
 			return err_set(e, ERR_INVALID, "%s is longer than %zu characters",
-			        names[i].what, names[i].size - 1);
+				names[i].what, names[i].size - 1);
 	return 0;
 }
 
@@ -47,8 +47,8 @@ struct bootstrap {
 	const char *namespace;
 };
 
-static enum commit_action change_namespace(
-        void *arg, const struct object *old, json_t **tree, struct err *e)
+static enum commit_action change_namespace(void *arg, const struct object *old, json_t **tree,
+	struct err *e)
 {
 	struct bootstrap *b = arg;
 	(void)e;
@@ -56,12 +56,12 @@ static enum commit_action change_namespace(
 		return COMMIT_NOTHING;
 	bool system = str_equal(b->namespace, "kube-system");
 	*tree = json_pack("{s:s, s:s, s:{s:s, s:{s:s}}, s:{s:[s]}, s:{s:s}}", "apiVersion", "v1",
-	        "kind", "Namespace", "metadata", "name", b->namespace, "labels",
-	        "kubernetes.io/metadata.name", b->namespace, "spec", "finalizers", "kubernetes",
-	        "status", "phase", "Active");
+		"kind", "Namespace", "metadata", "name", b->namespace, "labels",
+		"kubernetes.io/metadata.name", b->namespace, "spec", "finalizers", "kubernetes",
+		"status", "phase", "Active");
 	if (system)
 		json_object_set_new(json_object_get(json_object_get(*tree, "metadata"), "labels"),
-		        "pod-security.kubernetes.io/enforce", json_string("privileged"));
+			"pod-security.kubernetes.io/enforce", json_string("privileged"));
 	commit_stamp(b->server, &kind_namespace, *tree);
 	return COMMIT_PUT;
 }
@@ -83,8 +83,8 @@ static void bootstrap(struct server *s)
 	for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++) {
 		struct bootstrap *b = mem_new(struct bootstrap);
 		*b = (struct bootstrap){s, namespaces[i]};
-		commit_object(
-		        s, &kind_namespace, "", namespaces[i], change_namespace, on_namespace, b);
+		commit_object(s, &kind_namespace, "", namespaces[i], change_namespace, on_namespace,
+			b);
 	}
 }
 
@@ -103,10 +103,10 @@ int server_new(const struct server_config *config, struct server **ret_server, s
 {
 	struct server *s = mem_new(struct server);
 	*s = (struct server){.loop = config->loop,
-	        .log = config->log,
-	        .store = config->store,
-	        .kinds = config->kinds,
-	        .ca = config->ca};
+		.log = config->log,
+		.store = config->store,
+		.kinds = config->kinds,
+		.ca = config->ca};
 	list_init(&s->calls);
 	list_init(&s->progress);
 	set_limits(s, config);
@@ -121,12 +121,12 @@ int server_new(const struct server_config *config, struct server **ret_server, s
 	s->revocations = revocations_new(s);
 	s->feed = feed_new(s);
 	struct control_config control = {.loop = s->loop,
-	        .log = s->log,
-	        .store = s->store,
-	        .kinds = s->kinds,
-	        .seed = config->seed,
-	        .node_connected = node_connected,
-	        .context = s};
+		.log = s->log,
+		.store = s->store,
+		.kinds = s->kinds,
+		.seed = config->seed,
+		.node_connected = node_connected,
+		.context = s};
 	s->control = control_new(&control);
 	s->sweep = loop_timer_new(s->loop, on_sweep, s);
 	loop_timer_start(s->sweep, 2 * s->silence_ms);

@@ -37,8 +37,8 @@ struct server_config {
 
 /* Makes what every domain has (namespaces default and kube-system) and starts to reconcile.
  * -ERR_INVALID for a range that cannot be read. */
-int server_new(
-        const struct server_config *config, struct server **ret_server, struct err *e) MUST_CHECK;
+int server_new(const struct server_config *config, struct server **ret_server,
+	struct err *e) MUST_CHECK;
 
 /* Connections are handed to it: by a TLS acceptor, or by the simulator with a plain stream and a
  * peer. */

@@ -62,7 +62,7 @@ static size_t size_without_status(const struct object *o)
 		char c = o->blob[i];
 		if (c == '"') {
 			if (depth == 1 && o->blob_size - i > 9 &&
-			        memcmp(o->blob + i, "\"status\":", 9) == 0)
+				memcmp(o->blob + i, "\"status\":", 9) == 0)
 				return i;
 			for (i++; i < o->blob_size && o->blob[i] != '"'; i++)
 				if (o->blob[i] == '\\')
@@ -114,12 +114,12 @@ static bool want(struct slice *s, const char *key, const struct object *o, struc
 
 /* ---- what a pod names ---- */
 
-static void add_name(
-        struct slice_item *item, const struct object *pod, const struct kind *k, const json_t *name)
+static void add_name(struct slice_item *item, const struct object *pod, const struct kind *k,
+	const json_t *name)
 {
 	char key[OBJECT_KEY_MAX];
 	if (!json_is_string(name) ||
-	        object_key_of(k, pod->namespace, json_string_value(name), key, NULL) < 0)
+		object_key_of(k, pod->namespace, json_string_value(name), key, NULL) < 0)
 		return;
 	VEC_EACH (&item->names, char *, known)
 		if (strcmp(*known, key) == 0)
@@ -127,17 +127,17 @@ static void add_name(
 	vec_push(&item->names, mem_dup_string(key));
 }
 
-static void add_names_of_containers(
-        struct slice_item *item, const struct object *pod, const json_t *containers)
+static void add_names_of_containers(struct slice_item *item, const struct object *pod,
+	const json_t *containers)
 {
 	size_t i, j;
 	json_t *container, *env;
 	json_array_foreach (containers, i, container) {
 		json_array_foreach (json_object_get(container, "env"), j, env) {
 			add_name(item, pod, &kind_configmap,
-			        json_at(env, "valueFrom", "configMapKeyRef", "name"));
+				json_at(env, "valueFrom", "configMapKeyRef", "name"));
 			add_name(item, pod, &kind_secret,
-			        json_at(env, "valueFrom", "secretKeyRef", "name"));
+				json_at(env, "valueFrom", "secretKeyRef", "name"));
 		}
 		json_array_foreach (json_object_get(container, "envFrom"), j, env) {
 			add_name(item, pod, &kind_configmap, json_at(env, "configMapRef", "name"));
@@ -146,8 +146,8 @@ static void add_names_of_containers(
 	}
 }
 
-static void add_names_of_volumes(
-        struct slice_item *item, const struct object *pod, const json_t *spec)
+static void add_names_of_volumes(struct slice_item *item, const struct object *pod,
+	const json_t *spec)
 {
 	size_t i, j;
 	json_t *volume, *source;
@@ -166,8 +166,7 @@ static void read_names(struct slice_item *item, const struct object *pod)
 	VEC_EACH (&item->names, char *, name)
 		free(*name);
 	vec_done(&item->names);
-	CLEANUP(json_done)
-	json_t *tree = object_tree(pod);
+	CLEANUP(json_done) json_t *tree = object_tree(pod);
 	const json_t *spec = json_object_get(tree, "spec");
 	add_names_of_containers(item, pod, json_object_get(spec, "initContainers"));
 	add_names_of_containers(item, pod, json_object_get(spec, "containers"));
@@ -182,14 +181,13 @@ static void read_names(struct slice_item *item, const struct object *pod)
 
 static void want_key(struct slice *s, const char *key, struct buf *out)
 {
-	CLEANUP(object_done)
-	struct object *o = store_get(s->server->store, key);
+	CLEANUP(object_done) struct object *o = store_get(s->server->store, key);
 	if (o)
 		want(s, key, o, out);
 }
 
-static void want_prefix(
-        struct slice *s, const struct kind *k, const char *namespace, struct buf *out)
+static void want_prefix(struct slice *s, const struct kind *k, const char *namespace,
+	struct buf *out)
 {
 	char prefix[OBJECT_KEY_MAX], key[OBJECT_KEY_MAX];
 	object_prefix(k, namespace, prefix);
@@ -206,8 +204,7 @@ static void want_prefix(
 /* What a pod needs goes ahead of the pod. */
 static void want_pod(struct slice *s, const char *key, struct buf *out)
 {
-	CLEANUP(object_done)
-	struct object *pod = store_get(s->server->store, key);
+	CLEANUP(object_done) struct object *pod = store_get(s->server->store, key);
 	if (!pod)
 		return;
 	map_put(&s->namespaces, pod->namespace, "");

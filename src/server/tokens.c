@@ -16,8 +16,7 @@
 
 static void set_data(json_t *secret, const char *key, const char *text)
 {
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT;
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	base64_encode(text, strlen(text), &b);
 	json_object_set_new(json_ensure_object(secret, "data"), key, json_string(buf_text(&b)));
 }
@@ -39,8 +38,8 @@ struct creation {
 	char node[128], expires[TIME_TEXT_SIZE];
 };
 
-static enum commit_action change_create(
-        void *arg, const struct object *old, json_t **tree, struct err *e)
+static enum commit_action change_create(void *arg, const struct object *old, json_t **tree,
+	struct err *e)
 {
 	struct creation *c = arg;
 	struct server *s = c->request->server;
@@ -52,8 +51,8 @@ static enum commit_action change_create(
 	snprintf(name, sizeof(name), TOKEN_PREFIX "%s", c->token.id);
 	pki_token_hash(c->token.secret, hash);
 	*tree = json_pack("{s:s, s:s, s:{s:s, s:s}, s:s}", "apiVersion", "v1", "kind", "Secret",
-	        "metadata", "name", name, "namespace", TOKEN_NAMESPACE, "type",
-	        "bootstrap.kubernetes.io/token");
+		"metadata", "name", name, "namespace", TOKEN_NAMESPACE, "type",
+		"bootstrap.kubernetes.io/token");
 	set_data(*tree, "token-id", c->token.id);
 	set_data(*tree, "token-secret-sha256", hash);
 	set_data(*tree, "expiration", c->expires);
@@ -72,9 +71,9 @@ static void on_created(void *arg, const struct err *e)
 		pki_token_format(&c->token, text);
 		CLEANUP(json_done)
 		json_t *answer = json_pack("{s:s, s:s, s:s, s:s}", "token", text, "id", c->token.id,
-		        "expires", c->expires, "node", c->node);
+			"expires", c->expires, "node", c->node);
 		log_info(c->request->server->log, "token_created", "id=%s node=%s", c->token.id,
-		        c->node);
+			c->node);
 		request_json(c->request, 201, answer);
 	}
 	explicit_bzero(c, sizeof(*c));
@@ -93,8 +92,8 @@ static void create(struct request *r, const json_t *body)
 		(void)err_set(&e, ERR_INVALID, "ttl_s must be between 1 and %d", TTL_MAX_S);
 	else if (strlen(node) > 63)
 		(void)err_set(&e, ERR_INVALID, "node: must be no more than 63 characters");
-	else
-		(void)pki_pin(r->server->ca->certificate_pem, pin, &e);
+	else if (pki_pin(r->server->ca->certificate_pem, pin, &e) < 0)
+		(void)err_prefix(&e, "the CA's pin");
 	if (e.code) {
 		request_fail(r, &e);
 		return;
@@ -112,13 +111,12 @@ static void create(struct request *r, const json_t *body)
 	commit_object(r->server, &kind_secret, TOKEN_NAMESPACE, name, change_create, on_created, c);
 }
 
-static void on_create_body(
-        void *arg, struct http_request *http, const char *data, size_t size, const struct err *e)
+static void on_create_body(void *arg, struct http_request *http, const char *data, size_t size,
+	const struct err *e)
 {
 	struct request *r = arg;
 	struct err why = ERR_INIT;
-	CLEANUP(json_done)
-	json_t *body = NULL;
+	CLEANUP(json_done) json_t *body = NULL;
 	(void)http;
 	if (e)
 		request_fail(r, e);
@@ -145,27 +143,23 @@ void tokens_list(struct request *r)
 		request_fail(r, &e);
 		return;
 	}
-	CLEANUP(json_done)
-	json_t *answer = json_array();
+	CLEANUP(json_done) json_t *answer = json_array();
 	for (size_t i = 0; i < list.count; i++) {
 		if (!str_starts(list.objects[i]->name, TOKEN_PREFIX))
 			continue;
-		CLEANUP(json_done)
-		json_t *tree = object_tree(list.objects[i]);
-		CLEANUP(mem_free_ptr)
-		char *expires = get_data(tree, "expiration");
-		CLEANUP(mem_free_ptr)
-		char *node = get_data(tree, "node");
+		CLEANUP(json_done) json_t *tree = object_tree(list.objects[i]);
+		CLEANUP(mem_free_ptr) char *expires = get_data(tree, "expiration");
+		CLEANUP(mem_free_ptr) char *node = get_data(tree, "node");
 		json_array_append_new(answer, json_pack("{s:s, s:s, s:s}", "id",
-		                                      list.objects[i]->name + strlen(TOKEN_PREFIX),
-		                                      "expires", expires, "node", node));
+						      list.objects[i]->name + strlen(TOKEN_PREFIX),
+						      "expires", expires, "node", node));
 	}
 	store_list_done(&list);
 	request_json(r, 200, answer);
 }
 
-static enum commit_action change_delete(
-        void *arg, const struct object *old, json_t **tree, struct err *e)
+static enum commit_action change_delete(void *arg, const struct object *old, json_t **tree,
+	struct err *e)
 {
 	struct request *r = arg;
 	(void)tree;
@@ -178,8 +172,7 @@ static enum commit_action change_delete(
 static void on_deleted(void *arg, const struct err *e)
 {
 	struct request *r = arg;
-	CLEANUP(json_done)
-	json_t *answer = json_pack("{s:s}", "id", r->name);
+	CLEANUP(json_done) json_t *answer = json_pack("{s:s}", "id", r->name);
 	if (e)
 		request_fail(r, e);
 	else
@@ -205,38 +198,35 @@ struct redemption {
 
 /* The commit that deletes the Secret is what uses the token up: of two that come at once, one
  * loses. */
-static enum commit_action change_redeem(
-        void *arg, const struct object *old, json_t **tree, struct err *e)
+static enum commit_action change_redeem(void *arg, const struct object *old, json_t **tree,
+	struct err *e)
 {
 	struct redemption *x = arg;
 	if (!old) {
 		(void)err_set(e, ERR_UNAUTHORIZED,
-		        "the join token %s is not known: it was used, deleted or never made; make "
-		        "a new one with `continuo token "
-		        "create`",
-		        x->token.id);
+			"the join token %s is not known: it was used, deleted or never made; make "
+			"a new one with `continuo token "
+			"create`",
+			x->token.id);
 		return COMMIT_FAIL;
 	}
 	char hash[65];
 	int64_t expires_ms = 0;
 	pki_token_hash(x->token.secret, hash);
-	CLEANUP(mem_free_ptr)
-	char *kept = get_data(*tree, "token-secret-sha256");
-	CLEANUP(mem_free_ptr)
-	char *expires = get_data(*tree, "expiration");
-	CLEANUP(mem_free_ptr)
-	char *node = get_data(*tree, "node");
+	CLEANUP(mem_free_ptr) char *kept = get_data(*tree, "token-secret-sha256");
+	CLEANUP(mem_free_ptr) char *expires = get_data(*tree, "expiration");
+	CLEANUP(mem_free_ptr) char *node = get_data(*tree, "node");
 	if (!pki_equal(hash, kept)) {
 		(void)err_set(e, ERR_UNAUTHORIZED, "the join token %s is forged or mistyped",
-		        x->token.id);
+			x->token.id);
 		return COMMIT_FAIL;
 	}
 	if (time_parse(expires, &expires_ms, NULL) < 0 ||
-	        expires_ms <= loop_wall_ms(x->server->loop)) {
+		expires_ms <= loop_wall_ms(x->server->loop)) {
 		(void)err_set(e, ERR_UNAUTHORIZED,
-		        "the join token %s expired at %s; make a new one with `continuo token "
-		        "create`",
-		        x->token.id, expires);
+			"the join token %s expired at %s; make a new one with `continuo token "
+			"create`",
+			x->token.id, expires);
 		return COMMIT_FAIL;
 	}
 	snprintf(x->node, sizeof(x->node), "%.120s", node);
@@ -252,7 +242,7 @@ static void on_redeemed(void *arg, const struct err *e)
 }
 
 void tokens_redeem(struct server *s, const struct pki_token *token,
-        void (*done)(void *arg, const char *node, const struct err *e), void *arg)
+	void (*done)(void *arg, const char *node, const struct err *e), void *arg)
 {
 	struct redemption *x = mem_new(struct redemption);
 	*x = (struct redemption){.server = s, .token = *token, .done = done, .arg = arg};

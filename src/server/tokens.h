@@ -9,13 +9,13 @@
 #include "server/request.h"
 
 void tokens_create(
-        struct request *r); /* POST /continuo/v1/tokens {"ttl_s":N,"node":NAME} -> {"token",...} */
+	struct request *r); /* POST /continuo/v1/tokens {"ttl_s":N,"node":NAME} -> {"token",...} */
 void tokens_list(struct request *r);   /* GET */
 void tokens_delete(struct request *r); /* DELETE /continuo/v1/tokens/ID; the id is in r->name */
 
 /* Checks a token and uses it up. done gets the node name that it is bound to ("" none), or why not:
  * ERR_UNAUTHORIZED for what is forged, used, expired or deleted. */
 void tokens_redeem(struct server *s, const struct pki_token *token,
-        void (*done)(void *arg, const char *node, const struct err *e), void *arg);
+	void (*done)(void *arg, const char *node, const struct err *e), void *arg);
 
 #endif

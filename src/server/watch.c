@@ -39,7 +39,7 @@ static void write_event(struct watch *w, const char *type, const struct object *
 	buf_printf(b, "{\"type\":\"%s\",\"object\":", type);
 	if (r->table)
 		table_write(r->kind, (struct object *const *)(void *)&o, 1, o->revision, NULL,
-		        loop_wall_ms(r->server->loop), b);
+			loop_wall_ms(r->server->loop), b);
 	else
 		object_write(o, b);
 	buf_append_string(b, "}\n");
@@ -62,7 +62,7 @@ static const char *event_type(const struct watch *w, const struct store_event *e
 	bool before = event->previous && read_selectors_match(&w->selectors, event->previous);
 	if (event->type == STORE_DELETE)
 		before = before ||
-		         (!event->previous && read_selectors_match(&w->selectors, event->object));
+			 (!event->previous && read_selectors_match(&w->selectors, event->object));
 	if (now)
 		return before ? "MODIFIED" : "ADDED";
 	return before ? "DELETED" : NULL;
@@ -71,8 +71,7 @@ static const char *event_type(const struct watch *w, const struct store_event *e
 static void on_events(void *arg, const struct store_event *events, size_t count)
 {
 	struct watch *w = arg;
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT;
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	for (size_t i = 0; i < count; i++) {
 		const char *type = event_type(w, &events[i]);
 		if (!type)
@@ -82,8 +81,8 @@ static void on_events(void *arg, const struct store_event *events, size_t count)
 		/* A deletion carries the last state under the revision of the deletion. */
 		struct err e;
 		if (events[i].type == STORE_DELETE &&
-		        object_from_blob(o->kind, o->blob, o->blob_size, events[i].revision,
-		                o->create_revision, &gone, &e) == 0)
+			object_from_blob(o->kind, o->blob, o->blob_size, events[i].revision,
+				o->create_revision, &gone, &e) == 0)
 			o = gone;
 		write_event(w, type, o, &b);
 		object_unref(gone);
@@ -98,21 +97,19 @@ static void on_bookmark(void *arg, int64_t revision)
 		return;
 	char api_version[128];
 	kind_api_version(w->request->kind, api_version);
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT;
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	buf_printf(&b,
-	        "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%s\",\"apiVersion\":\"%s\","
-	        "\"metadata\":{"
-	        "\"resourceVersion\":\"%lld\"}}}\n",
-	        w->request->kind->name, api_version, (long long)revision);
+		"{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%s\",\"apiVersion\":\"%s\","
+		"\"metadata\":{"
+		"\"resourceVersion\":\"%lld\"}}}\n",
+		w->request->kind->name, api_version, (long long)revision);
 	send(w, &b);
 }
 
 static void on_ended(void *arg, const struct err *why)
 {
 	struct watch *w = arg;
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT;
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	buf_append_string(&b, "{\"type\":\"ERROR\",\"object\":");
 	model_write_status(why, w->request->kind, "", NULL, &b);
 	buf_append_string(&b, "}\n");
@@ -144,8 +141,7 @@ static int send_initial(struct watch *w, int64_t *ret_revision, struct err *e)
 	int result = store_list(r->server->store, prefix, NULL, 0, 0, &list, e);
 	if (result < 0)
 		return result;
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT_LIMIT((size_t)1 << 30);
+	CLEANUP(buf_done) struct buf b = BUF_INIT_LIMIT((size_t)1 << 30);
 	for (size_t i = 0; i < list.count; i++)
 		if (read_selectors_match(&w->selectors, list.objects[i]))
 			write_event(w, "ADDED", list.objects[i], &b);
@@ -159,7 +155,7 @@ static int start(struct watch *w, struct err *e)
 {
 	static const struct store_watch_events events = {on_events, on_bookmark, on_ended};
 	static const struct http_request_events http_events = {
-	        .on_closed = on_client_closed, .on_drained = on_client_drained};
+		.on_closed = on_client_closed, .on_drained = on_client_drained};
 	struct request *r = w->request;
 	const char *from = http_request_query(r->http, "resourceVersion", 0);
 	const char *timeout = http_request_query(r->http, "timeoutSeconds", 0);
@@ -173,7 +169,7 @@ static int start(struct watch *w, struct err *e)
 	 * at once. */
 	if (result == 0 && revision && revision < store_compacted(r->server->store))
 		result = err_set(e, ERR_GONE, "too old resource version: %lld (oldest: %lld)",
-		        (long long)revision, (long long)store_compacted(r->server->store));
+			(long long)revision, (long long)store_compacted(r->server->store));
 	if (result < 0)
 		return result;
 	http_respond_start(r->http, 200, NULL, 0, "application/json");
@@ -182,8 +178,8 @@ static int start(struct watch *w, struct err *e)
 	char prefix[OBJECT_KEY_MAX];
 	object_prefix(r->kind, r->namespace, prefix);
 	if (result == 0)
-		result = store_watch(
-		        r->server->store, prefix, revision, &events, w, &w->store_watch, e);
+		result = store_watch(r->server->store, prefix, revision, &events, w,
+			&w->store_watch, e);
 	if (result < 0)
 		return result;
 	http_request_set_events(r->http, &http_events, w);

@@ -27,8 +27,8 @@ static int check_identity(struct request *r, json_t *tree, struct err *e)
 	const char *version = json_text(tree, api_version, "apiVersion");
 	if (strcmp(kind, r->kind->name) != 0 || strcmp(version, api_version) != 0)
 		return err_set(e, ERR_DECODE,
-		        "the body is a %s of %s, but this address takes a %s of %s", kind, version,
-		        r->kind->name, api_version);
+			"the body is a %s of %s, but this address takes a %s of %s", kind, version,
+			r->kind->name, api_version);
 	json_object_set_new(tree, "apiVersion", json_string(api_version));
 	json_object_set_new(tree, "kind", json_string(r->kind->name));
 	json_t *metadata = json_ensure_object(tree, "metadata");
@@ -36,8 +36,8 @@ static int check_identity(struct request *r, json_t *tree, struct err *e)
 		const char *namespace = json_text(metadata, r->namespace, "namespace");
 		if (strcmp(namespace, r->namespace) != 0)
 			return err_set(e, ERR_DECODE,
-			        "the body's namespace \"%s\" is not the address's \"%s\"",
-			        namespace, r->namespace);
+				"the body's namespace \"%s\" is not the address's \"%s\"",
+				namespace, r->namespace);
 		json_object_set_new(metadata, "namespace", json_string(r->namespace));
 	} else {
 		json_object_del(metadata, "namespace");
@@ -45,7 +45,7 @@ static int check_identity(struct request *r, json_t *tree, struct err *e)
 	const char *name = json_text(metadata, r->name, "name");
 	if (r->name[0] && strcmp(name, r->name) != 0)
 		return err_set(e, ERR_DECODE, "the body's name \"%s\" is not the address's \"%s\"",
-		        name, r->name);
+			name, r->name);
 	if (*name)
 		json_object_set_new(metadata, "name", json_string(name));
 	return 0;
@@ -63,8 +63,8 @@ static int take_body(struct request *r, const char *data, size_t size, struct er
 	return result < 0 ? err_prefix(e, "the request body") : 0;
 }
 
-static void on_body(
-        void *arg, struct http_request *http, const char *data, size_t size, const struct err *e)
+static void on_body(void *arg, struct http_request *http, const char *data, size_t size,
+	const struct err *e)
 {
 	struct request *r = arg;
 	(void)http;
@@ -82,8 +82,8 @@ static void on_body(
 	run(r);
 }
 
-static void collect(
-        struct request *r, int (*change)(struct request *r, json_t **tree, struct err *e))
+static void collect(struct request *r,
+	int (*change)(struct request *r, json_t **tree, struct err *e))
 {
 	r->change = change;
 	http_request_collect(r->http, REQUEST_BODY_MAX, on_body, r);
@@ -112,12 +112,12 @@ static void on_committed(void *arg, const struct store_result *result)
 		struct err e = *result->err;
 		if (e.code == ERR_CONFLICT)
 			(void)err_set(&e, ERR_CONFLICT,
-			        "%s \"%s\" was changed meanwhile; read it again and apply your "
-			        "change to it",
-			        r->kind->plural, r->name);
+				"%s \"%s\" was changed meanwhile; read it again and apply your "
+				"change to it",
+				r->kind->plural, r->name);
 		else if (e.code == ERR_EXISTS)
 			(void)err_set(&e, ERR_EXISTS, "%s \"%s\" already exists", r->kind->plural,
-			        r->name);
+				r->name);
 		request_fail(r, &e);
 	}
 }
@@ -139,8 +139,8 @@ static void commit(struct request *r, const json_t *tree)
 	}
 	r->result = op.object ? object_ref(op.object) : NULL;
 	struct store_compare compares[2] = {{.key = r->key,
-	        .type = STORE_IF_REVISION,
-	        .revision = r->base ? r->base->revision : 0}};
+		.type = STORE_IF_REVISION,
+		.revision = r->base ? r->base->revision : 0}};
 	size_t count = 1;
 	char namespace_key[OBJECT_KEY_MAX];
 	if (!r->base && r->kind->namespaced) {
@@ -167,8 +167,7 @@ static void run(struct request *r)
 	r->attempts++;
 	object_unref(r->base);
 	r->base = NULL;
-	CLEANUP(json_done)
-	json_t *tree = NULL;
+	CLEANUP(json_done) json_t *tree = NULL;
 	findings_done(&r->findings);
 	r->findings = (struct findings){0};
 	int result = r->change(r, &tree, &e);
@@ -185,17 +184,17 @@ static void run(struct request *r)
 static int set_generated_name(struct request *r, json_t *tree, struct err *e)
 {
 	static const char alphabet[] =
-	        "bcdfghjklmnpqrstvwxz2456789"; /* Kubernetes' safe characters */
+		"bcdfghjklmnpqrstvwxz2456789"; /* Kubernetes' safe characters */
 	const char *name = json_text(tree, "", "metadata", "name");
 	const char *prefix = json_text(tree, "", "metadata", "generateName");
 	if (!*name && !*prefix)
 		return err_set(e, ERR_INVALID,
-		        "%s: metadata.name: Required value: name or generateName is required",
-		        r->kind->name);
+			"%s: metadata.name: Required value: name or generateName is required",
+			r->kind->name);
 	if (*name) {
 		if (!str_copy(r->name, sizeof(r->name), name))
-			return err_set(
-			        e, ERR_INVALID, "metadata.name: Too long: at most 253 characters");
+			return err_set(e, ERR_INVALID,
+				"metadata.name: Too long: at most 253 characters");
 		return 0;
 	}
 	unsigned char random[5];
@@ -277,8 +276,7 @@ static int complete_update(struct request *r, json_t *old, json_t **tree, struct
 
 static int change_replace(struct request *r, json_t **tree, struct err *e)
 {
-	CLEANUP(json_done)
-	json_t *old = NULL;
+	CLEANUP(json_done) json_t *old = NULL;
 	int result = read_base(r, &old, e);
 	if (result < 0)
 		return result;
@@ -293,8 +291,7 @@ void write_replace(struct request *r)
 
 static int change_patch(struct request *r, json_t **tree, struct err *e)
 {
-	CLEANUP(json_done)
-	json_t *old = NULL;
+	CLEANUP(json_done) json_t *old = NULL;
 	int result = read_base(r, &old, e);
 	if (result < 0)
 		return result;
@@ -313,8 +310,8 @@ void write_patch(struct request *r)
 	if (!type || !str_starts(type, "application/merge-patch+json")) {
 		struct err e = ERR_INIT;
 		(void)err_set(&e, ERR_MEDIA_TYPE,
-		        "the patch type \"%s\" is not supported; use application/merge-patch+json",
-		        type ? type : "");
+			"the patch type \"%s\" is not supported; use application/merge-patch+json",
+			type ? type : "");
 		request_fail(r, &e);
 		return;
 	}
@@ -330,11 +327,11 @@ static int change_binding(struct request *r, json_t **tree, struct err *e)
 	if (result < 0)
 		return result;
 	if (!*node)
-		return err_set(
-		        e, ERR_INVALID, "target.name: Required value: the node to bind the pod to");
+		return err_set(e, ERR_INVALID,
+			"target.name: Required value: the node to bind the pod to");
 	if (r->base->node[0])
 		return err_set(e, ERR_CONFLICT, "pod \"%s\" is already assigned to node \"%s\"",
-		        r->name, r->base->node);
+			r->name, r->base->node);
 	json_object_set_new(json_ensure_object(*tree, "spec"), "nodeName", json_string(node));
 	return WRITE_PUT;
 }
@@ -356,10 +353,10 @@ static int change_delete(struct request *r, json_t **tree, struct err *e)
 	char revision[32];
 	snprintf(revision, sizeof(revision), "%lld", (long long)r->base->revision);
 	if (strcmp(uid, r->base->uid) != 0 ||
-	        strcmp(json_text(conditions, revision, "resourceVersion"), revision) != 0)
+		strcmp(json_text(conditions, revision, "resourceVersion"), revision) != 0)
 		return err_set(e, ERR_CONFLICT,
-		        "%s \"%s\" is not the one that the precondition names", r->kind->plural,
-		        r->name);
+			"%s \"%s\" is not the one that the precondition names", r->kind->plural,
+			r->name);
 	return write_mark_deleted(r, *tree, loop_wall_ms(r->server->loop));
 }
 
@@ -371,7 +368,7 @@ static void read_delete_options(struct request *r)
 	if (grace && str_to_int64(grace, "gracePeriodSeconds", &r->grace_s, NULL) < 0)
 		r->grace_s = -1;
 	snprintf(r->propagation, sizeof(r->propagation), "%.24s",
-	        propagation ? propagation : json_text(r->body, "Background", "propagationPolicy"));
+		propagation ? propagation : json_text(r->body, "Background", "propagationPolicy"));
 }
 
 static int change_delete_first(struct request *r, json_t **tree, struct err *e)

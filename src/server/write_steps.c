@@ -18,8 +18,8 @@ int write_check_preconditions(const struct request *r, const json_t *tree, struc
 	const char *uid = json_text(tree, r->base->uid, "metadata", "uid");
 	if (*uid && strcmp(uid, r->base->uid) != 0)
 		return err_set(e, ERR_CONFLICT,
-		        "%s \"%s\" has the uid %s, not %s: it was deleted and made anew",
-		        r->kind->plural, r->name, r->base->uid, uid);
+			"%s \"%s\" has the uid %s, not %s: it was deleted and made anew",
+			r->kind->plural, r->name, r->base->uid, uid);
 	const char *text = json_text(tree, "", "metadata", "resourceVersion");
 	int64_t revision;
 	if (!*text)
@@ -28,9 +28,9 @@ int write_check_preconditions(const struct request *r, const json_t *tree, struc
 		return -(int)e->code;
 	if (revision != r->base->revision)
 		return err_set(e, ERR_CONFLICT,
-		        "%s \"%s\" was changed meanwhile; read it again and apply your change to "
-		        "it",
-		        r->kind->plural, r->name);
+			"%s \"%s\" was changed meanwhile; read it again and apply your change to "
+			"it",
+			r->kind->plural, r->name);
 	return 0;
 }
 
@@ -63,8 +63,8 @@ static bool spec_changed(const json_t *old, const json_t *tree)
 static void keep_identity(const json_t *old, json_t *tree)
 {
 	static const char *const keys[] = {"name", "namespace", "uid", "creationTimestamp",
-	        "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName",
-	        "selfLink"};
+		"deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName",
+		"selfLink"};
 	json_t *metadata = json_ensure_object(tree, "metadata");
 	const json_t *before = json_object_get(old, "metadata");
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
@@ -90,7 +90,7 @@ int write_keep(const struct request *r, const json_t *old, json_t **tree, struct
 		copy_key(*tree, old, "status");
 	if (spec_changed(old, *tree))
 		json_object_set_new(json_object_get(*tree, "metadata"), "generation",
-		        json_integer(json_int(old, 1, "metadata", "generation") + 1));
+			json_integer(json_int(old, 1, "metadata", "generation") + 1));
 	return 0;
 }
 
@@ -111,10 +111,10 @@ bool write_is_finished(const json_t *tree, const json_t *old)
 static int64_t grace_of(const struct request *r, const json_t *tree)
 {
 	if (r->kind != &kind_pod || !r->base->node[0] || strcmp(r->base->phase, "Succeeded") == 0 ||
-	        strcmp(r->base->phase, "Failed") == 0)
+		strcmp(r->base->phase, "Failed") == 0)
 		return 0;
 	return r->grace_s >= 0 ? r->grace_s
-	                       : json_int(tree, 30, "spec", "terminationGracePeriodSeconds");
+			       : json_int(tree, 30, "spec", "terminationGracePeriodSeconds");
 }
 
 static void add_finalizer(json_t *tree, const char *name)
@@ -149,32 +149,31 @@ enum write_outcome write_mark_deleted(struct request *r, json_t *tree, int64_t w
 	time_format(end_ms, text);
 	json_object_set_new(metadata, "deletionTimestamp", json_string(text));
 	json_object_set_new(metadata, "deletionGracePeriodSeconds", json_integer(grace_s));
-	json_object_set_new(
-	        metadata, "generation", json_integer(json_int(metadata, 1, "generation") + 1));
+	json_object_set_new(metadata, "generation",
+		json_integer(json_int(metadata, 1, "generation") + 1));
 	if (r->kind == &kind_namespace)
-		json_object_set_new(
-		        json_ensure_object(tree, "status"), "phase", json_string("Terminating"));
+		json_object_set_new(json_ensure_object(tree, "status"), "phase",
+			json_string("Terminating"));
 	return WRITE_PUT;
 }
 
 int write_namespace(const struct request *r, char key[static OBJECT_KEY_MAX],
-        struct store_compare *ret_compare, struct err *e)
+	struct store_compare *ret_compare, struct err *e)
 {
 	int result = object_key_of(&kind_namespace, "", r->namespace, key, e);
 	if (result < 0)
 		return result;
-	CLEANUP(object_done)
-	struct object *namespace = store_get(r->server->store, key);
+	CLEANUP(object_done) struct object *namespace = store_get(r->server->store, key);
 	if (!namespace)
 		return err_set(e, ERR_NOT_FOUND, "namespaces \"%s\" not found: create it first",
-		        r->namespace);
+			r->namespace);
 	if (namespace->deletion_ms)
 		return err_set(e, ERR_FORBIDDEN,
-		        "%s \"%s\" is forbidden: namespace %s is being terminated, nothing can be "
-		        "created in it",
-		        r->kind->plural, r->name, r->namespace);
+			"%s \"%s\" is forbidden: namespace %s is being terminated, nothing can be "
+			"created in it",
+			r->kind->plural, r->name, r->namespace);
 	*ret_compare = (struct store_compare){
-	        .key = key, .type = STORE_IF_REVISION, .revision = namespace->revision};
+		.key = key, .type = STORE_IF_REVISION, .revision = namespace->revision};
 	return 0;
 }
 
@@ -192,7 +191,7 @@ void write_answer(struct request *r, const struct object *o)
 	}
 	CLEANUP(json_done)
 	json_t *status = json_pack("{s:s, s:s, s:{}, s:s, s:{s:s, s:s, s:s}}", "kind", "Status",
-	        "apiVersion", "v1", "metadata", "status", "Success", "details", "name", r->name,
-	        "kind", r->kind->plural, "uid", r->base ? r->base->uid : "");
+		"apiVersion", "v1", "metadata", "status", "Success", "details", "name", r->name,
+		"kind", r->kind->plural, "uid", r->base ? r->base->uid : "");
 	request_json(r, created ? 201 : 200, status);
 }

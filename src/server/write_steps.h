@@ -10,8 +10,8 @@ enum write_outcome { WRITE_PUT = 0, WRITE_DELETE = 1, WRITE_UNCHANGED = 2 };
 bool write_is_pinned(const struct request *r);
 
 /* resourceVersion and uid of the new state, where given, must be the base's. -ERR_CONFLICT. */
-int write_check_preconditions(
-        const struct request *r, const json_t *tree, struct err *e) MUST_CHECK;
+int write_check_preconditions(const struct request *r, const json_t *tree,
+	struct err *e) MUST_CHECK;
 
 /* Puts back what a client cannot change (identity, times, status or all but the status), counts the
  * generation. May replace *tree. */
@@ -26,7 +26,7 @@ enum write_outcome write_mark_deleted(struct request *r, json_t *tree, int64_t w
 /* The comparison that keeps new objects out of namespaces that are missing or going. key is the
  * caller's. */
 int write_namespace(const struct request *r, char key[static OBJECT_KEY_MAX],
-        struct store_compare *ret_compare, struct err *e) MUST_CHECK;
+	struct store_compare *ret_compare, struct err *e) MUST_CHECK;
 
 bool write_is_same(const struct object *a, const struct object *b); /* blobs are equal */
 

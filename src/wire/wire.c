@@ -15,8 +15,7 @@ static int read_line(const char *line, size_t size, wire_message_cb *cb, void *a
 		size--;
 	if (!size)
 		return 0;
-	CLEANUP(json_done)
-	json_t *message = NULL;
+	CLEANUP(json_done) json_t *message = NULL;
 	int r = json_decode(line, size, &message, e);
 	if (r < 0)
 		return r;
@@ -119,8 +118,7 @@ void wire_write_end(struct buf *b, int exit_code, const struct err *e)
 
 int wire_parse_end(const char *data, size_t size, int *ret_exit_code, struct err *e)
 {
-	CLEANUP(json_done)
-	json_t *end = NULL;
+	CLEANUP(json_done) json_t *end = NULL;
 	int r = json_decode(data, size, &end, e);
 	if (r < 0)
 		return r;
