@@ -53,6 +53,9 @@ const struct http_peer *http_request_peer(const struct http_request *r);
 void http_request_set_events(
         struct http_request *r, const struct http_request_events *events, void *arg);
 
+/* Stops on_body until unpaused, and with it the sender (back-pressure). */
+void http_request_pause(struct http_request *r, bool paused);
+
 /* Collects the whole body (at most limit bytes) and then calls done, with an error when it was
  * larger
  * (-ERR_TOO_LARGE) or broke off. data valid until http_request_free. */
@@ -71,7 +74,8 @@ void http_respond_write(struct http_request *r, const void *data, size_t size);
 void http_respond_end(struct http_request *r);
 size_t http_respond_queued(
         const struct http_request *r); /* bytes not yet sent: for back-pressure */
-/* Takes the connection over after 101 (HTTP/1.1 only): the stream is the caller's, r is freed. */
+/* Takes the connection over after 101: the stream is the caller's; r is freed in any case. Null:
+ * not HTTP/1.1, or the client is gone, or it sent on without waiting for the 101. */
 struct stream *http_request_upgrade(
         struct http_request *r, const struct http_header *headers, size_t header_count) MUST_CHECK;
 void http_request_free(struct http_request *r); /* an unfinished response is broken off */
@@ -83,7 +87,9 @@ void http_server_take(
         struct http_server *s, struct stream *stream, const struct http_peer *peer, bool http2);
 /* Closes connections whose peer certificate has this SPIFFE id (revocation). Returns how many. */
 int http_server_drop_peer(struct http_server *s, const char *spiffe_id);
-void http_server_free(struct http_server *s); /* closes all connections */
+/* Closes all connections. Requests that are still held become deaf (no events, nothing is sent) and
+ * are freed by their owners, before or after. */
+void http_server_free(struct http_server *s);
 
 /* ---- client ---- */
 
@@ -130,6 +136,8 @@ struct http_call *http_call_start(struct http_client *c, const struct http_call_
 void http_call_write(struct http_call *call, const void *data, size_t size);
 void http_call_end(struct http_call *call);
 size_t http_call_queued(const struct http_call *call);
+/* Stops on_body until unpaused, and with it the sender (back-pressure). */
+void http_call_pause(struct http_call *call, bool paused);
 void http_call_free(struct http_call *call); /* cancels what is not done */
 /* The short way: the whole response body (at most 4 MiB) at once. Cancelled when the client is
  * freed. */
@@ -137,6 +145,7 @@ void http_fetch(struct http_client *c, const struct http_call_spec *spec,
         void (*done)(void *arg, int status, const char *body, size_t size, const struct err *e),
         void *arg);
 void http_client_reset(struct http_client *c); /* drops connections: new certificate */
+/* Calls that are still held become deaf and are freed by their owners, before or after. */
 void http_client_free(struct http_client *c);
 
 #endif
