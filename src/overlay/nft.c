@@ -21,8 +21,9 @@
 #define TYPE_ADDRESS 7u
 #define TYPE_PROTOCOL 12u
 #define TYPE_PORT 13u
-#define TYPE_MARK 19u /* for the index: the only plain number of fixed size that nft(8) can show   \
-	               */
+#define TYPE_MARK                                                                                  \
+	19u /* for the index: the only plain number of fixed size that nft(8) can show             \
+	     */
 #define CONCAT(a, b) ((a) << 6 | (b))
 
 const struct nft_set nft_sets[SERVICES_SET_COUNT] = {
