@@ -16,12 +16,12 @@ struct address_range {
 };
 
 /* "10.42.3.7", nothing before or behind it. -ERR_INVALID names what and the text. */
-int address_parse(
-        const char *text, const char *what, uint32_t *ret_address, struct err *e) MUST_CHECK;
+int address_parse(const char *text, const char *what, uint32_t *ret_address,
+	struct err *e) MUST_CHECK;
 
 /* "10.42.3.0/24"; bits behind the prefix are refused. */
 int address_range_parse(const char *text, const char *what, struct address_range *ret_range,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 
 const char *address_format(uint32_t address, char ret_text[static ADDRESS_TEXT_SIZE]);
 uint32_t address_mask(int prefix);

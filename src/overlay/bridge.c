@@ -34,9 +34,9 @@ static int set_sysctl(const char *path, const char *value, struct err *e)
 static int set_sysctls(struct err *e)
 {
 	static const char *const settings[][2] = {
-	        {"/proc/sys/net/ipv4/ip_forward", "1"},
-	        {"/proc/sys/net/ipv4/conf/all/send_redirects", "0"},
-	        {"/proc/sys/net/ipv4/conf/" OVERLAY_BRIDGE "/send_redirects", "0"},
+		{"/proc/sys/net/ipv4/ip_forward", "1"},
+		{"/proc/sys/net/ipv4/conf/all/send_redirects", "0"},
+		{"/proc/sys/net/ipv4/conf/" OVERLAY_BRIDGE "/send_redirects", "0"},
 	};
 	int code = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(settings) && !code; i++)
@@ -56,7 +56,7 @@ static int mtu_of_node(struct overlay *o, const struct netlink_addresses *addres
 	int mtu = MTU_DEFAULT;
 	for (size_t i = 0; i < links.list.count; i++)
 		if (links.list.items[i].index == index && links.list.items[i].mtu >= 576 &&
-		        links.list.items[i].mtu <= 65535)
+			links.list.items[i].mtu <= 65535)
 			mtu = links.list.items[i].mtu;
 	netlink_links_done(&links);
 	return mtu;
@@ -89,12 +89,12 @@ static int make_link(struct overlay *o, struct err *e)
 static int make_address(struct overlay *o, const struct netlink_addresses *addresses, struct err *e)
 {
 	const struct netlink_address wanted = {.index = o->bridge_index,
-	        .address = ipam_gateway(&o->ipam),
-	        .prefix = o->pods.prefix};
+		.address = ipam_gateway(&o->ipam),
+		.prefix = o->pods.prefix};
 	for (size_t i = 0; i < addresses->list.count; i++) {
 		const struct netlink_address *a = &addresses->list.items[i];
 		if (a->index != o->bridge_index ||
-		        (a->address == wanted.address && a->prefix == wanted.prefix))
+			(a->address == wanted.address && a->prefix == wanted.prefix))
 			continue;
 		int code = netlink_address_delete(o->netlink, a, e);
 		if (code && code != -ERR_NOT_FOUND)
@@ -119,11 +119,11 @@ int overlay_make_bridge(struct overlay *o, struct err *e)
 	/* What the node itself sends to services goes this way before it is translated: so a node
 	 * without a default route reaches them too, by an address that other nodes can answer. */
 	const struct netlink_route services = {.to = o->services.first,
-	        .prefix = o->services.prefix,
-	        .source = ipam_gateway(&o->ipam),
-	        .index = o->bridge_index,
-	        .link_scope = true,
-	        .protocol = OVERLAY_ROUTE_PROTOCOL};
+		.prefix = o->services.prefix,
+		.source = ipam_gateway(&o->ipam),
+		.index = o->bridge_index,
+		.link_scope = true,
+		.protocol = OVERLAY_ROUTE_PROTOCOL};
 	return code ? code : netlink_route_set(o->netlink, &services, e);
 }
 

@@ -75,9 +75,9 @@ static bool leads_to_removed(const struct flows *f, const struct flow *flow)
 	if (flow->original.protocol != IPPROTO_UDP || flow->original.to == flow->reply.from)
 		return false;
 	const struct services_element key = {
-	        .to_address = flow->reply.from, .to_port = flow->reply.from_port};
+		.to_address = flow->reply.from, .to_port = flow->reply.from_port};
 	const struct services_element *x =
-	        bsearch(&key, f->removed.items, f->removed.count, sizeof(key), compare_endpoints);
+		bsearch(&key, f->removed.items, f->removed.count, sizeof(key), compare_endpoints);
 	if (!x)
 		return false;
 	/* The endpoint may have left one service and serve another: look at all of its rows. */
@@ -85,7 +85,7 @@ static bool leads_to_removed(const struct flows *f, const struct flow *flow)
 		x--;
 	for (; x < f->removed.items + f->removed.count && compare_endpoints(x, &key) == 0; x++)
 		if (x->port == flow->original.to_port &&
-		        (x->address == flow->original.to || x->address == 0))
+			(x->address == flow->original.to || x->address == 0))
 			return true;
 	return false;
 }
@@ -111,8 +111,8 @@ static void see_flow(void *arg, const struct nlmsghdr *m)
 static struct nlmsghdr *message(struct netlink *n, uint16_t type, uint16_t flags)
 {
 	struct nfgenmsg g = {.nfgen_family = AF_INET, .version = NFNETLINK_V0};
-	return netlink_message(
-	        n, (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type), flags, &g, sizeof(g));
+	return netlink_message(n, (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type), flags, &g,
+		sizeof(g));
 }
 
 static int cut(struct netlink *n, const struct flow *flow, struct err *e)
@@ -149,8 +149,7 @@ int conntrack_cut_removed(struct nft *nft, struct err *e)
 	if (!f.removed.count)
 		return 0;
 	qsort(f.removed.items, f.removed.count, sizeof(*f.removed.items), compare_endpoints);
-	struct netlink *n CLEANUP(netlink_close_ptr)
-	= NULL;
+	struct netlink *n CLEANUP(netlink_close_ptr) = NULL;
 	int code = netlink_open(NETLINK_NETFILTER, &n, e);
 	if (!code) {
 		message(n, IPCTNL_MSG_CT_GET, NLM_F_DUMP);

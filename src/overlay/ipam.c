@@ -12,8 +12,8 @@ int ipam_init(struct ipam *p, struct address_range range, struct err *e)
 {
 	if (range.prefix < 12 || range.prefix > 30)
 		return err_set(e, ERR_INVALID,
-		        "the node's range of pod addresses must be a /12 to /30, not a /%d",
-		        range.prefix);
+			"the node's range of pod addresses must be a /12 to /30, not a /%d",
+			range.prefix);
 	*p = (struct ipam){.range = range, .next = range.first + 2};
 	map_init(&p->by_uid, free);
 	p->used = mem_alloc_array(address_range_size(range) / 64 + 1, sizeof(*p->used));
@@ -86,14 +86,14 @@ int ipam_take(struct ipam *p, const char *uid, uint32_t *ret_address, bool *ret_
 	*ret_new = false;
 	if (!uid_is_plain(uid))
 		return err_set(e, ERR_INVALID, "a pod's uid must be 1 to %d plain characters",
-		        IPAM_UID_MAX);
+			IPAM_UID_MAX);
 	if (ipam_find(p, uid, ret_address))
 		return 0;
 	char first[ADDRESS_TEXT_SIZE];
 	if (p->by_uid.count == ipam_capacity(p))
 		return err_set(e, ERR_UNAVAILABLE,
-		        "all %zu pod addresses of this node's range %s/%d are given",
-		        ipam_capacity(p), address_format(p->range.first, first), p->range.prefix);
+			"all %zu pod addresses of this node's range %s/%d are given",
+			ipam_capacity(p), address_format(p->range.first, first), p->range.prefix);
 	uint32_t address = p->next;
 	while (is_given(p, address))
 		address = address == last_of(p) ? p->range.first + 2 : address + 1;
@@ -172,8 +172,7 @@ static void forget_all(struct ipam *p)
 
 int ipam_decode(struct ipam *p, const char *text, struct err *e)
 {
-	char *copy CLEANUP(mem_free_ptr)
-	= mem_dup_string(text);
+	char *copy CLEANUP(mem_free_ptr) = mem_dup_string(text);
 	char *rest = copy;
 	size_t count = 0, number = 0;
 	bool ended = false;
@@ -182,12 +181,12 @@ int ipam_decode(struct ipam *p, const char *text, struct err *e)
 		if (!rest && !*line)
 			break;
 		bool good = number == 1 ? str_equal(line, HEADING)
-		                        : decode_line(p, line, &count, &ended) == 0;
+					: decode_line(p, line, &count, &ended) == 0;
 		if (good)
 			continue;
 		forget_all(p);
-		return err_set(
-		        e, ERR_CORRUPT, "line %zu of the address leases is not ours", number);
+		return err_set(e, ERR_CORRUPT, "line %zu of the address leases is not ours",
+			number);
 	}
 	if (ended)
 		return 0;

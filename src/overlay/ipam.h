@@ -37,7 +37,7 @@ bool ipam_find(const struct ipam *p, const char *uid, uint32_t *ret_address);
 /* The pod's address, a new one if it has none (*ret_new). -ERR_UNAVAILABLE when all are given,
  * -ERR_INVALID for a uid that cannot be stored (empty, too long, white space). */
 int ipam_take(struct ipam *p, const char *uid, uint32_t *ret_address, bool *ret_new,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 bool ipam_release(struct ipam *p, const char *uid); /* false: it had none */
 
 /* As text, a line per lease. */

@@ -66,8 +66,7 @@ static void survives_its_text(void **state)
 {
 	(void)state;
 	struct ipam p CLEANUP(pool_done), q CLEANUP(pool_done);
-	struct buf text CLEANUP(buf_done) = BUF_INIT, again CLEANUP(buf_done)
-	= BUF_INIT;
+	struct buf text CLEANUP(buf_done) = BUF_INIT, again CLEANUP(buf_done) = BUF_INIT;
 	assert_int_equal(ipam_init(&p, range_of("10.42.3.0/24"), NULL), 0);
 	assert_int_equal(ipam_init(&q, range_of("10.42.3.0/24"), NULL), 0);
 	take(&p, "a");
@@ -87,10 +86,10 @@ static void drops_leases_of_another_range(void **state)
 	struct ipam p CLEANUP(pool_done);
 	assert_int_equal(ipam_init(&p, range_of("10.42.9.0/24"), NULL), 0);
 	assert_int_equal(ipam_decode(&p,
-	                         "continuo leases 1\nnext 10.42.3.4\n10.42.3.2 a\n10.42.9.7 b\n"
-	                         "10.42.9.1 gateway\nend 3\n",
-	                         NULL),
-	        0);
+				 "continuo leases 1\nnext 10.42.3.4\n10.42.3.2 a\n10.42.9.7 b\n"
+				 "10.42.9.1 gateway\nend 3\n",
+				 NULL),
+		0);
 	assert_int_equal(p.by_uid.count, 1);
 	assert_int_equal(take(&p, "a"), 0x0a2a0902);
 	assert_int_equal(take(&p, "b"), 0x0a2a0907);
@@ -100,11 +99,11 @@ static void names_the_line_that_is_wrong(void **state)
 {
 	(void)state;
 	const char *wrong[] = {"", "continuo leases 2\nend 0\n",
-	        "continuo leases 1\n10.42.3.2 a\nend 2\n", "continuo leases 1\n10.42.3.2 a\n",
-	        "continuo leases 1\n10.42.3.2 a\n10.42.3.2 b\nend 2\n",
-	        "continuo leases 1\n10.42.3.2 a\n10.42.3.3 a\nend 2\n",
-	        "continuo leases 1\n10.42.3.x a\nend 1\n",
-	        "continuo leases 1\nend 0\n10.42.3.4 a\n", "continuo leases 1\n10.42.3.2\nend 1\n"};
+		"continuo leases 1\n10.42.3.2 a\nend 2\n", "continuo leases 1\n10.42.3.2 a\n",
+		"continuo leases 1\n10.42.3.2 a\n10.42.3.2 b\nend 2\n",
+		"continuo leases 1\n10.42.3.2 a\n10.42.3.3 a\nend 2\n",
+		"continuo leases 1\n10.42.3.x a\nend 1\n",
+		"continuo leases 1\nend 0\n10.42.3.4 a\n", "continuo leases 1\n10.42.3.2\nend 1\n"};
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
 		struct ipam p CLEANUP(pool_done);
 		struct err e = ERR_INIT;
@@ -138,7 +137,7 @@ static void parses_addresses_and_ranges(void **state)
 	assert_true(address_range_has(r, 0x0a2bffff));
 	assert_false(address_range_has(r, 0x0a2c0000));
 	const char *wrong[] = {"", "10.43.0.0", "10.43.0.0/", "10.43.0.0/33", "10.43.0.1/24",
-	        "10.43.0/16", "x/16", "1000.1000.1000.1000.1000/8", "10.43.0.0/16 "};
+		"10.43.0/16", "x/16", "1000.1000.1000.1000.1000/8", "10.43.0.0/16 "};
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
 		assert_int_equal(address_range_parse(wrong[i], "x", &r, NULL), -ERR_INVALID);
 	assert_int_equal(address_range_parse(NULL, "x", &r, NULL), -ERR_INVALID);
@@ -147,13 +146,13 @@ static void parses_addresses_and_ranges(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(gives_all_but_the_reserved),
-	        cmocka_unit_test(reuses_the_released_last),
-	        cmocka_unit_test(survives_its_text),
-	        cmocka_unit_test(drops_leases_of_another_range),
-	        cmocka_unit_test(names_the_line_that_is_wrong),
-	        cmocka_unit_test(refuses_uids_that_break_the_text),
-	        cmocka_unit_test(parses_addresses_and_ranges),
+		cmocka_unit_test(gives_all_but_the_reserved),
+		cmocka_unit_test(reuses_the_released_last),
+		cmocka_unit_test(survives_its_text),
+		cmocka_unit_test(drops_leases_of_another_range),
+		cmocka_unit_test(names_the_line_that_is_wrong),
+		cmocka_unit_test(refuses_uids_that_break_the_text),
+		cmocka_unit_test(parses_addresses_and_ranges),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,31 +27,31 @@
 #define CONCAT(a, b) ((a) << 6 | (b))
 
 const struct nft_set nft_sets[SERVICES_SET_COUNT] = {
-        [SERVICES_HAIRPIN] = {.name = "hairpin",
-                .key_type = CONCAT(TYPE_ADDRESS, TYPE_ADDRESS),
-                .key_size = 8},
-        [SERVICES_OUTSIDE] = {.name = "outside",
-                .key_type = CONCAT(CONCAT(TYPE_ADDRESS, TYPE_PROTOCOL), TYPE_PORT),
-                .key_size = 12},
-        [SERVICES_ENDPOINT] = {.name = "endpoints",
-                .key_type =
-                        CONCAT(CONCAT(CONCAT(TYPE_ADDRESS, TYPE_PROTOCOL), TYPE_PORT), TYPE_MARK),
-                .key_size = 16,
-                .data_type = CONCAT(TYPE_ADDRESS, TYPE_PORT),
-                .data_size = 8},
-        [SERVICES_FRONT] = {.name = "services",
-                .key_type = CONCAT(CONCAT(TYPE_ADDRESS, TYPE_PROTOCOL), TYPE_PORT),
-                .key_size = 12,
-                .data_type = NFT_DATA_VERDICT},
-        [SERVICES_NODE_ENDPOINT] = {.name = "node-endpoints",
-                .key_type = CONCAT(CONCAT(TYPE_PROTOCOL, TYPE_PORT), TYPE_MARK),
-                .key_size = 12,
-                .data_type = CONCAT(TYPE_ADDRESS, TYPE_PORT),
-                .data_size = 8},
-        [SERVICES_NODE_FRONT] = {.name = "node-services",
-                .key_type = CONCAT(TYPE_PROTOCOL, TYPE_PORT),
-                .key_size = 8,
-                .data_type = NFT_DATA_VERDICT},
+	[SERVICES_HAIRPIN] = {.name = "hairpin",
+		.key_type = CONCAT(TYPE_ADDRESS, TYPE_ADDRESS),
+		.key_size = 8},
+	[SERVICES_OUTSIDE] = {.name = "outside",
+		.key_type = CONCAT(CONCAT(TYPE_ADDRESS, TYPE_PROTOCOL), TYPE_PORT),
+		.key_size = 12},
+	[SERVICES_ENDPOINT] = {.name = "endpoints",
+		.key_type =
+			CONCAT(CONCAT(CONCAT(TYPE_ADDRESS, TYPE_PROTOCOL), TYPE_PORT), TYPE_MARK),
+		.key_size = 16,
+		.data_type = CONCAT(TYPE_ADDRESS, TYPE_PORT),
+		.data_size = 8},
+	[SERVICES_FRONT] = {.name = "services",
+		.key_type = CONCAT(CONCAT(TYPE_ADDRESS, TYPE_PROTOCOL), TYPE_PORT),
+		.key_size = 12,
+		.data_type = NFT_DATA_VERDICT},
+	[SERVICES_NODE_ENDPOINT] = {.name = "node-endpoints",
+		.key_type = CONCAT(CONCAT(TYPE_PROTOCOL, TYPE_PORT), TYPE_MARK),
+		.key_size = 12,
+		.data_type = CONCAT(TYPE_ADDRESS, TYPE_PORT),
+		.data_size = 8},
+	[SERVICES_NODE_FRONT] = {.name = "node-services",
+		.key_type = CONCAT(TYPE_PROTOCOL, TYPE_PORT),
+		.key_size = 8,
+		.data_type = NFT_DATA_VERDICT},
 };
 
 /* ---- parts of rules ---- */
@@ -69,8 +69,8 @@ static void load_protocol_port(struct nft_rule *r, uint32_t to)
 	nft_rule_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, OFFSET_PORT, 2, to + 1);
 }
 
-static void match_range(
-        struct nft_rule *r, uint32_t offset, struct address_range range, bool inside)
+static void match_range(struct nft_rule *r, uint32_t offset, struct address_range range,
+	bool inside)
 {
 	uint32_t first = htonl(range.first);
 	load_address(r, offset, 0);
@@ -179,8 +179,7 @@ static void put_refusal(struct nft_batch *b, const struct nft_config *c)
 
 static int make_table(struct nft *x, struct err *e)
 {
-	struct nft_batch *b CLEANUP(nft_batch_free_ptr)
-	= nft_batch_new();
+	struct nft_batch *b CLEANUP(nft_batch_free_ptr) = nft_batch_new();
 	/* Adding first lets the removal succeed whether or not there was one. */
 	nft_put_table(b, NFT_MSG_NEWTABLE, NULL);
 	nft_put_table(b, NFT_MSG_DELTABLE, NULL);
@@ -211,7 +210,7 @@ static int make_table(struct nft *x, struct err *e)
 void nft_chain_name(int kind, uint32_t count, char ret_name[static NFT_CHAIN_NAME_SIZE])
 {
 	static const char *const kinds[NFT_CHAIN_KINDS] = {
-	        "pick", "stick", "node-pick", "node-stick"};
+		"pick", "stick", "node-pick", "node-stick"};
 	snprintf(ret_name, NFT_CHAIN_NAME_SIZE, "%s-%u", kinds[kind], count);
 }
 
@@ -240,8 +239,8 @@ static void put_pick_chain(struct nft_batch *b, int kind, uint32_t count)
 	} else {
 		nft_rule_random(&r, count, index);
 	}
-	nft_rule_map(
-	        &r, nft_sets[node ? SERVICES_NODE_ENDPOINT : SERVICES_ENDPOINT].name, 0, FOUND);
+	nft_rule_map(&r, nft_sets[node ? SERVICES_NODE_ENDPOINT : SERVICES_ENDPOINT].name, 0,
+		FOUND);
 	nft_rule_dnat(&r, FOUND, FOUND + 1);
 	nft_rule_end(&r);
 }
@@ -280,12 +279,12 @@ static void put_element(struct nlmsghdr *m, const struct services_element *x, bo
 	if (front)
 		nft_chain_name(chain_kind(x), x->to_address, chain);
 	nft_element(m, key, size, with_data && endpoint ? data : NULL, sizeof(data),
-	        with_data && front ? chain : NULL);
+		with_data && front ? chain : NULL);
 }
 
 /* All changes of one kind that go to one set, in as few messages as they need. */
-static void put_changes(
-        struct nft_batch *b, const struct nft_changes *changes, uint16_t type, int set)
+static void put_changes(struct nft_batch *b, const struct nft_changes *changes, uint16_t type,
+	int set)
 {
 	struct nlmsghdr *m = NULL;
 	struct nlattr *list = NULL;
@@ -316,15 +315,15 @@ static void push(struct nft_changes *changes, const struct services_element *x)
 
 /* Adds to the changes what differs, in whole groups, until there are max of them. */
 static void collect(struct nft *x, size_t max, struct nft_changes *add, struct nft_changes *remove,
-        size_t *ret_current, size_t *ret_wanted)
+	size_t *ret_current, size_t *ret_wanted)
 {
 	size_t i = x->at, k = x->wanted_at;
 	const struct services_element *last = NULL;
 	while (i < x->current.list.count || k < x->wanted.list.count) {
 		const struct services_element *have =
-		        i < x->current.list.count ? &x->current.list.items[i] : NULL;
+			i < x->current.list.count ? &x->current.list.items[i] : NULL;
 		const struct services_element *want =
-		        k < x->wanted.list.count ? &x->wanted.list.items[k] : NULL;
+			k < x->wanted.list.count ? &x->wanted.list.items[k] : NULL;
 		int order = !have ? 1 : !want ? -1 : services_compare(have, want);
 		const struct services_element *next = order <= 0 ? have : want;
 		if (add->count + remove->count >= max && services_compare_group(last, next) != 0)
@@ -341,8 +340,8 @@ static void collect(struct nft *x, size_t max, struct nft_changes *add, struct n
 	*ret_wanted = k;
 }
 
-static void put_missing_chains(
-        struct nft *x, struct nft_batch *b, const struct nft_changes *add, struct nft_chains *made)
+static void put_missing_chains(struct nft *x, struct nft_batch *b, const struct nft_changes *add,
+	struct nft_chains *made)
 {
 	VEC_EACH (add, struct services_element, f) {
 		if (f->set != SERVICES_FRONT && f->set != SERVICES_NODE_FRONT)
@@ -357,10 +356,9 @@ static void put_missing_chains(
 }
 
 static int write_changes(struct nft *x, const struct nft_changes *add,
-        const struct nft_changes *remove, struct err *e)
+	const struct nft_changes *remove, struct err *e)
 {
-	struct nft_batch *b CLEANUP(nft_batch_free_ptr)
-	= nft_batch_new();
+	struct nft_batch *b CLEANUP(nft_batch_free_ptr) = nft_batch_new();
 	struct nft_chains made = {0};
 	put_missing_chains(x, b, add, &made);
 	for (int set = 0; set < SERVICES_SET_COUNT; set++)
@@ -412,7 +410,7 @@ static void keep_removed(struct nft *x, const struct nft_changes *remove)
 {
 	VEC_EACH (remove, struct services_element, r)
 		if (r->protocol == IPPROTO_UDP &&
-		        (r->set == SERVICES_ENDPOINT || r->set == SERVICES_NODE_ENDPOINT))
+			(r->set == SERVICES_ENDPOINT || r->set == SERVICES_NODE_ENDPOINT))
 			push(&x->removed, r);
 }
 
@@ -443,8 +441,8 @@ int nft_step(struct nft *x, size_t max_changes, bool *ret_more, struct err *e)
 	return code;
 }
 
-void nft_removed(
-        struct nft *x, void (*cb)(void *arg, const struct services_element *removed), void *arg)
+void nft_removed(struct nft *x, void (*cb)(void *arg, const struct services_element *removed),
+	void *arg)
 {
 	VEC_EACH (&x->removed, struct services_element, r)
 		cb(arg, r);
@@ -478,10 +476,10 @@ int nft_open(const struct nft_config *config, struct nft **ret_nft, struct err *
 	x->config.bridge = x->bridge;
 	char pods[ADDRESS_TEXT_SIZE], domain[ADDRESS_TEXT_SIZE], services[ADDRESS_TEXT_SIZE];
 	snprintf(x->comment, sizeof(x->comment),
-	        "layout 1, %s, pods %s/%d of %s/%d, services %s/%d", config->bridge,
-	        address_format(config->pods.first, pods), config->pods.prefix,
-	        address_format(config->domain.first, domain), config->domain.prefix,
-	        address_format(config->services.first, services), config->services.prefix);
+		"layout 1, %s, pods %s/%d of %s/%d, services %s/%d", config->bridge,
+		address_format(config->pods.first, pods), config->pods.prefix,
+		address_format(config->domain.first, domain), config->domain.prefix,
+		address_format(config->services.first, services), config->services.prefix);
 	int code = netlink_open(NETLINK_NETFILTER, &x->netlink, e);
 	if (!code)
 		code = recover(x, e);
@@ -497,8 +495,7 @@ void nft_close(struct nft *x, bool keep)
 	if (!x)
 		return;
 	if (!keep) {
-		struct nft_batch *b CLEANUP(nft_batch_free_ptr)
-		= nft_batch_new();
+		struct nft_batch *b CLEANUP(nft_batch_free_ptr) = nft_batch_new();
 		nft_put_table(b, NFT_MSG_NEWTABLE, NULL);
 		nft_put_table(b, NFT_MSG_DELTABLE, NULL);
 		/* Nobody is left to be told; the next start removes it. */

@@ -45,8 +45,8 @@ int nft_check(struct nft *x, bool *ret_lost, struct err *e) MUST_CHECK;
 
 /* UDP flows of endpoints that the last steps took away would go on to the dead address: calls cb
  * for each such element, once. */
-void nft_removed(
-        struct nft *x, void (*cb)(void *arg, const struct services_element *removed), void *arg);
+void nft_removed(struct nft *x, void (*cb)(void *arg, const struct services_element *removed),
+	void *arg);
 
 size_t nft_element_count(const struct nft *x); /* as written */
 

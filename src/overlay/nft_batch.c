@@ -81,7 +81,7 @@ static void put_u32(struct nlmsghdr *m, uint16_t type, uint32_t value)
 void nft_put_table(struct nft_batch *b, uint16_t type, const char *comment)
 {
 	struct nlmsghdr *m =
-	        nft_batch_message(b, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0);
+		nft_batch_message(b, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0);
 	mnl_attr_put_strz(m, NFTA_TABLE_NAME, NFT_TABLE);
 	if (comment) {
 		/* As libnftnl writes comments: type 0, length, text with its NUL. */
@@ -100,8 +100,8 @@ void nft_put_chain(struct nft_batch *b, const char *name)
 	nft_batch_put(b, m);
 }
 
-void nft_put_base_chain(
-        struct nft_batch *b, const char *name, const char *type, uint32_t hook, int priority)
+void nft_put_base_chain(struct nft_batch *b, const char *name, const char *type, uint32_t hook,
+	int priority)
 {
 	struct nlmsghdr *m = nft_batch_message(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
 	mnl_attr_put_strz(m, NFTA_CHAIN_TABLE, NFT_TABLE);
@@ -133,11 +133,11 @@ void nft_put_set(struct nft_batch *b, const struct nft_set *s)
 
 /* ---- elements ---- */
 
-struct nlmsghdr *nft_elements_begin(
-        struct nft_batch *b, uint16_t type, const char *set, struct nlattr **ret_list)
+struct nlmsghdr *nft_elements_begin(struct nft_batch *b, uint16_t type, const char *set,
+	struct nlattr **ret_list)
 {
 	struct nlmsghdr *m =
-	        nft_batch_message(b, type, type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0);
+		nft_batch_message(b, type, type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0);
 	mnl_attr_put_strz(m, NFTA_SET_ELEM_LIST_TABLE, NFT_TABLE);
 	mnl_attr_put_strz(m, NFTA_SET_ELEM_LIST_SET, set);
 	*ret_list = mnl_attr_nest_start(m, NFTA_SET_ELEM_LIST_ELEMENTS);
@@ -153,7 +153,7 @@ static void put_verdict(struct nlmsghdr *m, const char *go_to)
 }
 
 void nft_element(struct nlmsghdr *m, const void *key, size_t key_size, const void *data,
-        size_t data_size, const char *go_to)
+	size_t data_size, const char *go_to)
 {
 	struct nlattr *element = mnl_attr_nest_start(m, NFTA_LIST_ELEM);
 	struct nlattr *nest = mnl_attr_nest_start(m, NFTA_SET_ELEM_KEY);
@@ -178,8 +178,8 @@ void nft_rule_begin(struct nft_batch *b, const char *chain, struct nft_rule *ret
 	mnl_attr_put_strz(m, NFTA_RULE_TABLE, NFT_TABLE);
 	mnl_attr_put_strz(m, NFTA_RULE_CHAIN, chain);
 	*ret_rule = (struct nft_rule){.batch = b,
-	        .message = m,
-	        .expressions = mnl_attr_nest_start(m, NFTA_RULE_EXPRESSIONS)};
+		.message = m,
+		.expressions = mnl_attr_nest_start(m, NFTA_RULE_EXPRESSIONS)};
 }
 
 void nft_rule_end(struct nft_rule *r)
@@ -211,8 +211,8 @@ static void put_reg(struct nft_rule *r, uint16_t type, uint32_t reg)
 	put_u32(r->message, type, NFT_REG32_00 + reg);
 }
 
-void nft_rule_payload(
-        struct nft_rule *r, uint32_t base, uint32_t offset, uint32_t size, uint32_t to)
+void nft_rule_payload(struct nft_rule *r, uint32_t base, uint32_t offset, uint32_t size,
+	uint32_t to)
 {
 	struct expression x = begin(r, "payload");
 	put_reg(r, NFTA_PAYLOAD_DREG, to);
@@ -238,8 +238,8 @@ void nft_rule_ct(struct nft_rule *r, uint32_t key, uint32_t to)
 	end(r, x);
 }
 
-static void put_value(
-        struct nft_rule *r, uint16_t type, const void *value, uint32_t size, bool verdict)
+static void put_value(struct nft_rule *r, uint16_t type, const void *value, uint32_t size,
+	bool verdict)
 {
 	struct nlattr *nest = mnl_attr_nest_start(r->message, type);
 	if (verdict)
@@ -260,8 +260,8 @@ void nft_rule_fib_local(struct nft_rule *r, uint32_t to)
 	nft_rule_compare(r, to, NFT_CMP_EQ, &local, sizeof(local));
 }
 
-void nft_rule_compare(
-        struct nft_rule *r, uint32_t from, uint32_t op, const void *value, uint32_t size)
+void nft_rule_compare(struct nft_rule *r, uint32_t from, uint32_t op, const void *value,
+	uint32_t size)
 {
 	struct expression x = begin(r, "cmp");
 	put_reg(r, NFTA_CMP_SREG, from);

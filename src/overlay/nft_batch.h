@@ -30,15 +30,15 @@ void nft_batch_free_ptr(struct nft_batch **b);
 /* type: NFT_MSG_*. The message is complete at nft_batch_put. */
 struct nlmsghdr *nft_batch_message(struct nft_batch *b, uint16_t type, uint16_t flags);
 void nft_batch_put(struct nft_batch *b, struct nlmsghdr *m);
-int nft_batch_send(
-        struct nft_batch *b, struct netlink *n, const char *what, struct err *e) MUST_CHECK;
+int nft_batch_send(struct nft_batch *b, struct netlink *n, const char *what,
+	struct err *e) MUST_CHECK;
 
 /* ---- table, chains, sets ---- */
 
 void nft_put_table(struct nft_batch *b, uint16_t type, const char *comment);
 void nft_put_chain(struct nft_batch *b, const char *name);
-void nft_put_base_chain(
-        struct nft_batch *b, const char *name, const char *type, uint32_t hook, int priority);
+void nft_put_base_chain(struct nft_batch *b, const char *name, const char *type, uint32_t hook,
+	int priority);
 
 /* Types are nft(8)'s numbers, concatenated by six bits each, so that `nft list` can show the set.
  */
@@ -53,10 +53,10 @@ void nft_put_set(struct nft_batch *b, const struct nft_set *s);
 /* ---- elements ---- */
 
 /* Adds one element to a list that a message of NFT_MSG_NEWSETELEM or DELSETELEM is building. */
-struct nlmsghdr *nft_elements_begin(
-        struct nft_batch *b, uint16_t type, const char *set, struct nlattr **ret_list);
+struct nlmsghdr *nft_elements_begin(struct nft_batch *b, uint16_t type, const char *set,
+	struct nlattr **ret_list);
 void nft_element(struct nlmsghdr *m, const void *key, size_t key_size, const void *data,
-        size_t data_size, const char *go_to);
+	size_t data_size, const char *go_to);
 
 /* ---- rules ---- */
 
@@ -70,13 +70,13 @@ void nft_rule_begin(struct nft_batch *b, const char *chain, struct nft_rule *ret
 void nft_rule_end(struct nft_rule *r);
 
 /* Registers are numbered 0 to 15, four bytes each (NFT_REG32_00 on). */
-void nft_rule_payload(
-        struct nft_rule *r, uint32_t base, uint32_t offset, uint32_t size, uint32_t to);
+void nft_rule_payload(struct nft_rule *r, uint32_t base, uint32_t offset, uint32_t size,
+	uint32_t to);
 void nft_rule_meta(struct nft_rule *r, uint32_t key, uint32_t to);
 void nft_rule_ct(struct nft_rule *r, uint32_t key, uint32_t to);
 void nft_rule_fib_local(struct nft_rule *r, uint32_t to); /* type of the destination address */
-void nft_rule_compare(
-        struct nft_rule *r, uint32_t from, uint32_t op, const void *value, uint32_t size);
+void nft_rule_compare(struct nft_rule *r, uint32_t from, uint32_t op, const void *value,
+	uint32_t size);
 void nft_rule_mask(struct nft_rule *r, uint32_t reg, uint32_t mask_be);
 void nft_rule_random(struct nft_rule *r, uint32_t modulus, uint32_t to);
 void nft_rule_hash(struct nft_rule *r, uint32_t from, uint32_t modulus, uint32_t to);

@@ -13,8 +13,8 @@
 static struct nlmsghdr *ask(struct nft *x, uint16_t type, uint16_t flags)
 {
 	struct nfgenmsg g = {.nfgen_family = NFPROTO_IPV4, .version = NFNETLINK_V0};
-	return netlink_message(
-	        x->netlink, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags, &g, sizeof(g));
+	return netlink_message(x->netlink, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags, &g,
+		sizeof(g));
 }
 
 /* ---- table ---- */
@@ -37,8 +37,8 @@ int nft_table_is_ours(struct nft *x, bool *ret_there, struct err *e)
 	char comment[256] = "";
 	struct nlmsghdr *m = ask(x, NFT_MSG_GETTABLE, 0);
 	mnl_attr_put_strz(m, NFTA_TABLE_NAME, NFT_TABLE);
-	int code = netlink_query(
-	        x->netlink, see_table, comment, "cannot look at the nftables table", e);
+	int code = netlink_query(x->netlink, see_table, comment,
+		"cannot look at the nftables table", e);
 	*ret_there = !code && str_equal(comment, x->comment);
 	return code == -ERR_NOT_FOUND ? 0 : code;
 }
@@ -51,7 +51,7 @@ static bool parse_chain(const char *name, struct nft_chain *ret_chain)
 	const char *dash = strrchr(name, '-');
 	int64_t count;
 	if (!dash || str_to_int64(dash + 1, "chain", &count, NULL) || count < 1 ||
-	        count > SERVICES_ENDPOINTS_MAX)
+		count > SERVICES_ENDPOINTS_MAX)
 		return false;
 	for (int kind = 0; kind < NFT_CHAIN_KINDS; kind++) {
 		char expected[NFT_CHAIN_NAME_SIZE];
@@ -125,7 +125,7 @@ static bool read_data(struct services_element *x, const struct nlattr *data)
 		NETLINK_NESTED (a, v) {
 			struct nft_chain c;
 			if (mnl_attr_get_type(v) != NFTA_VERDICT_CHAIN ||
-			        !parse_chain(mnl_attr_get_str(v), &c))
+				!parse_chain(mnl_attr_get_str(v), &c))
 				continue;
 			x->to_address = c.count;
 			x->sticky = c.kind & NFT_CHAIN_STICKY;
@@ -181,8 +181,8 @@ static int read_elements(struct nft *x, bool *ret_good, struct err *e)
 		struct nlmsghdr *m = ask(x, NFT_MSG_GETSETELEM, NLM_F_DUMP);
 		mnl_attr_put_strz(m, NFTA_SET_ELEM_LIST_TABLE, NFT_TABLE);
 		mnl_attr_put_strz(m, NFTA_SET_ELEM_LIST_SET, nft_sets[set].name);
-		int code = netlink_query(
-		        x->netlink, see_elements, &r, "cannot list nftables elements", e);
+		int code = netlink_query(x->netlink, see_elements, &r,
+			"cannot list nftables elements", e);
 		if (code == -ERR_NOT_FOUND)
 			r.strange = true;
 		else if (code)

@@ -32,8 +32,8 @@ static int parse_config(struct overlay *o, struct err *e)
 	const struct overlay_config *c = &o->config;
 	if (!str_equal(c->backend, "direct"))
 		return err_set(e, ERR_UNSUPPORTED,
-		        "there is no network backend \"%.40s\": use \"direct\"",
-		        c->backend ? c->backend : "");
+			"there is no network backend \"%.40s\": use \"direct\"",
+			c->backend ? c->backend : "");
 	int code = address_range_parse(c->pod_cidr, "pod_cidr", &o->pods, e);
 	if (!code)
 		code = address_range_parse(c->domain_cidr, "domain_cidr", &o->domain, e);
@@ -43,11 +43,11 @@ static int parse_config(struct overlay *o, struct err *e)
 		code = address_parse(c->node_address, "node_address", &o->node_address, e);
 	if (!code && !address_range_has(o->domain, o->pods.first))
 		code = err_set(e, ERR_INVALID, "pod_cidr %s lies outside domain_cidr %s",
-		        c->pod_cidr, c->domain_cidr);
+			c->pod_cidr, c->domain_cidr);
 	if (!code && (address_range_has(o->domain, o->services.first) ||
-	                     address_range_has(o->services, o->domain.first)))
+			     address_range_has(o->services, o->domain.first)))
 		code = err_set(e, ERR_INVALID, "service_cidr %s and domain_cidr %s overlap",
-		        c->service_cidr, c->domain_cidr);
+			c->service_cidr, c->domain_cidr);
 	return code;
 }
 
@@ -58,15 +58,15 @@ static void on_news(void *arg)
 	/* A link that went down took its routes along; one that came back wants them again. */
 	if (netlink_news(o->news, OVERLAY_OWN_PREFIX) && overlay_write_routes(o, &e))
 		log_err(o->config.log, LOG_WARN, "overlay_routes_not_written", &e, "peers=%zu",
-		        o->peers.count);
+			o->peers.count);
 }
 
 static int open_kernel(struct overlay *o, struct err *e)
 {
 	const struct nft_config nft = {.bridge = OVERLAY_BRIDGE,
-	        .pods = o->pods,
-	        .domain = o->domain,
-	        .services = o->services};
+		.pods = o->pods,
+		.domain = o->domain,
+		.services = o->services};
 	int code = netlink_open(NETLINK_ROUTE, &o->netlink, e);
 	if (!code)
 		code = netlink_open_news(&o->news, e);
@@ -139,28 +139,28 @@ const char *overlay_dns_address(const struct overlay *o)
 
 /* ---- metrics ---- */
 
-static void metric(
-        struct buf *b, const char *name, const char *type, const char *help, uint64_t value)
+static void metric(struct buf *b, const char *name, const char *type, const char *help,
+	uint64_t value)
 {
 	buf_printf(b,
-	        "# HELP continuo_overlay_%s %s\n# TYPE continuo_overlay_%s %s\n"
-	        "continuo_overlay_%s %llu\n",
-	        name, help, name, type, name, (unsigned long long)value);
+		"# HELP continuo_overlay_%s %s\n# TYPE continuo_overlay_%s %s\n"
+		"continuo_overlay_%s %llu\n",
+		name, help, name, type, name, (unsigned long long)value);
 }
 
 void overlay_metrics(const struct overlay *o, struct buf *b)
 {
 	metric(b, "addresses_in_use", "gauge", "Pod addresses that are given.",
-	        o->ipam.by_uid.count);
+		o->ipam.by_uid.count);
 	metric(b, "addresses", "gauge", "Pod addresses that the node has.",
-	        ipam_capacity(&o->ipam));
+		ipam_capacity(&o->ipam));
 	metric(b, "peers", "gauge", "Nodes whose pods this node can reach.", o->peers.count);
 	metric(b, "services", "gauge", "Services that the node knows.", o->table.count);
 	metric(b, "endpoints", "gauge", "Ready endpoints of its services' ports.",
-	        o->table.endpoint_count);
+		o->table.endpoint_count);
 	metric(b, "rules_elements", "gauge", "Elements in the nftables table.",
-	        nft_element_count(o->nft));
+		nft_element_count(o->nft));
 	metric(b, "rules_behind", "gauge", "1 while the table is being written.", o->behind);
 	metric(b, "write_errors_total", "counter", "Batches that the kernel refused.",
-	        o->write_errors);
+		o->write_errors);
 }

@@ -18,30 +18,30 @@ static void sort_routes(struct netlink_routes *r)
 }
 
 /* The interface on whose subnet the address lies; 0: behind a router. */
-static int connected_by(
-        const struct overlay *o, const struct netlink_addresses *own, uint32_t address)
+static int connected_by(const struct overlay *o, const struct netlink_addresses *own,
+	uint32_t address)
 {
 	for (size_t i = 0; i < own->list.count; i++) {
 		const struct netlink_address *a = &own->list.items[i];
 		uint32_t mask = address_mask(a->prefix);
 		if (a->index != o->bridge_index && a->prefix < 32 && a->prefix > 0 &&
-		        (a->address & mask) == (address & mask))
+			(a->address & mask) == (address & mask))
 			return a->index;
 	}
 	return 0;
 }
 
 static void want_routes(const struct overlay *o, const struct netlink_addresses *own,
-        struct netlink_routes *ret_wanted)
+	struct netlink_routes *ret_wanted)
 {
 	VEC_EACH (&o->peers, const struct peer, p) {
 		int index = connected_by(o, own, p->address);
 		if (index)
 			vec_push(&ret_wanted->list, (struct netlink_route){.to = p->pods.first,
-			                                    .prefix = p->pods.prefix,
-			                                    .gateway = p->address,
-			                                    .index = index,
-			                                    .protocol = OVERLAY_ROUTE_PROTOCOL});
+							    .prefix = p->pods.prefix,
+							    .gateway = p->address,
+							    .index = index,
+							    .protocol = OVERLAY_ROUTE_PROTOCOL});
 	}
 	sort_routes(ret_wanted);
 }
@@ -54,7 +54,7 @@ static void keep_first(int *code, int next)
 
 /* One route that is wanted, or one that is there, or both. */
 static int settle_route(struct overlay *o, const struct netlink_route *have,
-        const struct netlink_route *want, struct err *e)
+	const struct netlink_route *want, struct err *e)
 {
 	int code = 0;
 	if (!want) {
@@ -74,7 +74,7 @@ static int settle_route(struct overlay *o, const struct netlink_route *have,
 }
 
 static int write_difference(struct overlay *o, const struct netlink_routes *have,
-        const struct netlink_routes *want, struct err *e)
+	const struct netlink_routes *want, struct err *e)
 {
 	int code = 0;
 	size_t i = 0, k = 0;
@@ -83,8 +83,8 @@ static int write_difference(struct overlay *o, const struct netlink_routes *have
 		const struct netlink_route *w = k < want->list.count ? &want->list.items[k] : NULL;
 		int order = !h ? 1 : !w ? -1 : compare_routes(h, w);
 		struct err trouble;
-		int result = settle_route(
-		        o, order <= 0 ? h : NULL, order >= 0 ? w : NULL, code ? &trouble : e);
+		int result = settle_route(o, order <= 0 ? h : NULL, order >= 0 ? w : NULL,
+			code ? &trouble : e);
 		keep_first(&code, result);
 		i += order <= 0;
 		k += order >= 0;
@@ -121,8 +121,8 @@ void overlay_remove_routes(struct overlay *o)
 	netlink_routes_done(&have);
 }
 
-int overlay_set_peers(
-        struct overlay *o, const struct overlay_peer *peers, size_t count, struct err *e)
+int overlay_set_peers(struct overlay *o, const struct overlay_peer *peers, size_t count,
+	struct err *e)
 {
 	int code = 0;
 	o->peers.count = 0;

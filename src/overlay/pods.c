@@ -35,7 +35,7 @@ static int save_leases(struct overlay *o, struct err *e)
 	ipam_encode(&o->ipam, &text);
 	int code = buf_check(&text, "address leases", e);
 	return code ? code
-	            : fs_write_atomic(fs_real(), o->lease_path, text.data, text.size, 0600, e);
+		    : fs_write_atomic(fs_real(), o->lease_path, text.data, text.size, 0600, e);
 }
 
 /* ---- interfaces ---- */
@@ -50,10 +50,10 @@ static int make_pair(struct overlay *o, uint32_t address, int netns_fd, struct e
 	char name[IFNAMSIZ];
 	port_name(address, name);
 	struct netlink_veth pair = {.name = name,
-	        .peer_name = "eth0",
-	        .master = o->bridge_index,
-	        .mtu = o->mtu,
-	        .peer_netns_fd = netns_fd};
+		.peer_name = "eth0",
+		.master = o->bridge_index,
+		.mtu = o->mtu,
+		.peer_netns_fd = netns_fd};
 	address_mac(address, pair.peer_mac);
 	int code = netlink_veth_add(o->netlink, &pair, e);
 	struct netlink_link port;
@@ -68,7 +68,7 @@ static int make_pair(struct overlay *o, uint32_t address, int netns_fd, struct e
 /* The pod's interface, made if it is not there. An end that is left of a former namespace of the
  * pod, or has lost its other end, gives way. */
 static int ensure_pair(struct overlay *o, struct netlink *pod, uint32_t address, int netns_fd,
-        struct netlink_link *ret_eth0, struct err *e)
+	struct netlink_link *ret_eth0, struct err *e)
 {
 	char name[IFNAMSIZ];
 	struct netlink_link port;
@@ -79,9 +79,9 @@ static int ensure_pair(struct overlay *o, struct netlink *pod, uint32_t address,
 		address_mac(address, mac);
 		code = netlink_link_get(pod, "eth0", ret_eth0, e);
 		if (!code && ret_eth0->peer_index == port.index &&
-		        port.peer_index == ret_eth0->index &&
-		        memcmp(ret_eth0->mac, mac, sizeof(mac)) == 0 &&
-		        port.master == o->bridge_index)
+			port.peer_index == ret_eth0->index &&
+			memcmp(ret_eth0->mac, mac, sizeof(mac)) == 0 &&
+			port.master == o->bridge_index)
 			return 0;
 		code = netlink_link_delete(o->netlink, name, e);
 		if (!code)
@@ -96,18 +96,18 @@ static int ensure_pair(struct overlay *o, struct netlink *pod, uint32_t address,
 /* The pod's address stands alone (/32): whatever it sends goes to the node first, its neighbours on
  * the bridge included, so that services are translated on the way there and on the way back. */
 static int configure_eth0(struct overlay *o, struct netlink *pod, const struct netlink_link *eth0,
-        uint32_t address, struct err *e)
+	uint32_t address, struct err *e)
 {
 	const uint32_t gateway = ipam_gateway(&o->ipam);
 	const struct netlink_address a = {.index = eth0->index, .address = address, .prefix = 32};
 	const struct netlink_route to_gateway = {.to = gateway,
-	        .prefix = 32,
-	        .index = eth0->index,
-	        .source = address,
-	        .link_scope = true,
-	        .protocol = RTPROT_BOOT};
+		.prefix = 32,
+		.index = eth0->index,
+		.source = address,
+		.link_scope = true,
+		.protocol = RTPROT_BOOT};
 	const struct netlink_route to_all = {
-	        .gateway = gateway, .index = eth0->index, .protocol = RTPROT_BOOT};
+		.gateway = gateway, .index = eth0->index, .protocol = RTPROT_BOOT};
 	uint8_t mac[ADDRESS_MAC_SIZE];
 	address_mac(gateway, mac);
 	int code = netlink_link_up(pod, LOOPBACK_INDEX, e);
@@ -123,15 +123,14 @@ static int configure_eth0(struct overlay *o, struct netlink *pod, const struct n
 	return code ? code : netlink_neighbour_set(o->netlink, o->bridge_index, address, mac, e);
 }
 
-static int attach_address(
-        struct overlay *o, uint32_t address, const char *netns_path, struct err *e)
+static int attach_address(struct overlay *o, uint32_t address, const char *netns_path,
+	struct err *e)
 {
 	int fd = open(netns_path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return err_set_errno(
-		        e, errno, "cannot open the pod's network namespace %s", netns_path);
-	struct netlink *pod CLEANUP(netlink_close_ptr)
-	= NULL;
+		return err_set_errno(e, errno, "cannot open the pod's network namespace %s",
+			netns_path);
+	struct netlink *pod CLEANUP(netlink_close_ptr) = NULL;
 	struct netlink_link eth0;
 	int code = netlink_open_in(fd, NETLINK_ROUTE, &pod, e);
 	if (!code)
@@ -143,7 +142,7 @@ static int attach_address(
 }
 
 int overlay_attach(struct overlay *o, const char *pod_uid, const char *netns_path,
-        char ret_ip[static 64], struct err *e)
+	char ret_ip[static 64], struct err *e)
 {
 	uint32_t address;
 	bool is_new;
@@ -275,21 +274,21 @@ static void free_host_ports(void *value)
 	free(h);
 }
 
-static bool is_held_by_other(
-        const struct overlay *o, const char *pod_uid, const struct overlay_host_port *wanted)
+static bool is_held_by_other(const struct overlay *o, const char *pod_uid,
+	const struct overlay_host_port *wanted)
 {
 	MAP_EACH (&o->host_ports, entry) {
 		const struct host_ports *h = entry->value;
 		for (size_t i = 0; i < h->count && !str_equal(entry->key, pod_uid); i++)
 			if (h->ports[i].host_port == wanted->host_port &&
-			        str_equal(h->ports[i].protocol, wanted->protocol))
+				str_equal(h->ports[i].protocol, wanted->protocol))
 				return true;
 	}
 	return false;
 }
 
 int overlay_set_host_ports(struct overlay *o, const char *pod_uid,
-        const struct overlay_host_port *ports, size_t count, struct err *e)
+	const struct overlay_host_port *ports, size_t count, struct err *e)
 {
 	uint32_t address;
 	if (!ipam_find(&o->ipam, pod_uid, &address))
@@ -297,10 +296,10 @@ int overlay_set_host_ports(struct overlay *o, const char *pod_uid,
 	for (size_t i = 0; i < count; i++) {
 		if (!str_equal(ports[i].protocol, "TCP") && !str_equal(ports[i].protocol, "UDP"))
 			return err_set(e, ERR_INVALID, "host port %u: protocol must be TCP or UDP",
-			        ports[i].host_port);
+				ports[i].host_port);
 		if (is_held_by_other(o, pod_uid, &ports[i]))
 			return err_set(e, ERR_EXISTS, "host port %u/%s belongs to another pod",
-			        ports[i].host_port, ports[i].protocol);
+				ports[i].host_port, ports[i].protocol);
 	}
 	if (!count && !map_has(&o->host_ports, pod_uid))
 		return 0;

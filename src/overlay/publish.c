@@ -9,24 +9,24 @@
 #define CHECK_MS 10000
 
 /* A pod's host ports in the shape of services without address, each with one endpoint. */
-static void add_host_ports(
-        struct arena *a, const struct host_ports *h, struct overlay_service *ret_service)
+static void add_host_ports(struct arena *a, const struct host_ports *h,
+	struct overlay_service *ret_service)
 {
 	struct overlay_port *ports = arena_new_array(a, h->count + 1, struct overlay_port);
 	for (size_t i = 0; i < h->count; i++) {
 		struct overlay_endpoint *x = arena_new(a, struct overlay_endpoint);
 		*x = (struct overlay_endpoint){
-		        .ip = h->ip, .port = h->ports[i].pod_port, .ready = true};
+			.ip = h->ip, .port = h->ports[i].pod_port, .ready = true};
 		ports[i] = (struct overlay_port){.protocol = h->ports[i].protocol,
-		        .node_port = h->ports[i].host_port,
-		        .endpoints = x,
-		        .endpoint_count = 1};
+			.node_port = h->ports[i].host_port,
+			.endpoints = x,
+			.endpoint_count = 1};
 	}
 	*ret_service = (struct overlay_service){.namespace = "hostPort",
-	        .name = h->ip,
-	        .cluster_ip = "",
-	        .ports = ports,
-	        .port_count = h->count};
+		.name = h->ip,
+		.cluster_ip = "",
+		.ports = ports,
+		.port_count = h->count};
 }
 
 static int build(struct overlay *o, struct services_state *ret_state, struct err *e)
@@ -64,7 +64,7 @@ void overlay_step(void *overlay)
 	struct err e;
 	if (step(o, &e))
 		log_err(o->config.log, LOG_ERROR, "overlay_services_not_written", &e, "retry_ms=%d",
-		        RETRY_MS);
+			RETRY_MS);
 }
 
 /* What cannot be written now is written later: the timer tries until it succeeds. So the caller
@@ -85,17 +85,17 @@ void overlay_check(void *overlay)
 	bool lost = false;
 	if (nft_check(o->nft, &lost, &e))
 		log_err(o->config.log, LOG_ERROR, "overlay_table_not_checked", &e,
-		        "table=" NFT_TABLE);
+			"table=" NFT_TABLE);
 	if (lost) {
 		log_warn(o->config.log, "overlay_table_was_removed",
-		        "table=" NFT_TABLE " by=another_program");
+			"table=" NFT_TABLE " by=another_program");
 		overlay_step(o);
 	}
 	loop_timer_start(o->check_timer, CHECK_MS);
 }
 
-int overlay_set_services(
-        struct overlay *o, const struct overlay_service *services, size_t count, struct err *e)
+int overlay_set_services(struct overlay *o, const struct overlay_service *services, size_t count,
+	struct err *e)
 {
 	struct table next;
 	table_init(&next, services, count);

@@ -57,7 +57,7 @@ static void complain(struct build *b, const char *what, const char *value)
 {
 	if (!b->code)
 		b->code = err_set(b->e, ERR_INVALID, "service %.80s/%.80s: %s \"%.60s\"",
-		        b->service->namespace, b->service->name, what, value ? value : "");
+			b->service->namespace, b->service->name, what, value ? value : "");
 }
 
 static int compare_targets(const void *a, const void *b)
@@ -101,20 +101,20 @@ static void add_group(struct build *b, bool node, uint32_t address, uint8_t prot
 {
 	for (size_t i = 0; i < b->targets.count; i++)
 		add(b, (struct services_element){
-		               .set = node ? SERVICES_NODE_ENDPOINT : SERVICES_ENDPOINT,
-		               .address = address,
-		               .protocol = protocol,
-		               .port = port,
-		               .index = (uint32_t)i,
-		               .to_address = b->targets.items[i].address,
-		               .to_port = b->targets.items[i].port,
+			       .set = node ? SERVICES_NODE_ENDPOINT : SERVICES_ENDPOINT,
+			       .address = address,
+			       .protocol = protocol,
+			       .port = port,
+			       .index = (uint32_t)i,
+			       .to_address = b->targets.items[i].address,
+			       .to_port = b->targets.items[i].port,
 		       });
 	add(b, (struct services_element){.set = node ? SERVICES_NODE_FRONT : SERVICES_FRONT,
-	               .address = address,
-	               .protocol = protocol,
-	               .port = port,
-	               .to_address = (uint32_t)b->targets.count,
-	               .sticky = b->service->affinity_seconds > 0});
+		       .address = address,
+		       .protocol = protocol,
+		       .port = port,
+		       .to_address = (uint32_t)b->targets.count,
+		       .sticky = b->service->affinity_seconds > 0});
 }
 
 /* How replies find back: see the rules of postrouting in nft.c. */
@@ -123,12 +123,12 @@ static void add_return_ways(struct build *b, uint8_t protocol)
 	VEC_EACH (&b->targets, struct target, t) {
 		if (address_range_has(b->pods, t->address))
 			add(b, (struct services_element){
-			               .set = SERVICES_HAIRPIN, .address = t->address});
+				       .set = SERVICES_HAIRPIN, .address = t->address});
 		else if (!address_range_has(b->domain, t->address))
 			add(b, (struct services_element){.set = SERVICES_OUTSIDE,
-			               .address = t->address,
-			               .protocol = protocol,
-			               .port = t->port});
+				       .address = t->address,
+				       .protocol = protocol,
+				       .port = t->port});
 	}
 }
 
@@ -177,7 +177,7 @@ void services_sort(struct services_state *s)
 	for (size_t i = 1; i < s->list.count; i++) {
 		const struct services_element *last = &items[kept - 1];
 		if (services_compare_group(last, &items[i]) == 0 &&
-		        (last->owner != items[i].owner || services_compare(last, &items[i]) == 0))
+			(last->owner != items[i].owner || services_compare(last, &items[i]) == 0))
 			continue;
 		items[kept++] = items[i];
 	}
@@ -185,7 +185,7 @@ void services_sort(struct services_state *s)
 }
 
 int services_build(const struct overlay_service *services, size_t count, struct address_range pods,
-        struct address_range domain, struct services_state *ret_state, struct err *e)
+	struct address_range domain, struct services_state *ret_state, struct err *e)
 {
 	*ret_state = (struct services_state){0};
 	struct build b = {.state = ret_state, .pods = pods, .domain = domain, .e = e};

@@ -54,7 +54,7 @@ bool services_same(const struct services_element *a, const struct services_eleme
 /* Host ports come as services without address: cluster_ip "", node_port the host's. Everything that
  * is well formed is in ret_state also when something is not: -ERR_INVALID then names the first. */
 int services_build(const struct overlay_service *services, size_t count, struct address_range pods,
-        struct address_range domain, struct services_state *ret_state, struct err *e) MUST_CHECK;
+	struct address_range domain, struct services_state *ret_state, struct err *e) MUST_CHECK;
 
 /* Sorts elements that were read from the kernel. */
 void services_sort(struct services_state *s);

@@ -18,14 +18,14 @@ static char *copy_lower(struct table *t, const char *text)
 static void copy_port(struct table *t, struct overlay_port *to, const struct overlay_port *from)
 {
 	struct overlay_endpoint *endpoints =
-	        arena_new_array(&t->arena, from->endpoint_count + 1, struct overlay_endpoint);
+		arena_new_array(&t->arena, from->endpoint_count + 1, struct overlay_endpoint);
 	for (size_t i = 0; i < from->endpoint_count; i++) {
 		const struct overlay_endpoint *x = &from->endpoints[i];
 		endpoints[i] = (struct overlay_endpoint){.ip = copy_text(t, x->ip),
-		        .port = x->port,
-		        .hostname = copy_lower(t, x->hostname),
-		        .node = copy_text(t, x->node),
-		        .ready = x->ready};
+			.port = x->port,
+			.hostname = copy_lower(t, x->hostname),
+			.node = copy_text(t, x->node),
+			.ready = x->ready};
 		t->endpoint_count += x->ready;
 	}
 	*to = *from;
@@ -34,11 +34,11 @@ static void copy_port(struct table *t, struct overlay_port *to, const struct ove
 	to->endpoints = endpoints;
 }
 
-static void copy_service(
-        struct table *t, struct overlay_service *to, const struct overlay_service *from)
+static void copy_service(struct table *t, struct overlay_service *to,
+	const struct overlay_service *from)
 {
 	struct overlay_port *ports =
-	        arena_new_array(&t->arena, from->port_count + 1, struct overlay_port);
+		arena_new_array(&t->arena, from->port_count + 1, struct overlay_port);
 	for (size_t i = 0; i < from->port_count; i++)
 		copy_port(t, &ports[i], &from->ports[i]);
 	*to = *from;
