@@ -4,8 +4,8 @@
  * afterwards); registry.h, unpack.h and content.h are linked into continuo-pull alone.
  *
  * One content store per node: layers/sha256-DIGEST/ (unpacked, whiteouts as overlayfs wants them),
- * configs, and refs: what a name was resolved to. A layer is complete when its folder has its final
- * name.
+ * images, and refs: what a name was resolved to (record.h). A layer is complete when its folder has
+ * its final name. Needs root and a file system with trusted xattrs.
  */
 #ifndef CONTINUO_IMAGE_IMAGE_H
 #define CONTINUO_IMAGE_IMAGE_H
@@ -40,6 +40,7 @@ struct image_result {
 };
 
 struct image_pull_events {
+	/* May be null. Must not cancel pulls. */
 	void (*on_progress)(void *arg, int64_t done_bytes, int64_t total_bytes);
 	/* err: ERR_NOT_FOUND (image or tag), ERR_CORRUPT (digest), ERR_UNAVAILABLE,
 	 * ERR_UNAUTHORIZED, ERR_BUSY (429), ERR_PROTOCOL (garbage), ERR_NO_SPACE, ERR_INVALID (the
@@ -48,18 +49,18 @@ struct image_pull_events {
 };
 
 int image_store_open(const struct image_store_config *config, struct image_store **ret_store,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 
 /* policy: "Always", "IfNotPresent", "Never". auth_json: a Docker config.json, or null. Pulls of the
  * same reference are joined. Back-off after failures is the caller's. */
 struct image_pull;
 struct image_pull *image_store_pull(struct image_store *s, const char *ref, const char *policy,
-        const char *auth_json, const struct image_pull_events *events, void *arg) MUST_CHECK;
+	const char *auth_json, const struct image_pull_events *events, void *arg) MUST_CHECK;
 void image_pull_cancel(struct image_pull *p); /* no callback any more */
 
 /* Removes layers that no ref in use names, oldest first, until free_bytes are free. In a job. */
-void image_store_collect(
-        struct image_store *s, const char *const *ids_in_use, size_t count, int64_t free_bytes);
+void image_store_collect(struct image_store *s, const char *const *ids_in_use, size_t count,
+	int64_t free_bytes);
 void image_store_close(struct image_store *s);
 
 /* "nginx" → docker.io/library/nginx:latest; "host:5000/a/b:tag@sha256:..." (the grammar of
@@ -67,13 +68,13 @@ void image_store_close(struct image_store *s);
 struct image_reference {
 	char host[256], repository[256], tag[129], digest[80];
 };
-int image_reference_parse(
-        const char *text, struct image_reference *ret_reference, struct err *e) MUST_CHECK;
+int image_reference_parse(const char *text, struct image_reference *ret_reference,
+	struct err *e) MUST_CHECK;
 
 /* The whole name: "docker.io/library/nginx:latest", with "@sha256:..." where one was given. */
 #define IMAGE_REFERENCE_SIZE 744
-void image_reference_format(
-        const struct image_reference *reference, char ret_text[static IMAGE_REFERENCE_SIZE]);
+void image_reference_format(const struct image_reference *reference,
+	char ret_text[static IMAGE_REFERENCE_SIZE]);
 
 /* Whether text is "sha256:" and 64 lower-case hexadecimal digits: the only digests that are used.
  */

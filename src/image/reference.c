@@ -68,7 +68,7 @@ static bool host_valid(const char *text)
 	while (isalnum((unsigned char)text[length]) || text[length] == '-' || text[length] == '.')
 		length++;
 	if (length == 0 || !isalnum((unsigned char)text[0]) ||
-	        !isalnum((unsigned char)text[length - 1]) || strstr(text, ".."))
+		!isalnum((unsigned char)text[length - 1]) || strstr(text, ".."))
 		return false;
 	return text[length] == '\0' || (text[length] == ':' && port_valid(text + length + 1));
 }
@@ -113,7 +113,7 @@ static int split_digest(char *name, struct image_reference *r, const char *text,
 	*at++ = '\0';
 	if (!image_digest_valid(at))
 		return err_set(e, ERR_INVALID,
-		        "image \"%s\": the digest must be sha256: and 64 hexadecimal digits", text);
+			"image \"%s\": the digest must be sha256: and 64 hexadecimal digits", text);
 	str_copy(r->digest, sizeof(r->digest), at);
 	return 0;
 }
@@ -130,10 +130,10 @@ static int split_tag(char *name, struct image_reference *r, const char *text, st
 	*colon++ = '\0';
 	if (!tag_valid(colon))
 		return err_set(e, ERR_INVALID,
-		        "image \"%s\": the tag \"%s\" must be 1 to 128 letters, digits, '_', '.' "
-		        "or "
-		        "'-' and begin with neither '.' nor '-'",
-		        text, colon);
+			"image \"%s\": the tag \"%s\" must be 1 to 128 letters, digits, '_', '.' "
+			"or "
+			"'-' and begin with neither '.' nor '-'",
+			text, colon);
 	str_copy(r->tag, sizeof(r->tag), colon);
 	return 0;
 }
@@ -167,29 +167,29 @@ int image_reference_parse(const char *text, struct image_reference *ret_referenc
 		return rc;
 	if (strlen(name) > NAME_MAX_SIZE)
 		return err_set(e, ERR_INVALID, "image \"%.60s...\": the name is longer than %d",
-		        text, NAME_MAX_SIZE);
+			text, NAME_MAX_SIZE);
 	const char *repository;
 	split_host(name, &r, &repository);
 	if (!host_valid(r.host))
-		return err_set(
-		        e, ERR_INVALID, "image \"%s\": \"%s\" is no host name", text, r.host);
+		return err_set(e, ERR_INVALID, "image \"%s\": \"%s\" is no host name", text,
+			r.host);
 	if (!repository_valid(repository))
 		return err_set(e, ERR_INVALID,
-		        "image \"%s\": \"%s\" is no repository (lower-case letters and digits, "
-		        "between them '.', '_', '-' and '/')",
-		        text, repository);
+			"image \"%s\": \"%s\" is no repository (lower-case letters and digits, "
+			"between them '.', '_', '-' and '/')",
+			text, repository);
 	bool official = strcmp(r.host, DEFAULT_HOST) == 0 && !strchr(repository, '/');
-	int length = snprintf(
-	        r.repository, sizeof(r.repository), "%s%s", official ? "library/" : "", repository);
+	int length = snprintf(r.repository, sizeof(r.repository), "%s%s",
+		official ? "library/" : "", repository);
 	if ((size_t)length >= sizeof(r.repository))
 		return err_set(e, ERR_INVALID, "image \"%.60s...\": the name is too long", text);
 	*ret_reference = r;
 	return 0;
 }
 
-void image_reference_format(
-        const struct image_reference *r, char ret_text[static IMAGE_REFERENCE_SIZE])
+void image_reference_format(const struct image_reference *r,
+	char ret_text[static IMAGE_REFERENCE_SIZE])
 {
 	snprintf(ret_text, IMAGE_REFERENCE_SIZE, "%s/%s%s%s%s%s", r->host, r->repository,
-	        r->tag[0] ? ":" : "", r->tag, r->digest[0] ? "@" : "", r->digest);
+		r->tag[0] ? ":" : "", r->tag, r->digest[0] ? "@" : "", r->digest);
 }

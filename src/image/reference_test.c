@@ -18,22 +18,22 @@ static void names_are_completed(void **state)
 {
 	(void)state;
 	static const struct good rows[] = {
-	        {"nginx", "docker.io", "library/nginx", "latest", "",
-	                "docker.io/library/nginx:latest"},
-	        {"nginx:1.25", "docker.io", "library/nginx", "1.25", "",
-	                "docker.io/library/nginx:1.25"},
-	        {"bitnami/redis", "docker.io", "bitnami/redis", "latest", "",
-	                "docker.io/bitnami/redis:latest"},
-	        {"index.docker.io/nginx", "docker.io", "library/nginx", "latest", "",
-	                "docker.io/library/nginx:latest"},
-	        {"host:5000/a/b:tag@sha256:" HEX64, "host:5000", "a/b", "tag", "sha256:" HEX64,
-	                "host:5000/a/b:tag@sha256:" HEX64},
-	        {"localhost/x", "localhost", "x", "latest", "", "localhost/x:latest"},
-	        {"10.0.0.1:80/x__y-z.w", "10.0.0.1:80", "x__y-z.w", "latest", "",
-	                "10.0.0.1:80/x__y-z.w:latest"},
-	        {"[::1]:5000/x", "[::1]:5000", "x", "latest", "", "[::1]:5000/x:latest"},
-	        {"a.example/x@sha256:" HEX64, "a.example", "x", "", "sha256:" HEX64,
-	                "a.example/x@sha256:" HEX64},
+		{"nginx", "docker.io", "library/nginx", "latest", "",
+			"docker.io/library/nginx:latest"},
+		{"nginx:1.25", "docker.io", "library/nginx", "1.25", "",
+			"docker.io/library/nginx:1.25"},
+		{"bitnami/redis", "docker.io", "bitnami/redis", "latest", "",
+			"docker.io/bitnami/redis:latest"},
+		{"index.docker.io/nginx", "docker.io", "library/nginx", "latest", "",
+			"docker.io/library/nginx:latest"},
+		{"host:5000/a/b:tag@sha256:" HEX64, "host:5000", "a/b", "tag", "sha256:" HEX64,
+			"host:5000/a/b:tag@sha256:" HEX64},
+		{"localhost/x", "localhost", "x", "latest", "", "localhost/x:latest"},
+		{"10.0.0.1:80/x__y-z.w", "10.0.0.1:80", "x__y-z.w", "latest", "",
+			"10.0.0.1:80/x__y-z.w:latest"},
+		{"[::1]:5000/x", "[::1]:5000", "x", "latest", "", "[::1]:5000/x:latest"},
+		{"a.example/x@sha256:" HEX64, "a.example", "x", "", "sha256:" HEX64,
+			"a.example/x@sha256:" HEX64},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct image_reference r;
@@ -53,9 +53,9 @@ static void wrong_names_are_refused(void **state)
 {
 	(void)state;
 	static const char *const rows[] = {"", ":", "Nginx", "a//b", "/a", "a/", "a:", "a:-x",
-	        "a:.x", "a b", "a___b", "a..b", "a@sha256:12", "a@md5:" HEX64, "host:port/a",
-	        "host:/a", "-host.x/a", "a:b:c/d", "[::1/x", "x.example/A", "a/../b", "a\n",
-	        "a:t\n", "http://a/b"};
+		"a:.x", "a b", "a___b", "a..b", "a@sha256:12", "a@md5:" HEX64, "host:port/a",
+		"host:/a", "-host.x/a", "a:b:c/d", "[::1/x", "x.example/A", "a/../b", "a\n",
+		"a:t\n", "http://a/b"};
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct image_reference r;
 		struct err e = ERR_INIT;
@@ -87,9 +87,9 @@ static void lengths_are_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(names_are_completed),
-	        cmocka_unit_test(wrong_names_are_refused),
-	        cmocka_unit_test(lengths_are_bounded),
+		cmocka_unit_test(names_are_completed),
+		cmocka_unit_test(wrong_names_are_refused),
+		cmocka_unit_test(lengths_are_bounded),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -152,10 +152,8 @@ static enum err_code list_error(struct store_world *w, int64_t revision)
 {
 	struct store_list l;
 	struct err e = ERR_INIT;
-	if (store_list(w->store, "core/configmaps/", NULL, 0, revision, &l, &e) < 0)
-		return e.code;
-	store_list_done(&l);
-	return ERR_OK;
+	return store_list(w->store, "core/configmaps/", NULL, 0, revision, &l, &e) < 0 ? e.code
+	                                                                               : ERR_OK;
 }
 
 /* ---- commits ---- */

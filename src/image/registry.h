@@ -1,0 +1,44 @@
+/*
+ * The pull half of the OCI distribution protocol (distribution-spec v1.0, "Pull"), for one
+ * repository: manifests and blobs, each checked against its digest as it streams. Credentials and
+ * tokens are looked up when the registry asks for them. A mirror from the registries file is tried
+ * first. Blocks. Threads may share a struct registry as long as each has its own transfer_client.
+ * Linked into continuo-pull alone.
+ */
+#ifndef CONTINUO_IMAGE_REGISTRY_H
+#define CONTINUO_IMAGE_REGISTRY_H
+
+#include <jansson.h>
+
+#include "base/buf.h"
+#include "image/image.h"
+#include "image/manifest.h"
+#include "image/transfer.h"
+
+struct registry;
+
+/* registries: the object of the registries file (image.h), or null; docker_config: a config.json,
+ * or null. Both are borrowed until registry_free. Asks nobody yet. -ERR_INVALID (the registries
+ * file says something impossible). */
+int registry_open(const struct image_reference *reference, const json_t *registries,
+	const json_t *docker_config, struct registry **ret_registry, struct err *e) MUST_CHECK;
+void registry_free(struct registry *r); /* null is fine */
+
+/* A manifest by tag or digest, at most MANIFEST_SIZE_MAX bytes. ret_digest is computed from what
+ * came. -ERR_NOT_FOUND, -ERR_UNAUTHORIZED (401, 403), -ERR_BUSY (429), -ERR_UNAVAILABLE (no
+ * connection, 5xx), -ERR_PROTOCOL, -ERR_CORRUPT (another digest), -ERR_TOO_LARGE. */
+int registry_get_manifest(struct registry *r, struct transfer_client *client, const char *tag,
+	struct buf *ret_text, char ret_digest[static MANIFEST_DIGEST_SIZE],
+	struct err *e) MUST_CHECK;
+
+/* A blob as a stream: pieces until size 0. The end is only reported when size and digest were
+ * right, else -ERR_CORRUPT; so a reader must read to the end before it trusts anything. */
+struct registry_blob;
+int registry_open_blob(struct registry *r, struct transfer_client *client,
+	const struct manifest_blob *blob, struct registry_blob **ret_blob,
+	struct err *e) MUST_CHECK;
+int registry_read_blob(struct registry_blob *b, const void **ret_data, size_t *ret_size,
+	struct err *e) MUST_CHECK;
+void registry_close_blob(struct registry_blob *b); /* null is fine */
+
+#endif

@@ -1,0 +1,15 @@
+/* Removal of folder trees that others filled: never follows a symbolic link. Blocks. */
+#ifndef CONTINUO_IMAGE_TREE_H
+#define CONTINUO_IMAGE_TREE_H
+
+#include "base/err.h"
+
+/* Removes name in the folder behind folder_fd, whatever it is; what is not there is a success.
+ * -ERR_IO. */
+int tree_remove(int folder_fd, const char *name, struct err *e) MUST_CHECK;
+int tree_remove_path(const char *path, struct err *e) MUST_CHECK;
+
+/* For CLEANUP: closes the descriptor in the variable unless it is negative. */
+void tree_close(int *fd);
+
+#endif
