@@ -103,7 +103,7 @@ static void on_early_data(void *arg, const uint8_t *data, size_t size)
 }
 
 static const struct stream_events opening_handlers = {
-        .on_open = on_opened, .on_data = on_early_data, .on_closed = on_open_failed};
+	.on_open = on_opened, .on_data = on_early_data, .on_closed = on_open_failed};
 
 static void open_connection(struct http_client *c)
 {
@@ -172,8 +172,8 @@ static void on_kick(void *arg)
 	leave(c);
 }
 
-struct http_client *http_client_new(
-        struct loop *l, const struct http_connector *connector, int max_connections)
+struct http_client *http_client_new(struct loop *l, const struct http_connector *connector,
+	int max_connections)
 {
 	struct http_client *c = mem_new(struct http_client);
 	c->loop = l;
@@ -218,7 +218,7 @@ static void on_timeout(void *arg)
 	struct http_call *call = arg;
 	struct err e = ERR_INIT;
 	err_set(&e, ERR_TIMEOUT, "%s %.120s%s: no answer in time", call->method,
-	        call->client->authority, call->path);
+		call->client->authority, call->path);
 	if (call->connection)
 		call->connection->ops->cancel(call);
 	call->connection = NULL;
@@ -232,8 +232,8 @@ static void copy_headers(struct http_call *call, const struct http_call_spec *sp
 		if (!http_is_token(spec->headers[i].name))
 			continue;
 		call->headers[call->header_count++] =
-		        (struct http_header){arena_dup(&call->arena, spec->headers[i].name),
-		                arena_dup(&call->arena, spec->headers[i].value)};
+			(struct http_header){arena_dup(&call->arena, spec->headers[i].name),
+				arena_dup(&call->arena, spec->headers[i].value)};
 	}
 }
 
@@ -248,7 +248,7 @@ static bool target_is_clean(const char *path)
 }
 
 struct http_call *http_call_start(struct http_client *c, const struct http_call_spec *spec,
-        const struct http_call_events *events, void *arg)
+	const struct http_call_events *events, void *arg)
 {
 	struct http_call *call = mem_new(struct http_call);
 	call->client = c;
@@ -266,7 +266,7 @@ struct http_call *http_call_start(struct http_client *c, const struct http_call_
 	if (!http_is_token(call->method) || !target_is_clean(call->path)) {
 		call->doomed = true;
 		err_set(&call->error, ERR_USAGE, "\"%.200s\" is not a percent-encoded path",
-		        call->path);
+			call->path);
 	} else if (buf_check(&call->body, "the request's body", &call->error) < 0) {
 		call->doomed = true;
 	}
@@ -301,7 +301,7 @@ size_t http_call_queued(const struct http_call *call)
 {
 	if (call->finished)
 		return 0;
-	return call->body.size + (call->connection ? call->connection->ops->queued(call) : 0);
+	return call->connection ? call->connection->ops->queued(call) : call->body.size;
 }
 
 void http_call_pause(struct http_call *call, bool paused)
@@ -326,8 +326,8 @@ void http_call_free(struct http_call *call)
 	free(call);
 }
 
-void http_call_response(
-        struct http_call *call, int status, const struct http_header *headers, size_t header_count)
+void http_call_response(struct http_call *call, int status, const struct http_header *headers,
+	size_t header_count)
 {
 	call->responded = true;
 	if (call->events->on_response)
@@ -391,8 +391,8 @@ static void fetch_free(struct fetch *f)
 	free(f);
 }
 
-static void fetch_response(
-        void *arg, int status, const struct http_header *headers, size_t header_count)
+static void fetch_response(void *arg, int status, const struct http_header *headers,
+	size_t header_count)
 {
 	(void)headers, (void)header_count;
 	((struct fetch *)arg)->status = status;
@@ -420,11 +420,11 @@ static void fetch_done(void *arg, const struct err *e)
 }
 
 static const struct http_call_events fetch_events = {
-        .on_response = fetch_response, .on_body = fetch_body, .on_done = fetch_done};
+	.on_response = fetch_response, .on_body = fetch_body, .on_done = fetch_done};
 
 void http_fetch(struct http_client *c, const struct http_call_spec *spec,
-        void (*done)(void *arg, int status, const char *body, size_t size, const struct err *e),
-        void *arg)
+	void (*done)(void *arg, int status, const char *body, size_t size, const struct err *e),
+	void *arg)
 {
 	struct fetch *f = mem_new(struct fetch);
 	f->body.limit = FETCH_MAX;

@@ -36,13 +36,13 @@ void http_peer_box_unref(struct http_peer_box *b);
 struct http_exchange_ops {
 	/* length -1: unknown. r->head_only: no body is sent. */
 	void (*start)(struct http_request *r, int status, const struct http_header *headers,
-	        size_t header_count, const char *content_type, int64_t length);
+		size_t header_count, const char *content_type, int64_t length);
 	void (*write)(struct http_request *r, const void *data, size_t size);
 	void (*end)(struct http_request *r);
 	size_t (*queued)(const struct http_request *r);
 	void (*read)(struct http_request *r); /* events were set or the pause ended */
-	struct stream *(*upgrade)(
-	        struct http_request *r, const struct http_header *headers, size_t header_count);
+	struct stream *(*upgrade)(struct http_request *r, const struct http_header *headers,
+		size_t header_count);
 	void (*detach)(struct http_request *r); /* r goes away; break off what is unfinished */
 };
 
@@ -69,16 +69,16 @@ struct http_request {
 	/* http_request_collect */
 	struct buf collected;
 	void (*collect_done)(void *arg, struct http_request *r, const char *data, size_t size,
-	        const struct err *e);
+		const struct err *e);
 	void *collect_arg;
 };
 
 /* method, target and headers must live in the arena, which is taken. -ERR_PROTOCOL: the target
  * cannot be decoded. */
 int http_request_new(struct loop *l, const struct http_exchange_ops *ops, void *exchange,
-        struct http_peer_box *peer, struct arena *arena, const char *method, const char *target,
-        const struct http_header *headers, size_t header_count, struct http_request **ret_request,
-        struct err *e) MUST_CHECK;
+	struct http_peer_box *peer, struct arena *arena, const char *method, const char *target,
+	const struct http_header *headers, size_t header_count, struct http_request **ret_request,
+	struct err *e) MUST_CHECK;
 /* These call r's user, who may free r: then detach was called. */
 void http_request_deliver(struct http_request *r, const uint8_t *data, size_t size);
 void http_request_drained(struct http_request *r);
@@ -109,10 +109,10 @@ struct http_server {
 	struct list connections;
 };
 
-struct http_connection *http1_serve(
-        struct http_server *s, struct stream *stream, struct http_peer_box *peer);
-struct http_connection *http2_serve(
-        struct http_server *s, struct stream *stream, struct http_peer_box *peer);
+struct http_connection *http1_serve(struct http_server *s, struct stream *stream,
+	struct http_peer_box *peer);
+struct http_connection *http2_serve(struct http_server *s, struct stream *stream,
+	struct http_peer_box *peer);
 
 /* ---- client ---- */
 
@@ -181,8 +181,8 @@ struct http_link *http1_link_new(struct http_client *c, struct stream *stream);
 struct http_link *http2_link_new(struct http_client *c, struct stream *stream);
 
 /* These call the call's user, who may free the call (then cancel was called) and the client. */
-void http_call_response(
-        struct http_call *call, int status, const struct http_header *headers, size_t header_count);
+void http_call_response(struct http_call *call, int status, const struct http_header *headers,
+	size_t header_count);
 void http_call_deliver(struct http_call *call, const uint8_t *data, size_t size);
 void http_call_drained(struct http_call *call);
 void http_call_finish(struct http_call *call, const struct err *e); /* null: complete */

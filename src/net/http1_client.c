@@ -50,9 +50,9 @@ static void fail(struct http1_link *x, const struct err *e)
 	if (call) {
 		/* A kept-alive connection may be closed by the server just as we use it. */
 		bool safe = used && (strcmp(call->method, "GET") == 0 ||
-		                            strcmp(call->method, "HEAD") == 0 ||
-		                            strcmp(call->method, "PUT") == 0 ||
-		                            strcmp(call->method, "DELETE") == 0);
+					    strcmp(call->method, "HEAD") == 0 ||
+					    strcmp(call->method, "PUT") == 0 ||
+					    strcmp(call->method, "DELETE") == 0);
 		http_call_retry(call, &copy, safe);
 	} else {
 		http_client_kick(client);
@@ -119,7 +119,7 @@ static bool read_body(struct http1_link *x)
 	size_t used = 0, size = 0;
 	const char *data = NULL;
 	int r = http1_body_read(&x->body, x->input.data + x->taken, x->input.size - x->taken, &used,
-	        &data, &size, &e);
+		&data, &size, &e);
 	if (r < 0)
 		return protocol_error(x, &e);
 	x->taken += used;
@@ -208,7 +208,7 @@ static void on_kick(void *arg)
 }
 
 static const struct stream_events stream_handlers = {
-        .on_data = on_data, .on_drained = on_drained, .on_closed = on_closed};
+	.on_data = on_data, .on_drained = on_drained, .on_closed = on_closed};
 
 /* ---- the request ---- */
 
@@ -231,7 +231,7 @@ static void append_head(struct buf *b, const struct http_link *x, const struct h
 	if (call->streaming)
 		append_header(b, "transfer-encoding", "chunked");
 	else if (call->has_body || strcmp(call->method, "POST") == 0 ||
-	         strcmp(call->method, "PUT") == 0 || strcmp(call->method, "PATCH") == 0)
+		 strcmp(call->method, "PUT") == 0 || strcmp(call->method, "PATCH") == 0)
 		buf_printf(b, "content-length: %zu\r\n", call->body.size);
 	buf_append_string(b, "\r\n");
 }
@@ -309,13 +309,13 @@ static void link_free(struct http_link *base)
 }
 
 static const struct http_link_ops link_ops = {
-        .has_room = link_has_room,
-        .start = link_start,
-        .write = link_write,
-        .queued = link_queued,
-        .resume = link_resume,
-        .cancel = link_cancel,
-        .free = link_free,
+	.has_room = link_has_room,
+	.start = link_start,
+	.write = link_write,
+	.queued = link_queued,
+	.resume = link_resume,
+	.cancel = link_cancel,
+	.free = link_free,
 };
 
 struct http_link *http1_link_new(struct http_client *c, struct stream *stream)

@@ -31,14 +31,14 @@ static bool is_value_char(char c)
 	return byte == '\t' || (byte >= ' ' && byte != 0x7f);
 }
 
-int http1_head_size(
-        const char *data, size_t size, size_t *scanned, size_t *ret_head_size, struct err *e)
+int http1_head_size(const char *data, size_t size, size_t *scanned, size_t *ret_head_size,
+	struct err *e)
 {
 	*ret_head_size = 0;
 	for (size_t i = *scanned; i < size; i++) {
 		if (i >= HTTP_HEAD_MAX)
 			return err_set(e, ERR_TOO_LARGE, "the headers are larger than %zu bytes",
-			        HTTP_HEAD_MAX);
+				HTTP_HEAD_MAX);
 		bool after_cr = i > 0 && data[i - 1] == '\r';
 		if ((data[i] == '\n') != after_cr)
 			return err_set(e, ERR_PROTOCOL, "a line ends without CR LF in the headers");
@@ -74,8 +74,8 @@ static int parse_header(char *line, struct http_header *ret_header, struct err *
 		return err_set(e, ERR_PROTOCOL, "a header without a colon");
 	*colon = '\0';
 	if (!is_token(line))
-		return err_set(
-		        e, ERR_PROTOCOL, "a header's name has characters that none may have");
+		return err_set(e, ERR_PROTOCOL,
+			"a header's name has characters that none may have");
 	for (char *c = line; *c; c++)
 		if (*c >= 'A' && *c <= 'Z')
 			*c = (char)(*c - 'A' + 'a');
@@ -85,8 +85,8 @@ static int parse_header(char *line, struct http_header *ret_header, struct err *
 		value[--length] = '\0';
 	for (char *c = value; *c; c++)
 		if (!is_value_char(*c))
-			return err_set(
-			        e, ERR_PROTOCOL, "header %.60s has a control character", line);
+			return err_set(e, ERR_PROTOCOL, "header %.60s has a control character",
+				line);
 	*ret_header = (struct http_header){line, value};
 	return 0;
 }
@@ -109,8 +109,8 @@ static int parse_headers(char *text, struct arena *arena, struct http1_head *hea
 }
 
 /* The value of a header that may come once only; null when absent. */
-static int single_header(
-        const struct http1_head *head, const char *name, const char **ret_value, struct err *e)
+static int single_header(const struct http1_head *head, const char *name, const char **ret_value,
+	struct err *e)
 {
 	*ret_value = NULL;
 	for (size_t i = 0; i < head->header_count; i++) {
@@ -164,7 +164,7 @@ static int decide_framing(struct http1_head *head, bool response, struct err *e)
 		return r;
 	if (coding && (length || head->minor == 0))
 		return err_set(e, ERR_PROTOCOL,
-		        "transfer-encoding together with content-length or HTTP/1.0");
+			"transfer-encoding together with content-length or HTTP/1.0");
 	if (coding && strcasecmp(coding, "chunked") != 0)
 		return err_set(e, ERR_UNSUPPORTED, "transfer-encoding \"%.40s\"", coding);
 	head->framing = response ? HTTP1_UNTIL_CLOSE : HTTP1_NO_BODY;
@@ -175,8 +175,8 @@ static int decide_framing(struct http1_head *head, bool response, struct err *e)
 		r = parse_length(length, &head->length, e);
 	}
 	bool bodiless =
-	        response && (head->status < 200 || head->status == 204 || head->status == 304 ||
-	                            strcmp(head->method, "HEAD") == 0);
+		response && (head->status < 200 || head->status == 204 || head->status == 304 ||
+				    strcmp(head->method, "HEAD") == 0);
 	if (bodiless || (head->framing == HTTP1_LENGTH && head->length == 0))
 		head->framing = HTTP1_NO_BODY;
 	return r;
@@ -185,12 +185,12 @@ static int decide_framing(struct http1_head *head, bool response, struct err *e)
 static void decide_connection(struct http1_head *head)
 {
 	head->keep_alive = head->minor == 1 ? !list_has(head, "connection", "close")
-	                                    : list_has(head, "connection", "keep-alive");
+					    : list_has(head, "connection", "keep-alive");
 	if (head->framing == HTTP1_UNTIL_CLOSE)
 		head->keep_alive = false;
 	head->upgrade = list_has(head, "connection", "upgrade");
 	head->expects_continue = head->minor == 1 && list_has(head, "expect", "100-continue") &&
-	                         head->framing != HTTP1_NO_BODY;
+				 head->framing != HTTP1_NO_BODY;
 }
 
 static int parse_version(const char *text, int *ret_minor, struct err *e)
@@ -210,8 +210,8 @@ static int parse_target(char *target, struct http1_head *head, struct err *e)
 	for (const char *c = target; *c; c++)
 		if (*c <= ' ' || *c >= 0x7f || *c == '#')
 			return err_set(e, ERR_PROTOCOL,
-			        "the request's target has a character that "
-			        "must be percent-encoded");
+				"the request's target has a character that "
+				"must be percent-encoded");
 	if (strncasecmp(target, "http://", 7) == 0 || strncasecmp(target, "https://", 8) == 0) {
 		target = strstr(target, "://") + 3;
 		target += strcspn(target, "/?");
@@ -247,7 +247,7 @@ static char *copy_head(const char *data, size_t size, struct arena *arena)
 }
 
 int http1_parse_request(const char *data, size_t size, struct arena *arena,
-        struct http1_head *ret_head, struct err *e)
+	struct http1_head *ret_head, struct err *e)
 {
 	struct http1_head head = {0};
 	char *text = copy_head(data, size, arena);
@@ -282,14 +282,14 @@ static int parse_status_line(char *line, struct http1_head *head, struct err *e)
 	if (r < 0)
 		return r;
 	if (strspn(status, "0123456789") != 3 || (status[3] && status[3] != ' ') ||
-	        status[0] < '1' || status[0] > '5')
+		status[0] < '1' || status[0] > '5')
 		return err_set(e, ERR_PROTOCOL, "\"%.20s\" is not an HTTP status", status);
 	head->status = (status[0] - '0') * 100 + (status[1] - '0') * 10 + (status[2] - '0');
 	return 0;
 }
 
 int http1_parse_response(const char *data, size_t size, const char *request_method,
-        struct arena *arena, struct http1_head *ret_head, struct err *e)
+	struct arena *arena, struct http1_head *ret_head, struct err *e)
 {
 	struct http1_head head = {.method = request_method};
 	char *text = copy_head(data, size, arena);
@@ -311,14 +311,14 @@ int http1_parse_response(const char *data, size_t size, const char *request_meth
 void http1_body_init(struct http1_body *b, const struct http1_head *head)
 {
 	static const enum http1_body_state first[] = {
-	        [HTTP1_NO_BODY] = HTTP1_BODY_ENDED,
-	        [HTTP1_LENGTH] = HTTP1_BODY_PLAIN,
-	        [HTTP1_CHUNKED] = HTTP1_BODY_SIZE,
-	        [HTTP1_UNTIL_CLOSE] = HTTP1_BODY_PLAIN,
+		[HTTP1_NO_BODY] = HTTP1_BODY_ENDED,
+		[HTTP1_LENGTH] = HTTP1_BODY_PLAIN,
+		[HTTP1_CHUNKED] = HTTP1_BODY_SIZE,
+		[HTTP1_UNTIL_CLOSE] = HTTP1_BODY_PLAIN,
 	};
 	*b = (struct http1_body){.state = first[head->framing],
-	        .left = head->framing == HTTP1_LENGTH ? head->length : 0,
-	        .until_close = head->framing == HTTP1_UNTIL_CLOSE};
+		.left = head->framing == HTTP1_LENGTH ? head->length : 0,
+		.until_close = head->framing == HTTP1_UNTIL_CLOSE};
 }
 
 static int hex_value(char c)
@@ -361,7 +361,7 @@ static int skipped_char(struct http1_body *b, char c, enum http1_body_state afte
 {
 	if (++b->overhead > HTTP1_TRAILER_MAX)
 		return err_set(e, ERR_PROTOCOL, "chunk extensions and trailers over %d bytes",
-		        HTTP1_TRAILER_MAX);
+			HTTP1_TRAILER_MAX);
 	if (c == '\r')
 		b->state = after_cr;
 	else if (!is_value_char(c))
@@ -369,8 +369,8 @@ static int skipped_char(struct http1_body *b, char c, enum http1_body_state afte
 	return 0;
 }
 
-static int expect_char(
-        struct http1_body *b, char c, char expected, enum http1_body_state next, struct err *e)
+static int expect_char(struct http1_body *b, char c, char expected, enum http1_body_state next,
+	struct err *e)
 {
 	if (c != expected)
 		return chunk_broken(e);
@@ -409,7 +409,7 @@ static int framing_char(struct http1_body *b, char c, struct err *e)
 }
 
 static void body_run(struct http1_body *b, const char *data, size_t size, size_t *ret_used,
-        const char **ret_data, size_t *ret_size)
+	const char **ret_data, size_t *ret_size)
 {
 	size_t run = size;
 	if (!b->until_close && run > b->left)
@@ -425,14 +425,14 @@ static void body_run(struct http1_body *b, const char *data, size_t size, size_t
 }
 
 int http1_body_read(struct http1_body *b, const char *data, size_t size, size_t *ret_used,
-        const char **ret_data, size_t *ret_size, struct err *e)
+	const char **ret_data, size_t *ret_size, struct err *e)
 {
 	*ret_used = *ret_size = 0;
 	*ret_data = data;
 	while (*ret_used < size && b->state != HTTP1_BODY_ENDED) {
 		if (b->state == HTTP1_BODY_PLAIN || b->state == HTTP1_BODY_DATA) {
 			body_run(b, data + *ret_used, size - *ret_used, ret_used, ret_data,
-			        ret_size);
+				ret_size);
 			return 0;
 		}
 		int r = framing_char(b, data[*ret_used], e);

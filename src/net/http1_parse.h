@@ -38,15 +38,15 @@ struct http1_head {
 /* The size of the head that data begins with, its empty line included; 0: not all of it is there.
  * scanned: where an earlier call left off (0 at first). -ERR_PROTOCOL, -ERR_TOO_LARGE. */
 int http1_head_size(const char *data, size_t size, size_t *scanned, size_t *ret_head_size,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 
 /* A whole head of size bytes (at most HTTP_HEAD_MAX). Everything that is returned lives in the
  * arena. -ERR_PROTOCOL; -ERR_UNSUPPORTED: another version or transfer coding; -ERR_TOO_LARGE: more
  * than HTTP_HEADERS_MAX headers. */
 int http1_parse_request(const char *data, size_t size, struct arena *arena,
-        struct http1_head *ret_head, struct err *e) MUST_CHECK;
+	struct http1_head *ret_head, struct err *e) MUST_CHECK;
 int http1_parse_response(const char *data, size_t size, const char *request_method,
-        struct arena *arena, struct http1_head *ret_head, struct err *e) MUST_CHECK;
+	struct arena *arena, struct http1_head *ret_head, struct err *e) MUST_CHECK;
 
 /*
  * The framing of one body. Chunked (RFC 9112 section 7.1):
@@ -87,6 +87,6 @@ static inline bool http1_body_ended(const struct http1_body *b)
  * at *ret_data are body (at most one run; call again with the rest until all is used or the body
  * ended). -ERR_PROTOCOL. */
 int http1_body_read(struct http1_body *b, const char *data, size_t size, size_t *ret_used,
-        const char **ret_data, size_t *ret_size, struct err *e) MUST_CHECK;
+	const char **ret_data, size_t *ret_size, struct err *e) MUST_CHECK;
 
 #endif

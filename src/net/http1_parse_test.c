@@ -23,9 +23,9 @@ static void a_request_is_taken_apart(void **state)
 	struct arena arena CLEANUP(arena_done) = {0};
 	struct http1_head head;
 	assert_int_equal(parse("POST /a/b?c=d HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n"
-	                       "X-Thing:\t v a l \t\r\nExpect: 100-continue\r\n\r\n",
-	                         &arena, &head),
-	        0);
+			       "X-Thing:\t v a l \t\r\nExpect: 100-continue\r\n\r\n",
+				 &arena, &head),
+		0);
 	assert_string_equal(head.method, "POST");
 	assert_string_equal(head.target, "/a/b?c=d");
 	assert_int_equal(head.header_count, 4);
@@ -35,14 +35,14 @@ static void a_request_is_taken_apart(void **state)
 	assert_int_equal(head.length, 12);
 	assert_true(head.keep_alive);
 	assert_true(head.expects_continue);
-	assert_int_equal(
-	        parse("GET http://host:1/p HTTP/1.1\r\nhost: h\r\n\r\n", &arena, &head), 0);
+	assert_int_equal(parse("GET http://host:1/p HTTP/1.1\r\nhost: h\r\n\r\n", &arena, &head),
+		0);
 	assert_string_equal(head.target, "/p");
 	assert_int_equal(parse("GET / HTTP/1.0\r\n\r\n", &arena, &head), 0);
 	assert_false(head.keep_alive);
-	assert_int_equal(
-	        parse("GET / HTTP/1.1\r\nhost: h\r\nconnection: x, Close\r\n\r\n", &arena, &head),
-	        0);
+	assert_int_equal(parse("GET / HTTP/1.1\r\nhost: h\r\nconnection: x, Close\r\n\r\n", &arena,
+				 &head),
+		0);
 	assert_false(head.keep_alive);
 }
 
@@ -51,45 +51,45 @@ static void what_could_smuggle_is_refused(void **state)
 {
 	(void)state;
 	static const char *const bad[] = {
-	        "GET / HTTP/1.1\nhost: h\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\nx: a\rb\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\nx: a\r\n b\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\n x: a\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\nx : a\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\nx\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\n: a\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\nx: a\x01\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\nhost: i\r\n\r\n",
-	        "GET / HTTP/1.1\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\ncontent-length: 1, 1\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\ncontent-length: +1\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\ncontent-length: -1\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\ncontent-length: 0x1\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\ncontent-length:\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\ncontent-length: 99999999999999999999\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\ntransfer-encoding: "
-	        "chunked\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked, chunked\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: xchunked\r\n\r\n",
-	        "GET / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n"
-	        "transfer-encoding: chunked\r\n\r\n",
-	        "GET / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n",
-	        "GET /a b HTTP/1.1\r\nhost: h\r\n\r\n",
-	        "GET  / HTTP/1.1\r\nhost: h\r\n\r\n",
-	        "GET /\t HTTP/1.1\r\nhost: h\r\n\r\n",
-	        "GET /#x HTTP/1.1\r\nhost: h\r\n\r\n",
-	        "GET a HTTP/1.1\r\nhost: h\r\n\r\n",
-	        "GET * HTTP/1.1\r\nhost: h\r\n\r\n",
-	        "GET / HTTP/2.0\r\nhost: h\r\n\r\n",
-	        "GET / HTTP/1.10\r\nhost: h\r\n\r\n",
-	        "GET / http/1.1\r\nhost: h\r\n\r\n",
-	        "GET /\r\nhost: h\r\n\r\n",
-	        "G(T / HTTP/1.1\r\nhost: h\r\n\r\n",
-	        " / HTTP/1.1\r\nhost: h\r\n\r\n",
-	        "\r\n\r\n",
+		"GET / HTTP/1.1\nhost: h\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\nx: a\rb\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\nx: a\r\n b\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\n x: a\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\nx : a\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\nx\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\n: a\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\nx: a\x01\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\nhost: i\r\n\r\n",
+		"GET / HTTP/1.1\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\ncontent-length: 1, 1\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\ncontent-length: +1\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\ncontent-length: -1\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\ncontent-length: 0x1\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\ncontent-length:\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\ncontent-length: 99999999999999999999\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\ntransfer-encoding: "
+		"chunked\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked, chunked\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: xchunked\r\n\r\n",
+		"GET / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n"
+		"transfer-encoding: chunked\r\n\r\n",
+		"GET / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n",
+		"GET /a b HTTP/1.1\r\nhost: h\r\n\r\n",
+		"GET  / HTTP/1.1\r\nhost: h\r\n\r\n",
+		"GET /\t HTTP/1.1\r\nhost: h\r\n\r\n",
+		"GET /#x HTTP/1.1\r\nhost: h\r\n\r\n",
+		"GET a HTTP/1.1\r\nhost: h\r\n\r\n",
+		"GET * HTTP/1.1\r\nhost: h\r\n\r\n",
+		"GET / HTTP/2.0\r\nhost: h\r\n\r\n",
+		"GET / HTTP/1.10\r\nhost: h\r\n\r\n",
+		"GET / http/1.1\r\nhost: h\r\n\r\n",
+		"GET /\r\nhost: h\r\n\r\n",
+		"G(T / HTTP/1.1\r\nhost: h\r\n\r\n",
+		" / HTTP/1.1\r\nhost: h\r\n\r\n",
+		"\r\n\r\n",
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct arena arena CLEANUP(arena_done) = {0};
@@ -123,7 +123,7 @@ static void heads_are_bounded(void **state)
 
 /* All splits of the input into two parts give the same body. */
 static void check_body(const char *text, enum http1_framing framing, uint64_t length,
-        const char *expected, size_t used_expected)
+	const char *expected, size_t used_expected)
 {
 	for (size_t cut = 0; cut <= strlen(text); cut++) {
 		struct http1_head head = {.framing = framing, .length = length};
@@ -136,8 +136,8 @@ static void check_body(const char *text, enum http1_framing framing, uint64_t le
 			size_t end = at < cut ? cut : strlen(text), used = 0, size = 0;
 			const char *data = NULL;
 			assert_int_equal(http1_body_read(&body, text + at, end - at, &used, &data,
-			                         &size, &e),
-			        0);
+						 &size, &e),
+				0);
 			buf_append(&out, data, size);
 			at += used;
 		}
@@ -151,18 +151,17 @@ static void bodies_end_where_they_say(void **state)
 {
 	(void)state;
 	check_body("hello rest", HTTP1_LENGTH, 5, "hello", 5);
-	check_body("5\r\nhello\r\n1;x=\"y\"\r\n!\r\n0\r\n\r\nrest", HTTP1_CHUNKED, 0, "hello!",
-	        27);
-	check_body(
-	        "A\r\n0123456789\r\n000\r\nTrailer: x\r\n\r\n", HTTP1_CHUNKED, 0, "0123456789", 34);
+	check_body("5\r\nhello\r\n1;x=\"y\"\r\n!\r\n0\r\n\r\nrest", HTTP1_CHUNKED, 0, "hello!", 27);
+	check_body("A\r\n0123456789\r\n000\r\nTrailer: x\r\n\r\n", HTTP1_CHUNKED, 0, "0123456789",
+		34);
 }
 
 static void malformed_chunks_are_refused(void **state)
 {
 	(void)state;
 	static const char *const bad[] = {"\r\n", "g\r\n", "5\nhello", "5 \r\nhello", "-5\r\n",
-	        "0x5\r\n", "5\r\nhelloX\r\n", "5\r\nhello\n", "123456789\r\n", "0\r\n x: y\r\n\r\n",
-	        "0\r\nx: y\n\r\n", "0\r\n\n", "5;\x01\r\n", ";\r\n"};
+		"0x5\r\n", "5\r\nhelloX\r\n", "5\r\nhello\n", "123456789\r\n", "0\r\n x: y\r\n\r\n",
+		"0\r\nx: y\n\r\n", "0\r\n\n", "5;\x01\r\n", ";\r\n"};
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct http1_head head = {.framing = HTTP1_CHUNKED};
 		struct http1_body body;
@@ -172,8 +171,8 @@ static void malformed_chunks_are_refused(void **state)
 		while (r == 0 && at < strlen(bad[i]) && !http1_body_ended(&body)) {
 			size_t used = 0, size = 0;
 			const char *data = NULL;
-			r = http1_body_read(
-			        &body, bad[i] + at, strlen(bad[i]) - at, &used, &data, &size, NULL);
+			r = http1_body_read(&body, bad[i] + at, strlen(bad[i]) - at, &used, &data,
+				&size, NULL);
 			at += used;
 		}
 		if (r != -ERR_PROTOCOL)
@@ -188,40 +187,40 @@ static void responses_frame_themselves(void **state)
 		const char *text, *method;
 		enum http1_framing framing;
 	} rows[] = {
-	        {"HTTP/1.1 200 OK\r\n\r\n", "GET", HTTP1_UNTIL_CLOSE},
-	        {"HTTP/1.1 200\r\ncontent-length: 3\r\n\r\n", "GET", HTTP1_LENGTH},
-	        {"HTTP/1.1 200 \r\ncontent-length: 3\r\n\r\n", "HEAD", HTTP1_NO_BODY},
-	        {"HTTP/1.1 204 No\r\n\r\n", "GET", HTTP1_NO_BODY},
-	        {"HTTP/1.1 304 No\r\ncontent-length: 9\r\n\r\n", "GET", HTTP1_NO_BODY},
-	        {"HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n", "GET", HTTP1_CHUNKED},
+		{"HTTP/1.1 200 OK\r\n\r\n", "GET", HTTP1_UNTIL_CLOSE},
+		{"HTTP/1.1 200\r\ncontent-length: 3\r\n\r\n", "GET", HTTP1_LENGTH},
+		{"HTTP/1.1 200 \r\ncontent-length: 3\r\n\r\n", "HEAD", HTTP1_NO_BODY},
+		{"HTTP/1.1 204 No\r\n\r\n", "GET", HTTP1_NO_BODY},
+		{"HTTP/1.1 304 No\r\ncontent-length: 9\r\n\r\n", "GET", HTTP1_NO_BODY},
+		{"HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n", "GET", HTTP1_CHUNKED},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct arena arena CLEANUP(arena_done) = {0};
 		struct http1_head head;
 		assert_int_equal(http1_parse_response(rows[i].text, strlen(rows[i].text),
-		                         rows[i].method, &arena, &head, NULL),
-		        0);
+					 rows[i].method, &arena, &head, NULL),
+			0);
 		assert_int_equal(head.framing, rows[i].framing);
 	}
 	static const char *const bad[] = {"HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n",
-	        "HTTP/1.1\r\n\r\n", "HTTP/1.1 999 X\r\n\r\n", "ICY 200 OK\r\n\r\n"};
+		"HTTP/1.1\r\n\r\n", "HTTP/1.1 999 X\r\n\r\n", "ICY 200 OK\r\n\r\n"};
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct arena arena CLEANUP(arena_done) = {0};
 		struct http1_head head;
-		assert_true(http1_parse_response(
-		                    bad[i], strlen(bad[i]), "GET", &arena, &head, NULL) < 0);
+		assert_true(http1_parse_response(bad[i], strlen(bad[i]), "GET", &arena, &head,
+				    NULL) < 0);
 	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_request_is_taken_apart),
-	        cmocka_unit_test(what_could_smuggle_is_refused),
-	        cmocka_unit_test(heads_are_bounded),
-	        cmocka_unit_test(bodies_end_where_they_say),
-	        cmocka_unit_test(malformed_chunks_are_refused),
-	        cmocka_unit_test(responses_frame_themselves),
+		cmocka_unit_test(a_request_is_taken_apart),
+		cmocka_unit_test(what_could_smuggle_is_refused),
+		cmocka_unit_test(heads_are_bounded),
+		cmocka_unit_test(bodies_end_where_they_say),
+		cmocka_unit_test(malformed_chunks_are_refused),
+		cmocka_unit_test(responses_frame_themselves),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

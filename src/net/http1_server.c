@@ -128,9 +128,9 @@ static void refuse(struct http1_connection *c, const struct err *why)
 	if (why->code == ERR_UNSUPPORTED)
 		status = strstr(why->text, "version") ? 505 : 501;
 	buf_printf(&c->output,
-	        "HTTP/1.1 %d %s\r\ncontent-type: text/plain; charset=utf-8\r\n"
-	        "content-length: %zu\r\nconnection: close\r\n\r\n%s\n",
-	        status, http_reason(status), strlen(why->text) + 1, why->text);
+		"HTTP/1.1 %d %s\r\ncontent-type: text/plain; charset=utf-8\r\n"
+		"content-length: %zu\r\nconnection: close\r\n\r\n%s\n",
+		status, http_reason(status), strlen(why->text) + 1, why->text);
 	linger(c);
 }
 
@@ -173,7 +173,7 @@ static bool read_head(struct http1_connection *c)
 		result = http1_parse_request(data, head_size, &arena, &head, &e);
 	if (result == 0)
 		result = http_request_new(c->loop, &exchange_ops, c, c->base.peer, &arena,
-		        head.method, head.target, head.headers, head.header_count, &r, &e);
+			head.method, head.target, head.headers, head.header_count, &r, &e);
 	if (result < 0) {
 		refuse(c, &e);
 		return false;
@@ -209,7 +209,7 @@ static bool read_body(struct http1_connection *c)
 	size_t used = 0, size = 0;
 	const char *data = NULL;
 	int result = http1_body_read(&c->body, c->input.data + c->taken, c->input.size - c->taken,
-	        &used, &data, &size, &e);
+		&used, &data, &size, &e);
 	if (result < 0) {
 		body_broken(c, &e);
 		return false;
@@ -323,17 +323,17 @@ static void on_deadline(void *arg)
 		return;
 	}
 	buf_append_string(&c->output, "HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n"
-	                              "connection: close\r\n\r\n");
+				      "connection: close\r\n\r\n");
 	linger(c);
 }
 
 static const struct stream_events stream_handlers = {
-        .on_data = on_data, .on_drained = on_drained, .on_closed = on_closed};
+	.on_data = on_data, .on_drained = on_drained, .on_closed = on_closed};
 
 /* ---- what requests ask for ---- */
 
-static void append_headers(
-        struct http1_connection *c, const struct http_header *headers, size_t count)
+static void append_headers(struct http1_connection *c, const struct http_header *headers,
+	size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (!http_is_token(headers[i].name))
@@ -361,7 +361,7 @@ static void append_framing(struct http1_connection *c, int status, int64_t lengt
 }
 
 static void exchange_start(struct http_request *r, int status, const struct http_header *headers,
-        size_t header_count, const char *content_type, int64_t length)
+	size_t header_count, const char *content_type, int64_t length)
 {
 	struct http1_connection *c = r->exchange;
 	char date[32];
@@ -430,14 +430,14 @@ static void exchange_read(struct http_request *r)
 	kick(c);
 }
 
-static struct stream *exchange_upgrade(
-        struct http_request *r, const struct http_header *headers, size_t header_count)
+static struct stream *exchange_upgrade(struct http_request *r, const struct http_header *headers,
+	size_t header_count)
 {
 	struct http1_connection *c = r->exchange;
 	if (!http1_body_ended(&c->body) || c->taken < c->input.size || c->doomed)
 		return NULL;
 	buf_append_string(&c->output, "HTTP/1.1 101 Switching Protocols\r\n"
-	                              "connection: Upgrade\r\n");
+				      "connection: Upgrade\r\n");
 	append_headers(c, headers, header_count);
 	buf_append_string(&c->output, "\r\n");
 	flush(c);
@@ -458,13 +458,13 @@ static void exchange_detach(struct http_request *r)
 }
 
 static const struct http_exchange_ops exchange_ops = {
-        .start = exchange_start,
-        .write = exchange_write,
-        .end = exchange_end,
-        .queued = exchange_queued,
-        .read = exchange_read,
-        .upgrade = exchange_upgrade,
-        .detach = exchange_detach,
+	.start = exchange_start,
+	.write = exchange_write,
+	.end = exchange_end,
+	.queued = exchange_queued,
+	.read = exchange_read,
+	.upgrade = exchange_upgrade,
+	.detach = exchange_detach,
 };
 
 /* ---- what the server asks for ---- */
@@ -487,10 +487,10 @@ static void connection_drop(struct http_connection *base)
 }
 
 static const struct http_connection_ops connection_ops = {
-        .free = connection_free, .drop = connection_drop};
+	.free = connection_free, .drop = connection_drop};
 
-struct http_connection *http1_serve(
-        struct http_server *s, struct stream *stream, struct http_peer_box *peer)
+struct http_connection *http1_serve(struct http_server *s, struct stream *stream,
+	struct http_peer_box *peer)
 {
 	struct http1_connection *c = mem_new(struct http1_connection);
 	c->base.ops = &connection_ops;

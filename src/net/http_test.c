@@ -31,13 +31,13 @@ struct world {
 
 /* ---- the server's handlers, chosen by path ---- */
 
-static void echo_done(
-        void *arg, struct http_request *r, const char *data, size_t size, const struct err *e)
+static void echo_done(void *arg, struct http_request *r, const char *data, size_t size,
+	const struct err *e)
 {
 	(void)arg;
 	if (e)
 		http_respond(r, err_http_status(e->code), NULL, 0, "text/plain", e->text,
-		        strlen(e->text));
+			strlen(e->text));
 	else
 		http_respond(r, 200, NULL, 0, "text/plain", data, size);
 	http_request_free(r);
@@ -64,7 +64,7 @@ static void held_drained(void *arg)
 }
 
 static const struct http_request_events held_events = {
-        .on_body = held_body, .on_closed = held_closed, .on_drained = held_drained};
+	.on_body = held_body, .on_closed = held_closed, .on_drained = held_drained};
 
 static void tell(struct http_request *r)
 {
@@ -72,7 +72,7 @@ static void tell(struct http_request *r)
 	const char *query = http_request_query(r, "q", 1);
 	const char *header = http_request_header(r, "x-test");
 	snprintf(text, sizeof(text), "%s %s q1=%s x=%s", http_request_method(r),
-	        http_request_path(r), query ? query : "-", header ? header : "-");
+		http_request_path(r), query ? query : "-", header ? header : "-");
 	struct http_header headers[] = {{"x-evil", "a\r\nb"}, {"warning", "299 - \"w\""}};
 	http_respond(r, 200, headers, 2, "text/plain", text, strlen(text));
 	http_request_free(r);
@@ -133,9 +133,9 @@ static struct world *world_new(bool http2, size_t piece)
 	w->server = http_server_new(w->l, handle, w);
 	assert_int_equal(loop_listen(w->l, "server:1", accepted, w, &w->listener, NULL), 0);
 	struct http_connector connector = {.connect = connect_to_server,
-	        .is_http2 = http2 ? chosen_http2 : NULL,
-	        .context = w,
-	        .authority = "server"};
+		.is_http2 = http2 ? chosen_http2 : NULL,
+		.context = w,
+		.authority = "server"};
 	w->client = http_client_new(w->l, &connector, 2);
 	return w;
 }
@@ -152,6 +152,11 @@ static void world_free(struct world *w)
 	free(w);
 }
 
+static void world_done(struct world **w)
+{
+	world_free(*w);
+}
+
 /* ---- a call and what came of it ---- */
 
 struct answer {
@@ -163,14 +168,14 @@ struct answer {
 	int drained;
 };
 
-static void answer_response(
-        void *arg, int status, const struct http_header *headers, size_t header_count)
+static void answer_response(void *arg, int status, const struct http_header *headers,
+	size_t header_count)
 {
 	struct answer *a = arg;
 	a->status = status;
 	for (size_t i = 0; i < header_count; i++)
 		a->evil = a->evil || strpbrk(headers[i].value, "\r\n") ||
-		          str_equal(headers[i].name, "b");
+			  str_equal(headers[i].name, "b");
 }
 
 static void answer_body(void *arg, const uint8_t *data, size_t size)
@@ -194,9 +199,9 @@ static void answer_drained(void *arg)
 }
 
 static const struct http_call_events answer_events = {.on_response = answer_response,
-        .on_body = answer_body,
-        .on_done = answer_done,
-        .on_drained = answer_drained};
+	.on_body = answer_body,
+	.on_done = answer_done,
+	.on_drained = answer_drained};
 
 static bool is_done(void *arg)
 {
@@ -209,16 +214,16 @@ static void answer_free(struct answer *a)
 }
 
 static void start(struct world *w, struct answer *a, const char *method, const char *path,
-        const void *body, size_t size)
+	const void *body, size_t size)
 {
 	struct http_header header = {"x-test", "yes"};
 	struct http_call_spec spec = {.method = method,
-	        .path = path,
-	        .headers = &header,
-	        .header_count = 1,
-	        .content_type = body ? "text/plain" : NULL,
-	        .body = body,
-	        .body_size = size};
+		.path = path,
+		.headers = &header,
+		.header_count = 1,
+		.content_type = body ? "text/plain" : NULL,
+		.body = body,
+		.body_size = size};
 	a->call = http_call_start(w->client, &spec, &answer_events, a);
 }
 
@@ -238,7 +243,7 @@ static void get(struct world *w, const char *path, int status, const char *text)
 
 static void check_simple(bool http2, size_t piece)
 {
-	struct world *w = world_new(http2, piece);
+	struct world *w CLEANUP(world_done) = world_new(http2, piece);
 	get(w, "/tell%20me?q=a&q=b%26+c&z", 200, "GET /tell me q1=b& c x=yes");
 	get(w, "/nothing", 404, "");
 	get(w, "/tell", 200, "GET /tell q1=- x=yes");
@@ -250,7 +255,6 @@ static void check_simple(bool http2, size_t piece)
 	assert_int_equal(a.body.size, 0);
 	get(w, "/tell", 200, "GET /tell q1=- x=yes");
 	assert_int_equal(w->connects, 1);
-	world_free(w);
 }
 
 static void simple_requests_are_answered(void **state)
@@ -264,13 +268,12 @@ static void simple_requests_are_answered(void **state)
 
 static void check_echo(bool http2, size_t piece)
 {
-	struct world *w = world_new(http2, piece);
+	struct world *w CLEANUP(world_done) = world_new(http2, piece);
 	size_t size = 300000;
 	char *data = mem_alloc(size + 1);
 	for (size_t i = 0; i < size; i++)
 		data[i] = (char)('a' + i % 23);
-	struct answer a CLEANUP(answer_free) = {0}, b CLEANUP(answer_free)
-	= {0};
+	struct answer a CLEANUP(answer_free) = {0}, b CLEANUP(answer_free) = {0};
 	start(w, &a, "POST", "/echo", data, size);
 	assert_true(test_loop_until(w->l, is_done, &a, 60000));
 	assert_int_equal(a.status, 200);
@@ -281,7 +284,6 @@ static void check_echo(bool http2, size_t piece)
 	assert_int_equal(b.status, 413);
 	get(w, "/tell", 200, NULL);
 	free(data);
-	world_free(w);
 }
 
 static void large_bodies_go_both_ways(void **state)
@@ -311,7 +313,7 @@ static bool is_closed(void *arg)
 /* Request and response stream at the same time, as exec and the feed do. */
 static void check_duplex(bool http2)
 {
-	struct world *w = world_new(http2, 5);
+	struct world *w CLEANUP(world_done) = world_new(http2, 5);
 	struct answer a CLEANUP(answer_free) = {0};
 	struct http_call_spec spec = {.method = "POST", .path = "/hold", .streaming = true};
 	a.call = http_call_start(w->client, &spec, &answer_events, &a);
@@ -337,7 +339,6 @@ static void check_duplex(bool http2)
 	get(w, "/tell", 200, NULL);
 	assert_int_equal(w->connects, 1);
 	assert_int_equal(w->closed, 0);
-	world_free(w);
 }
 
 static void both_directions_stream_at_once(void **state)
@@ -349,7 +350,7 @@ static void both_directions_stream_at_once(void **state)
 
 static void check_breaks(bool http2)
 {
-	struct world *w = world_new(http2, 0);
+	struct world *w CLEANUP(world_done) = world_new(http2, 0);
 	/* the handler frees an unanswered request */
 	struct answer a CLEANUP(answer_free) = {0};
 	start(w, &a, "POST", "/drop", "x", 1);
@@ -388,7 +389,6 @@ static void check_breaks(bool http2)
 	assert_true(test_loop_until(w->l, is_closed, w, 1000));
 	assert_int_equal(d.code, ERR_CLOSED);
 	get(w, "/tell", 200, NULL);
-	world_free(w);
 }
 
 static void breaks_are_noticed_on_both_sides(void **state)
@@ -401,7 +401,7 @@ static void breaks_are_noticed_on_both_sides(void **state)
 /* A handler that reads nothing stops the sender; nothing is kept but a bounded buffer. */
 static void check_back_pressure(bool http2)
 {
-	struct world *w = world_new(http2, 16384);
+	struct world *w CLEANUP(world_done) = world_new(http2, 16384);
 	((struct test_loop *)w->l)->capacity = 1000;
 	struct answer a CLEANUP(answer_free) = {0};
 	char *data = mem_alloc(1 << 20);
@@ -428,7 +428,6 @@ static void check_back_pressure(bool http2)
 	assert_true(test_loop_until(w->l, is_done, &a, 1000));
 	assert_false(a.failed);
 	free(data);
-	world_free(w);
 }
 
 static void slow_readers_hold_their_senders_back(void **state)
@@ -440,10 +439,9 @@ static void slow_readers_hold_their_senders_back(void **state)
 
 static void check_unreachable(bool http2)
 {
-	struct world *w = world_new(http2, 0);
+	struct world *w CLEANUP(world_done) = world_new(http2, 0);
 	listener_free(take_ptr(w->listener));
-	struct answer a CLEANUP(answer_free) = {0}, b CLEANUP(answer_free)
-	= {0};
+	struct answer a CLEANUP(answer_free) = {0}, b CLEANUP(answer_free) = {0};
 	start(w, &a, "GET", "/tell", NULL, 0);
 	start(w, &b, "GET", "/tell", NULL, 0);
 	assert_true(test_loop_until(w->l, is_done, &a, 1000));
@@ -453,7 +451,6 @@ static void check_unreachable(bool http2)
 	start(w, &c, "GET", "no path", NULL, 0);
 	assert_true(test_loop_until(w->l, is_done, &c, 1000));
 	assert_int_equal(c.code, ERR_USAGE);
-	world_free(w);
 }
 
 static void an_unreachable_server_is_an_error(void **state)
@@ -465,14 +462,13 @@ static void an_unreachable_server_is_an_error(void **state)
 
 static void check_timeout(bool http2)
 {
-	struct world *w = world_new(http2, 0);
+	struct world *w CLEANUP(world_done) = world_new(http2, 0);
 	struct answer a CLEANUP(answer_free) = {0};
 	struct http_call_spec spec = {.method = "GET", .path = "/hold", .timeout_ms = 500};
 	a.call = http_call_start(w->client, &spec, &answer_events, &a);
 	assert_true(test_loop_until(w->l, is_done, &a, 1000));
 	assert_int_equal(a.code, ERR_TIMEOUT);
 	assert_true(test_loop_until(w->l, is_closed, w, 1000));
-	world_free(w);
 }
 
 static void calls_time_out(void **state)
@@ -484,7 +480,7 @@ static void calls_time_out(void **state)
 
 static void check_many(bool http2)
 {
-	struct world *w = world_new(http2, 0);
+	struct world *w CLEANUP(world_done) = world_new(http2, 0);
 	struct answer answers[40] = {0};
 	for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
 		start(w, &answers[i], "POST", "/echo", "hello", 5);
@@ -495,7 +491,6 @@ static void check_many(bool http2)
 		answer_free(&answers[i]);
 	}
 	assert_int_equal(w->connects, http2 ? 1 : 2);
-	world_free(w);
 }
 
 static void many_calls_share_few_connections(void **state)
@@ -549,14 +544,14 @@ static int count(const char *text, const char *part)
 static void pipelined_requests_are_answered_in_order(void **state)
 {
 	(void)state;
-	struct world *w = world_new(false, 3);
+	struct world *w CLEANUP(world_done) = world_new(false, 3);
 	struct raw raw CLEANUP(raw_done) = {0};
 	raw_open(w, &raw);
 	const char *text = "GET /tell/1 HTTP/1.1\r\nhost: h\r\n\r\n"
-	                   "POST /echo HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n"
-	                   "3\r\nabc\r\n0\r\n\r\n\r\n"
-	                   "GET /tell/2 HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
-	                   "GET /tell/3 HTTP/1.1\r\nhost: h\r\n\r\n";
+			   "POST /echo HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n"
+			   "3\r\nabc\r\n0\r\n\r\n\r\n"
+			   "GET /tell/2 HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
+			   "GET /tell/3 HTTP/1.1\r\nhost: h\r\n\r\n";
 	stream_write(raw.stream, text, strlen(text));
 	test_loop_run(w->l, 100);
 	assert_int_equal(count(raw.in.data, "HTTP/1.1 200 OK"), 3);
@@ -564,13 +559,12 @@ static void pipelined_requests_are_answered_in_order(void **state)
 	assert_non_null(strstr(raw.in.data, "/tell/2"));
 	assert_null(strstr(raw.in.data, "/tell/3"));
 	assert_true(raw.closed);
-	world_free(w);
 }
 
 static void a_waiting_request_bounds_what_is_pipelined(void **state)
 {
 	(void)state;
-	struct world *w = world_new(false, 0);
+	struct world *w CLEANUP(world_done) = world_new(false, 0);
 	((struct test_loop *)w->l)->piece = 10000;
 	struct raw raw CLEANUP(raw_done) = {0};
 	raw_open(w, &raw);
@@ -585,7 +579,6 @@ static void a_waiting_request_bounds_what_is_pipelined(void **state)
 	http_request_free(take_ptr(w->held));
 	test_loop_run(w->l, 100);
 	assert_int_equal(w->handled, 20001);
-	world_free(w);
 }
 
 static void malformed_requests_are_answered_and_closed(void **state)
@@ -594,17 +587,17 @@ static void malformed_requests_are_answered_and_closed(void **state)
 	static const struct {
 		const char *text, *answer;
 	} rows[] = {
-	        {"rubbish\r\n\r\n", "HTTP/1.1 400 "},
-	        {"GET / HTTP/1.1\nhost: h\n\n", "HTTP/1.1 400 "},
-	        {"GET /%zz HTTP/1.1\r\nhost: h\r\n\r\n", "HTTP/1.1 400 "},
-	        {"GET /%00 HTTP/1.1\r\nhost: h\r\n\r\n", "HTTP/1.1 400 "},
-	        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1.1 505 "},
-	        {"GET / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: gzip\r\n\r\n", "HTTP/1.1 501 "},
-	        {"POST /echo HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\nxyz",
-	                "HTTP/1.1 400 "},
+		{"rubbish\r\n\r\n", "HTTP/1.1 400 "},
+		{"GET / HTTP/1.1\nhost: h\n\n", "HTTP/1.1 400 "},
+		{"GET /%zz HTTP/1.1\r\nhost: h\r\n\r\n", "HTTP/1.1 400 "},
+		{"GET /%00 HTTP/1.1\r\nhost: h\r\n\r\n", "HTTP/1.1 400 "},
+		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1.1 505 "},
+		{"GET / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: gzip\r\n\r\n", "HTTP/1.1 501 "},
+		{"POST /echo HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\nxyz",
+			"HTTP/1.1 400 "},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct world *w = world_new(false, 0);
+		struct world *w CLEANUP(world_done) = world_new(false, 0);
 		struct raw raw CLEANUP(raw_done) = {0};
 		raw_open(w, &raw);
 		stream_write(raw.stream, rows[i].text, strlen(rows[i].text));
@@ -612,18 +605,17 @@ static void malformed_requests_are_answered_and_closed(void **state)
 		assert_true(raw.closed);
 		assert_true(str_starts(buf_text(&raw.in), rows[i].answer));
 		assert_int_equal(count(raw.in.data, "HTTP/1.1 "), 1);
-		world_free(w);
 	}
 }
 
 static void continue_is_said_when_the_body_is_wanted(void **state)
 {
 	(void)state;
-	struct world *w = world_new(false, 0);
+	struct world *w CLEANUP(world_done) = world_new(false, 0);
 	struct raw raw CLEANUP(raw_done) = {0};
 	raw_open(w, &raw);
 	const char *head = "POST /echo HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n"
-	                   "expect: 100-continue\r\n\r\n";
+			   "expect: 100-continue\r\n\r\n";
 	stream_write(raw.stream, head, strlen(head));
 	test_loop_run(w->l, 100);
 	assert_string_equal(buf_text(&raw.in), "HTTP/1.1 100 Continue\r\n\r\n");
@@ -631,15 +623,13 @@ static void continue_is_said_when_the_body_is_wanted(void **state)
 	test_loop_run(w->l, 100);
 	assert_non_null(strstr(raw.in.data, "HTTP/1.1 200 OK"));
 	assert_non_null(strstr(raw.in.data, "\r\n\r\nhello"));
-	world_free(w);
 }
 
 static void slow_and_idle_connections_are_closed(void **state)
 {
 	(void)state;
-	struct world *w = world_new(false, 0);
-	struct raw raw CLEANUP(raw_done) = {0}, idle CLEANUP(raw_done)
-	= {0};
+	struct world *w CLEANUP(world_done) = world_new(false, 0);
+	struct raw raw CLEANUP(raw_done) = {0}, idle CLEANUP(raw_done) = {0};
 	raw_open(w, &raw);
 	raw_open(w, &idle);
 	for (int i = 0; i < 100 && !raw.closed; i++) {
@@ -651,13 +641,12 @@ static void slow_and_idle_connections_are_closed(void **state)
 	assert_false(idle.closed);
 	test_loop_run(w->l, 200000);
 	assert_true(idle.closed);
-	world_free(w);
 }
 
 static void an_old_client_gets_an_unframed_body(void **state)
 {
 	(void)state;
-	struct world *w = world_new(false, 0);
+	struct world *w CLEANUP(world_done) = world_new(false, 0);
 	struct raw raw CLEANUP(raw_done) = {0};
 	raw_open(w, &raw);
 	const char *text = "GET /hold HTTP/1.0\r\n\r\n";
@@ -670,14 +659,13 @@ static void an_old_client_gets_an_unframed_body(void **state)
 	assert_true(raw.closed);
 	assert_null(strstr(raw.in.data, "chunked"));
 	assert_true(str_ends(raw.in.data, "\r\n\r\nabc"));
-	world_free(w);
 }
 
 /* A kept-alive connection that the server closed meanwhile: GET runs again on a new one. */
 static void a_stale_connection_is_replaced(void **state)
 {
 	(void)state;
-	struct world *w = world_new(false, 0);
+	struct world *w CLEANUP(world_done) = world_new(false, 0);
 	get(w, "/tell", 200, NULL);
 	struct answer a CLEANUP(answer_free) = {0};
 	start(w, &a, "GET", "/tell", NULL, 0);
@@ -685,11 +673,10 @@ static void a_stale_connection_is_replaced(void **state)
 	assert_true(test_loop_until(w->l, is_done, &a, 1000));
 	assert_false(a.failed);
 	assert_int_equal(w->connects, 2);
-	world_free(w);
 }
 
-static void a_fetch_collects(
-        void *arg, int status, const char *body, size_t size, const struct err *e)
+static void a_fetch_collects(void *arg, int status, const char *body, size_t size,
+	const struct err *e)
 {
 	struct answer *a = arg;
 	a->done = true;
@@ -701,7 +688,7 @@ static void a_fetch_collects(
 static void fetch_is_the_short_way(void **state)
 {
 	(void)state;
-	struct world *w = world_new(false, 0);
+	struct world *w CLEANUP(world_done) = world_new(false, 0);
 	struct answer a CLEANUP(answer_free) = {0}, b = {0};
 	struct http_call_spec spec = {.method = "GET", .path = "/tell"};
 	http_fetch(w->client, &spec, a_fetch_collects, &a);
@@ -711,28 +698,27 @@ static void fetch_is_the_short_way(void **state)
 	http_client_free(take_ptr(w->client));
 	test_loop_run(w->l, 1000);
 	assert_false(b.done);
-	world_free(w);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(simple_requests_are_answered),
-	        cmocka_unit_test(large_bodies_go_both_ways),
-	        cmocka_unit_test(both_directions_stream_at_once),
-	        cmocka_unit_test(breaks_are_noticed_on_both_sides),
-	        cmocka_unit_test(slow_readers_hold_their_senders_back),
-	        cmocka_unit_test(an_unreachable_server_is_an_error),
-	        cmocka_unit_test(calls_time_out),
-	        cmocka_unit_test(many_calls_share_few_connections),
-	        cmocka_unit_test(pipelined_requests_are_answered_in_order),
-	        cmocka_unit_test(a_waiting_request_bounds_what_is_pipelined),
-	        cmocka_unit_test(malformed_requests_are_answered_and_closed),
-	        cmocka_unit_test(continue_is_said_when_the_body_is_wanted),
-	        cmocka_unit_test(slow_and_idle_connections_are_closed),
-	        cmocka_unit_test(an_old_client_gets_an_unframed_body),
-	        cmocka_unit_test(a_stale_connection_is_replaced),
-	        cmocka_unit_test(fetch_is_the_short_way),
+		cmocka_unit_test(simple_requests_are_answered),
+		cmocka_unit_test(large_bodies_go_both_ways),
+		cmocka_unit_test(both_directions_stream_at_once),
+		cmocka_unit_test(breaks_are_noticed_on_both_sides),
+		cmocka_unit_test(slow_readers_hold_their_senders_back),
+		cmocka_unit_test(an_unreachable_server_is_an_error),
+		cmocka_unit_test(calls_time_out),
+		cmocka_unit_test(many_calls_share_few_connections),
+		cmocka_unit_test(pipelined_requests_are_answered_in_order),
+		cmocka_unit_test(a_waiting_request_bounds_what_is_pipelined),
+		cmocka_unit_test(malformed_requests_are_answered_and_closed),
+		cmocka_unit_test(continue_is_said_when_the_body_is_wanted),
+		cmocka_unit_test(slow_and_idle_connections_are_closed),
+		cmocka_unit_test(an_old_client_gets_an_unframed_body),
+		cmocka_unit_test(a_stale_connection_is_replaced),
+		cmocka_unit_test(fetch_is_the_short_way),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

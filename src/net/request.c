@@ -28,7 +28,7 @@ static int percent_decode(char *text, bool plus, struct err *e)
 			int low = high < 0 ? -1 : hex_value(text[2]);
 			if (low < 0 || high * 16 + low == 0)
 				return err_set(e, ERR_PROTOCOL,
-				        "the request's target is not properly percent-encoded");
+					"the request's target is not properly percent-encoded");
 			c = (char)(high * 16 + low);
 			text += 2;
 		}
@@ -45,8 +45,8 @@ static int parse_query(char *text, http_header_vec *ret_query, struct err *e)
 		if (!*pair)
 			continue;
 		if (ret_query->count >= QUERY_MAX)
-			return err_set(
-			        e, ERR_TOO_LARGE, "more than %d query parameters", QUERY_MAX);
+			return err_set(e, ERR_TOO_LARGE, "more than %d query parameters",
+				QUERY_MAX);
 		char *value = strchr(pair, '=');
 		if (value)
 			*value++ = '\0';
@@ -63,9 +63,9 @@ static int parse_query(char *text, http_header_vec *ret_query, struct err *e)
 }
 
 int http_request_new(struct loop *l, const struct http_exchange_ops *ops, void *exchange,
-        struct http_peer_box *peer, struct arena *arena, const char *method, const char *target,
-        const struct http_header *headers, size_t header_count, struct http_request **ret_request,
-        struct err *e)
+	struct http_peer_box *peer, struct arena *arena, const char *method, const char *target,
+	const struct http_header *headers, size_t header_count, struct http_request **ret_request,
+	struct err *e)
 {
 	char *path = arena_dup(arena, target);
 	char *query = strchr(path, '?');
@@ -81,17 +81,17 @@ int http_request_new(struct loop *l, const struct http_exchange_ops *ops, void *
 	}
 	struct http_request *request = mem_new(struct http_request);
 	*request = (struct http_request){.ops = ops,
-	        .exchange = exchange,
-	        .loop = l,
-	        .arena = *arena,
-	        .method = method,
-	        .raw_path = target,
-	        .path = path,
-	        .headers = headers,
-	        .header_count = header_count,
-	        .query = parameters,
-	        .peer = http_peer_box_ref(peer),
-	        .head_only = str_equal(method, "HEAD")};
+		.exchange = exchange,
+		.loop = l,
+		.arena = *arena,
+		.method = method,
+		.raw_path = target,
+		.path = path,
+		.headers = headers,
+		.header_count = header_count,
+		.query = parameters,
+		.peer = http_peer_box_ref(peer),
+		.head_only = str_equal(method, "HEAD")};
 	*arena = (struct arena){0};
 	*ret_request = request;
 	return 0;
@@ -146,8 +146,8 @@ static void late_closed(void *arg)
 	tell_closed(arg);
 }
 
-void http_request_set_events(
-        struct http_request *r, const struct http_request_events *events, void *arg)
+void http_request_set_events(struct http_request *r, const struct http_request_events *events,
+	void *arg)
 {
 	r->events = events;
 	r->arg = arg;
@@ -212,7 +212,7 @@ void http_request_silence(struct http_request *r)
 static void collect_end(struct http_request *r, const struct err *e)
 {
 	void (*done)(void *, struct http_request *, const char *, size_t, const struct err *) =
-	        r->collect_done;
+		r->collect_done;
 	r->collect_done = NULL;
 	if (done)
 		done(r->collect_arg, r, buf_text(&r->collected), e ? 0 : r->collected.size, e);
@@ -231,7 +231,7 @@ static void collect_body(void *arg, const uint8_t *data, size_t size)
 	if (r->collected.failed) {
 		struct err e = ERR_INIT;
 		err_set(&e, ERR_TOO_LARGE, "the request's body is larger than %zu bytes",
-		        r->collected.limit);
+			r->collected.limit);
 		collect_end(r, &e);
 	}
 }
@@ -244,12 +244,12 @@ static void collect_closed(void *arg)
 }
 
 static const struct http_request_events collect_events = {
-        .on_body = collect_body, .on_closed = collect_closed};
+	.on_body = collect_body, .on_closed = collect_closed};
 
 void http_request_collect(struct http_request *r, size_t limit,
-        void (*done)(void *arg, struct http_request *r, const char *data, size_t size,
-                const struct err *e),
-        void *arg)
+	void (*done)(void *arg, struct http_request *r, const char *data, size_t size,
+		const struct err *e),
+	void *arg)
 {
 	buf_done(&r->collected);
 	r->collected.limit = limit ? limit : 1;
@@ -266,7 +266,7 @@ static bool has_no_body(const struct http_request *r, int status)
 }
 
 void http_respond(struct http_request *r, int status, const struct http_header *headers,
-        size_t header_count, const char *content_type, const void *body, size_t size)
+	size_t header_count, const char *content_type, const void *body, size_t size)
 {
 	if (r->started)
 		return;
@@ -281,7 +281,7 @@ void http_respond(struct http_request *r, int status, const struct http_header *
 }
 
 void http_respond_start(struct http_request *r, int status, const struct http_header *headers,
-        size_t header_count, const char *content_type)
+	size_t header_count, const char *content_type)
 {
 	if (r->started)
 		return;
@@ -310,8 +310,8 @@ size_t http_respond_queued(const struct http_request *r)
 	return r->exchange ? r->ops->queued(r) : 0;
 }
 
-struct stream *http_request_upgrade(
-        struct http_request *r, const struct http_header *headers, size_t header_count)
+struct stream *http_request_upgrade(struct http_request *r, const struct http_header *headers,
+	size_t header_count)
 {
 	struct stream *stream = NULL;
 	if (r->exchange && !r->started && r->ops->upgrade)

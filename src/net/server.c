@@ -18,11 +18,11 @@ struct http_peer_box *http_peer_box_new(const struct http_peer *peer)
 	const struct http_peer *from = peer ? peer : &none;
 	b->refs = 1;
 	b->peer = (struct http_peer){.address = dup_or_empty(&b->arena, from->address),
-	        .common_name = dup_or_empty(&b->arena, from->common_name),
-	        .organization = dup_or_empty(&b->arena, from->organization),
-	        .spiffe_id = dup_or_empty(&b->arena, from->spiffe_id),
-	        .serial = dup_or_empty(&b->arena, from->serial),
-	        .not_after_ms = from->not_after_ms};
+		.common_name = dup_or_empty(&b->arena, from->common_name),
+		.organization = dup_or_empty(&b->arena, from->organization),
+		.spiffe_id = dup_or_empty(&b->arena, from->spiffe_id),
+		.serial = dup_or_empty(&b->arena, from->serial),
+		.not_after_ms = from->not_after_ms};
 	return b;
 }
 
@@ -50,8 +50,8 @@ struct http_server *http_server_new(struct loop *l, http_handler *handler, void 
 	return s;
 }
 
-void http_server_take(
-        struct http_server *s, struct stream *stream, const struct http_peer *peer, bool http2)
+void http_server_take(struct http_server *s, struct stream *stream, const struct http_peer *peer,
+	bool http2)
 {
 	struct http_peer with_address = {0};
 	if (peer)
@@ -60,7 +60,7 @@ void http_server_take(
 		with_address.address = stream_peer(stream);
 	struct http_peer_box *box = http_peer_box_new(&with_address);
 	struct http_connection *c =
-	        http2 ? http2_serve(s, stream, box) : http1_serve(s, stream, box);
+		http2 ? http2_serve(s, stream, box) : http1_serve(s, stream, box);
 	c->server = s;
 	list_append(&s->connections, &c->link);
 }
@@ -84,7 +84,7 @@ void http_server_free(struct http_server *s)
 		return;
 	while (!list_empty(&s->connections)) {
 		struct http_connection *c =
-		        LIST_ITEM(s->connections.next, struct http_connection, link);
+			LIST_ITEM(s->connections.next, struct http_connection, link);
 		c->ops->free(c);
 	}
 	free(s);
@@ -103,7 +103,7 @@ void http_append_value(struct buf *b, const char *value)
 bool http_is_token(const char *text)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	                              "0123456789!#$%&'*+-.^_`|~";
+				      "0123456789!#$%&'*+-.^_`|~";
 	size_t size = strlen(text);
 	return size > 0 && strspn(text, allowed) == size;
 }
@@ -129,32 +129,32 @@ static const struct {
 	int status;
 	const char *reason;
 } reasons[] = {
-        {100, "Continue"},
-        {101, "Switching Protocols"},
-        {200, "OK"},
-        {201, "Created"},
-        {202, "Accepted"},
-        {204, "No Content"},
-        {304, "Not Modified"},
-        {400, "Bad Request"},
-        {401, "Unauthorized"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {408, "Request Timeout"},
-        {409, "Conflict"},
-        {410, "Gone"},
-        {413, "Content Too Large"},
-        {415, "Unsupported Media Type"},
-        {422, "Unprocessable Content"},
-        {429, "Too Many Requests"},
-        {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"},
-        {501, "Not Implemented"},
-        {503, "Service Unavailable"},
-        {504, "Gateway Timeout"},
-        {505, "HTTP Version Not Supported"},
-        {507, "Insufficient Storage"},
+	{100, "Continue"},
+	{101, "Switching Protocols"},
+	{200, "OK"},
+	{201, "Created"},
+	{202, "Accepted"},
+	{204, "No Content"},
+	{304, "Not Modified"},
+	{400, "Bad Request"},
+	{401, "Unauthorized"},
+	{403, "Forbidden"},
+	{404, "Not Found"},
+	{405, "Method Not Allowed"},
+	{408, "Request Timeout"},
+	{409, "Conflict"},
+	{410, "Gone"},
+	{413, "Content Too Large"},
+	{415, "Unsupported Media Type"},
+	{422, "Unprocessable Content"},
+	{429, "Too Many Requests"},
+	{431, "Request Header Fields Too Large"},
+	{500, "Internal Server Error"},
+	{501, "Not Implemented"},
+	{503, "Service Unavailable"},
+	{504, "Gateway Timeout"},
+	{505, "HTTP Version Not Supported"},
+	{507, "Insufficient Storage"},
 };
 
 const char *http_reason(int status)

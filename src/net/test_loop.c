@@ -19,9 +19,9 @@ static void post(struct test_loop *l, int64_t delay_ms, void (*run)(void *arg), 
 {
 	struct test_event *event = mem_new(struct test_event);
 	*event = (struct test_event){.at_ms = l->now_ms + (delay_ms > 0 ? delay_ms : 0),
-	        .sequence = l->sequence++,
-	        .run = run,
-	        .arg = arg};
+		.sequence = l->sequence++,
+		.run = run,
+		.arg = arg};
 	struct test_event **place = &l->events;
 	while (*place && (*place)->at_ms <= event->at_ms)
 		place = &(*place)->next;
@@ -90,9 +90,9 @@ static struct loop_timer *op_timer_new(struct loop *l, loop_timer_cb *cb, void *
 {
 	struct test_timer *t = mem_new(struct test_timer);
 	*t = (struct test_timer){.base = {timer_start, timer_stop, timer_active, timer_free},
-	        .loop = (struct test_loop *)l,
-	        .cb = cb,
-	        .arg = arg};
+		.loop = (struct test_loop *)l,
+		.cb = cb,
+		.arg = arg};
 	return &t->base;
 }
 
@@ -235,7 +235,7 @@ static void op_free(struct stream *base)
 }
 
 static const struct stream_ops stream_ops = {
-        op_set_events, op_write, op_queued, op_pause, op_end, op_peer, op_free};
+	op_set_events, op_write, op_queued, op_pause, op_end, op_peer, op_free};
 
 static struct test_stream *stream_new(struct test_loop *l)
 {
@@ -332,16 +332,16 @@ static void listener_free_op(struct listener *base)
 }
 
 static int op_listen(struct loop *l, const char *address, listener_cb *cb, void *arg,
-        struct listener **ret_listener, struct err *e)
+	struct listener **ret_listener, struct err *e)
 {
 	(void)e;
 	struct test_listener *x = mem_new(struct test_listener);
 	*x = (struct test_listener){.base = {listener_address_op, listener_free_op},
-	        .loop = (struct test_loop *)l,
-	        .next = ((struct test_loop *)l)->listeners,
-	        .address = mem_dup_string(address),
-	        .cb = cb,
-	        .arg = arg};
+		.loop = (struct test_loop *)l,
+		.next = ((struct test_loop *)l)->listeners,
+		.address = mem_dup_string(address),
+		.cb = cb,
+		.arg = arg};
 	x->loop->listeners = x;
 	*ret_listener = &x->base;
 	return 0;
@@ -394,14 +394,14 @@ static void op_job(struct loop *l, void (*work)(void *arg), void (*done)(void *a
 }
 
 static const struct loop_ops loop_operations = {
-        .now_ms = op_now_ms,
-        .wall_ms = op_wall_ms,
-        .random_bytes = op_random_bytes,
-        .timer_new = op_timer_new,
-        .defer = op_defer,
-        .job = op_job,
-        .connect = op_connect,
-        .listen = op_listen,
+	.now_ms = op_now_ms,
+	.wall_ms = op_wall_ms,
+	.random_bytes = op_random_bytes,
+	.timer_new = op_timer_new,
+	.defer = op_defer,
+	.job = op_job,
+	.connect = op_connect,
+	.listen = op_listen,
 };
 
 struct loop *test_loop_new(void)

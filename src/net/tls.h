@@ -23,31 +23,31 @@ struct tls_config {
 	 * token, where ca_pem is null and the CA is learned from the chain. */
 	const char *pinned_ca_sha256;
 	int64_t (*wall_ms)(
-	        void *context); /* the time to judge certificates by; null: the system's */
+		void *context); /* the time to judge certificates by; null: the system's */
 	void *wall_context;
 };
 
 int tls_context_new(const struct tls_config *config, struct tls_context **ret_context,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 void tls_context_free(struct tls_context *c);
 
 /* Takes the lower stream. A stream in state OPENING. */
-struct stream *tls_stream_new(
-        struct loop *l, struct tls_context *c, struct stream *lower) MUST_CHECK;
+struct stream *tls_stream_new(struct loop *l, struct tls_context *c,
+	struct stream *lower) MUST_CHECK;
 
 /* After on_open. */
 const char *tls_stream_alpn(const struct stream *s); /* "h2", "http/1.1", "" */
-void tls_stream_peer(
-        const struct stream *s, struct http_peer *ret_peer); /* valid as long as the stream */
+void tls_stream_peer(const struct stream *s,
+	struct http_peer *ret_peer); /* valid as long as the stream */
 /* The PEM of the CA at the end of the peer's chain (with pinned_ca_sha256); freed with free(). */
 char *tls_stream_ca_pem(const struct stream *s) MUST_CHECK;
 
 /* A connector (net/http.h) for https: address as in loop_connect. Freed with tls_connector_free. */
 struct tls_connector;
-struct tls_connector *tls_connector_new(
-        struct loop *l, struct tls_context *c, const char *address) MUST_CHECK;
-void tls_connector_set_context(
-        struct tls_connector *t, struct tls_context *c); /* a renewed certificate */
+struct tls_connector *tls_connector_new(struct loop *l, struct tls_context *c,
+	const char *address) MUST_CHECK;
+void tls_connector_set_context(struct tls_connector *t,
+	struct tls_context *c); /* a renewed certificate */
 struct http_connector tls_connector_http(struct tls_connector *t);
 void tls_connector_free(struct tls_connector *t);
 
@@ -55,7 +55,7 @@ void tls_connector_free(struct tls_connector *t);
  * handshake_limit handshakes at once, 10 s each. */
 struct tls_acceptor;
 int tls_acceptor_new(struct loop *l, struct tls_context *c, const char *address,
-        struct http_server *server, struct tls_acceptor **ret_acceptor, struct err *e) MUST_CHECK;
+	struct http_server *server, struct tls_acceptor **ret_acceptor, struct err *e) MUST_CHECK;
 const char *tls_acceptor_address(const struct tls_acceptor *a);
 void tls_acceptor_set_context(struct tls_acceptor *a, struct tls_context *c);
 void tls_acceptor_free(struct tls_acceptor *a);

@@ -56,31 +56,31 @@ struct overlay_service {
 	const char *external_name; /* CNAME; "" otherwise */
 	bool publish_not_ready;
 	int affinity_seconds; /* 0: none; else clients stick by a hash, as long as the endpoints
-	                         stay */
+				 stay */
 	const struct overlay_port *ports;
 	size_t port_count;
 };
 
 int overlay_open(const struct overlay_config *config, struct overlay **ret_overlay,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 
 /* What the node should know; compared with what it has, and the difference is written. Copies. */
 int overlay_set_peers(struct overlay *o, const struct overlay_peer *peers, size_t count,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 int overlay_set_services(struct overlay *o, const struct overlay_service *services, size_t count,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 
 /* Gives the pod an address and a pair of interfaces, its end (eth0) moved into the mounted
  * namespace, with the default route over the bridge. Repeating it gives the same address.
  * -ERR_UNAVAILABLE when the range is full. */
 int overlay_attach(struct overlay *o, const char *pod_uid, const char *netns_path,
-        char ret_ip[static 64], struct err *e) MUST_CHECK;
-int overlay_detach(
-        struct overlay *o, const char *pod_uid, struct err *e) MUST_CHECK; /* unknown: success */
+	char ret_ip[static 64], struct err *e) MUST_CHECK;
+int overlay_detach(struct overlay *o, const char *pod_uid,
+	struct err *e) MUST_CHECK; /* unknown: success */
 /* Frees the addresses and interfaces of pods that are not in the list (after a restart or reboot).
  */
-int overlay_keep_only(
-        struct overlay *o, const char *const *pod_uids, size_t count, struct err *e) MUST_CHECK;
+int overlay_keep_only(struct overlay *o, const char *const *pod_uids, size_t count,
+	struct err *e) MUST_CHECK;
 
 /* Ports of this node's own addresses that lead to the pod (hostPort); replaces what the pod had,
  * and ends with its detach. Not kept over a restart: the agent says them again after attaching. A
@@ -90,7 +90,7 @@ struct overlay_host_port {
 	uint16_t host_port, pod_port;
 };
 int overlay_set_host_ports(struct overlay *o, const char *pod_uid,
-        const struct overlay_host_port *ports, size_t count, struct err *e) MUST_CHECK;
+	const struct overlay_host_port *ports, size_t count, struct err *e) MUST_CHECK;
 
 const char *overlay_dns_address(const struct overlay *o); /* where pods ask for names */
 

@@ -19,7 +19,7 @@ static void copy_entry(X509_NAME *name, int nid, char *ret_text, size_t size)
 		return;
 	unsigned char *text = NULL;
 	int length =
-	        ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+		ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
 	if (length > 0 && (size_t)length < size && !memchr(text, '\0', (size_t)length)) {
 		memcpy(ret_text, text, (size_t)length);
 		ret_text[length] = '\0';
@@ -36,10 +36,10 @@ static void copy_spiffe(X509 *x, char *ret_text, size_t size)
 		if (name->type != GEN_URI)
 			continue;
 		const unsigned char *text =
-		        ASN1_STRING_get0_data(name->d.uniformResourceIdentifier);
+			ASN1_STRING_get0_data(name->d.uniformResourceIdentifier);
 		size_t length = (size_t)ASN1_STRING_length(name->d.uniformResourceIdentifier);
 		if (length >= size || memchr(text, '\0', length) || length < 9 ||
-		        memcmp(text, "spiffe://", 9) != 0)
+			memcmp(text, "spiffe://", 9) != 0)
 			continue;
 		memcpy(ret_text, text, length);
 		ret_text[length] = '\0';
@@ -59,8 +59,7 @@ static int time_ms(const ASN1_TIME *time, int64_t *ret_ms, struct err *e)
 
 int pki_inspect(const char *certificate_pem, struct pki_info *ret_info, struct err *e)
 {
-	X509 *x CLEANUP(pki_x509_done)
-	= NULL;
+	X509 *x CLEANUP(pki_x509_done) = NULL;
 	int r = pki_read_certificate(certificate_pem, "certificate", &x, e);
 	if (r < 0)
 		return r;
@@ -72,7 +71,7 @@ int pki_inspect(const char *certificate_pem, struct pki_info *ret_info, struct e
 	const ASN1_INTEGER *serial = X509_get0_serialNumber(x);
 	if (ASN1_STRING_length(serial) <= 31)
 		str_hex(ASN1_STRING_get0_data(serial), (size_t)ASN1_STRING_length(serial),
-		        info.serial);
+			info.serial);
 	r = time_ms(X509_get0_notBefore(x), &info.not_before_ms, e);
 	if (r == 0)
 		r = time_ms(X509_get0_notAfter(x), &info.not_after_ms, e);
@@ -83,8 +82,7 @@ int pki_inspect(const char *certificate_pem, struct pki_info *ret_info, struct e
 
 int pki_pin(const char *certificate_pem, char ret_pin[static 65], struct err *e)
 {
-	X509 *x CLEANUP(pki_x509_done)
-	= NULL;
+	X509 *x CLEANUP(pki_x509_done) = NULL;
 	int r = pki_read_certificate(certificate_pem, "certificate", &x, e);
 	if (r < 0)
 		return r;
@@ -111,27 +109,23 @@ static void store_context_done(X509_STORE_CTX **context)
 
 int pki_verify(const char *ca_pem, const char *certificate_pem, int64_t wall_ms, struct err *e)
 {
-	X509 *ca CLEANUP(pki_x509_done)
-	= NULL;
-	X509 *x CLEANUP(pki_x509_done)
-	= NULL;
+	X509 *ca CLEANUP(pki_x509_done) = NULL;
+	X509 *x CLEANUP(pki_x509_done) = NULL;
 	int r = pki_read_certificate(ca_pem, "the CA's certificate", &ca, e);
 	if (r == 0)
 		r = pki_read_certificate(certificate_pem, "certificate", &x, e);
 	if (r < 0)
 		return r;
-	X509_STORE *store CLEANUP(store_done)
-	= X509_STORE_new();
-	X509_STORE_CTX *context CLEANUP(store_context_done)
-	= X509_STORE_CTX_new();
+	X509_STORE *store CLEANUP(store_done) = X509_STORE_new();
+	X509_STORE_CTX *context CLEANUP(store_context_done) = X509_STORE_CTX_new();
 	if (!store || !context || X509_STORE_add_cert(store, ca) != 1 ||
-	        X509_STORE_CTX_init(context, store, x, NULL) != 1)
+		X509_STORE_CTX_init(context, store, x, NULL) != 1)
 		return pki_fail(e, ERR_INTERNAL, "cannot verify a certificate");
 	X509_STORE_CTX_set_time(context, 0, (time_t)(wall_ms / 1000));
 	if (X509_verify_cert(context) == 1)
 		return 0;
 	return err_set(e, ERR_UNAUTHORIZED, "the certificate is not valid: %s",
-	        X509_verify_cert_error_string(X509_STORE_CTX_get_error(context)));
+		X509_verify_cert_error_string(X509_STORE_CTX_get_error(context)));
 }
 
 void pki_node_spiffe(const char *domain, const char *node, char ret_id[static 256])
@@ -154,11 +148,11 @@ int pki_spiffe_node(const char *domain, const char *id, char ret_node[static 128
 	char prefix[256];
 	int size = snprintf(prefix, sizeof(prefix), "spiffe://%s/node/", domain);
 	const char *name = size > 0 && (size_t)size < sizeof(prefix) && str_starts(id, prefix)
-	                           ? id + size
-	                           : "";
+				   ? id + size
+				   : "";
 	if (!is_node_name(name))
-		return err_set(
-		        e, ERR_FORBIDDEN, "\"%.160s\" is no node of domain %.100s", id, domain);
+		return err_set(e, ERR_FORBIDDEN, "\"%.160s\" is no node of domain %.100s", id,
+			domain);
 	str_copy(ret_node, 128, name);
 	return 0;
 }

@@ -48,8 +48,8 @@ static int open_pem(const char *pem, const char *what, BIO **ret_bio, struct err
 		return err_set(e, ERR_DECODE, "%s: no PEM text given", what);
 	size_t size = strnlen(pem, PKI_PEM_MAX + 1);
 	if (size > PKI_PEM_MAX)
-		return err_set(
-		        e, ERR_TOO_LARGE, "%s: more than %d bytes of PEM text", what, PKI_PEM_MAX);
+		return err_set(e, ERR_TOO_LARGE, "%s: more than %d bytes of PEM text", what,
+			PKI_PEM_MAX);
 	*ret_bio = BIO_new_mem_buf(pem, (int)size);
 	if (!*ret_bio)
 		return pki_fail(e, ERR_INTERNAL, what);
@@ -58,8 +58,7 @@ static int open_pem(const char *pem, const char *what, BIO **ret_bio, struct err
 
 int pki_read_certificate(const char *pem, const char *what, X509 **ret_certificate, struct err *e)
 {
-	BIO *bio CLEANUP(pki_bio_done)
-	= NULL;
+	BIO *bio CLEANUP(pki_bio_done) = NULL;
 	int r = open_pem(pem, what, &bio, e);
 	if (r < 0)
 		return r;
@@ -72,8 +71,7 @@ int pki_read_certificate(const char *pem, const char *what, X509 **ret_certifica
 
 int pki_read_key(const char *pem, const char *what, EVP_PKEY **ret_key, struct err *e)
 {
-	BIO *bio CLEANUP(pki_bio_done)
-	= NULL;
+	BIO *bio CLEANUP(pki_bio_done) = NULL;
 	int r = open_pem(pem, what, &bio, e);
 	if (r < 0)
 		return r;
@@ -93,8 +91,7 @@ char *pki_bio_text(BIO *memory)
 
 int pki_write_certificate(X509 *certificate, char **ret_pem, struct err *e)
 {
-	BIO *bio CLEANUP(pki_bio_done)
-	= BIO_new(BIO_s_mem());
+	BIO *bio CLEANUP(pki_bio_done) = BIO_new(BIO_s_mem());
 	if (!bio || PEM_write_bio_X509(bio, certificate) != 1)
 		return pki_fail(e, ERR_INTERNAL, "cannot write a certificate");
 	*ret_pem = pki_bio_text(bio);
@@ -103,8 +100,7 @@ int pki_write_certificate(X509 *certificate, char **ret_pem, struct err *e)
 
 int pki_write_key(EVP_PKEY *key, char **ret_pem, struct err *e)
 {
-	BIO *bio CLEANUP(pki_bio_done)
-	= BIO_new(BIO_s_mem());
+	BIO *bio CLEANUP(pki_bio_done) = BIO_new(BIO_s_mem());
 	if (!bio || PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) != 1)
 		return pki_fail(e, ERR_INTERNAL, "cannot write a private key");
 	*ret_pem = pki_bio_text(bio);

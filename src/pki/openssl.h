@@ -23,8 +23,8 @@ void pki_req_done(X509_REQ **request);
 void pki_bio_done(BIO **bio);
 
 /* From PEM; what names it in the error (-ERR_DECODE). The caller owns the result. */
-int pki_read_certificate(
-        const char *pem, const char *what, X509 **ret_certificate, struct err *e) MUST_CHECK;
+int pki_read_certificate(const char *pem, const char *what, X509 **ret_certificate,
+	struct err *e) MUST_CHECK;
 int pki_read_key(const char *pem, const char *what, EVP_PKEY **ret_key, struct err *e) MUST_CHECK;
 
 /* To PEM, freed with free(). */

@@ -26,8 +26,8 @@ struct pki_pair {
 };
 void pki_pair_done(struct pki_pair *p); /* wipes the key; for CLEANUP */
 
-int pki_ca_new(
-        const char *domain, int64_t wall_ms, struct pki_pair *ret_ca, struct err *e) MUST_CHECK;
+int pki_ca_new(const char *domain, int64_t wall_ms, struct pki_pair *ret_ca,
+	struct err *e) MUST_CHECK;
 
 enum pki_use { PKI_SERVER, PKI_NODE, PKI_USER };
 struct pki_subject {
@@ -42,13 +42,13 @@ struct pki_subject {
 /* Signs the key of a CSR (its own subject and extensions are ignored, its signature is verified).
  */
 int pki_sign_csr(const struct pki_pair *ca, const char *csr_pem, const struct pki_subject *subject,
-        int64_t wall_ms, char **ret_certificate_pem, struct err *e) MUST_CHECK;
+	int64_t wall_ms, char **ret_certificate_pem, struct err *e) MUST_CHECK;
 /* A new key with its certificate. */
 int pki_issue(const struct pki_pair *ca, const struct pki_subject *subject, int64_t wall_ms,
-        struct pki_pair *ret_pair, struct err *e) MUST_CHECK;
+	struct pki_pair *ret_pair, struct err *e) MUST_CHECK;
 /* A new key and a CSR for it (node side). */
-int pki_csr_new(
-        const char *common_name, char **ret_key_pem, char **ret_csr_pem, struct err *e) MUST_CHECK;
+int pki_csr_new(const char *common_name, char **ret_key_pem, char **ret_csr_pem,
+	struct err *e) MUST_CHECK;
 
 struct pki_info {
 	char common_name[128], organization[128], spiffe_id[256], serial[64];
@@ -61,13 +61,13 @@ int pki_pin(const char *certificate_pem, char ret_pin[static 65], struct err *e)
 
 /* Whether the CA signed the certificate and it is valid at wall_ms. -ERR_UNAUTHORIZED, -ERR_DECODE.
  */
-int pki_verify(
-        const char *ca_pem, const char *certificate_pem, int64_t wall_ms, struct err *e) MUST_CHECK;
+int pki_verify(const char *ca_pem, const char *certificate_pem, int64_t wall_ms,
+	struct err *e) MUST_CHECK;
 
 void pki_node_spiffe(const char *domain, const char *node, char ret_id[static 256]);
 /* The node's name if id is that of a node of the domain; -ERR_FORBIDDEN otherwise. */
-int pki_spiffe_node(
-        const char *domain, const char *id, char ret_node[static 128], struct err *e) MUST_CHECK;
+int pki_spiffe_node(const char *domain, const char *id, char ret_node[static 128],
+	struct err *e) MUST_CHECK;
 
 /*
  * Join tokens: "continuo1.ID.SECRET.PIN": 10 characters of id, 26 of secret (128 bits, base32
@@ -78,11 +78,11 @@ int pki_spiffe_node(
 struct pki_token {
 	char id[16], secret[32], pin[65];
 };
-void pki_token_new(
-        const unsigned char random[static 24], const char *pin, struct pki_token *ret_token);
+void pki_token_new(const unsigned char random[static 24], const char *pin,
+	struct pki_token *ret_token);
 void pki_token_format(const struct pki_token *t, char ret_text[static PKI_TOKEN_MAX]);
-int pki_token_parse(
-        const char *text, struct pki_token *ret_token, struct err *e) MUST_CHECK; /* -ERR_DECODE */
+int pki_token_parse(const char *text, struct pki_token *ret_token,
+	struct err *e) MUST_CHECK; /* -ERR_DECODE */
 void pki_token_hash(const char *secret, char ret_hex[static 65]);
 bool pki_equal(const char *a, const char *b); /* in constant time for equal lengths */
 
@@ -95,8 +95,8 @@ struct pki_seal;
 struct pki_seal *pki_seal_new(const unsigned char key[static 32]) MUST_CHECK;
 void pki_seal_free(struct pki_seal *s);
 int pki_seal(void *seal, const char *key, const void *data, size_t size, struct buf *out,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 int pki_open(void *seal, const char *key, const void *data, size_t size, struct buf *out,
-        struct err *e) MUST_CHECK; /* -ERR_CORRUPT: forged, damaged or of another key */
+	struct err *e) MUST_CHECK; /* -ERR_CORRUPT: forged, damaged or of another key */
 
 #endif

@@ -29,10 +29,10 @@ static int teardown(void **state)
 }
 
 static const struct pki_subject node_subject = {.use = PKI_NODE,
-        .common_name = "system:node:gw-1",
-        .organization = "system:nodes",
-        .spiffe_id = "spiffe://example/node/gw-1",
-        .life_ms = PKI_NODE_LIFE_MS};
+	.common_name = "system:node:gw-1",
+	.organization = "system:nodes",
+	.spiffe_id = "spiffe://example/node/gw-1",
+	.life_ms = PKI_NODE_LIFE_MS};
 
 static void a_csr_becomes_a_certificate(void **state)
 {
@@ -68,8 +68,8 @@ static void a_forged_csr_is_refused(void **state)
 	int r = pki_sign_csr(&ca, csr, &node_subject, NOW, &certificate, &e);
 	assert_true(r == -ERR_FORBIDDEN || r == -ERR_DECODE);
 	assert_null(certificate);
-	assert_int_equal(
-	        pki_sign_csr(&ca, "rubbish", &node_subject, NOW, &certificate, &e), -ERR_DECODE);
+	assert_int_equal(pki_sign_csr(&ca, "rubbish", &node_subject, NOW, &certificate, &e),
+		-ERR_DECODE);
 	assert_int_equal(pki_sign_csr(&ca, "", &node_subject, NOW, &certificate, &e), -ERR_DECODE);
 	free(key);
 	free(csr);
@@ -79,19 +79,18 @@ static void expiry_and_other_cas_are_noticed(void **state)
 {
 	(void)state;
 	struct err e = ERR_INIT;
-	struct pki_pair pair CLEANUP(pki_pair_done) = {0}, other CLEANUP(pki_pair_done)
-	= {0};
+	struct pki_pair pair CLEANUP(pki_pair_done) = {0}, other CLEANUP(pki_pair_done) = {0};
 	assert_int_equal(pki_issue(&ca, &node_subject, NOW, &pair, &e), 0);
-	assert_int_equal(
-	        pki_verify(ca.certificate_pem, pair.certificate_pem, NOW - PKI_SKEW_MS - 1000, &e),
-	        -ERR_UNAUTHORIZED);
 	assert_int_equal(pki_verify(ca.certificate_pem, pair.certificate_pem,
-	                         NOW + PKI_NODE_LIFE_MS + 1000, &e),
-	        -ERR_UNAUTHORIZED);
+				 NOW - PKI_SKEW_MS - 1000, &e),
+		-ERR_UNAUTHORIZED);
+	assert_int_equal(pki_verify(ca.certificate_pem, pair.certificate_pem,
+				 NOW + PKI_NODE_LIFE_MS + 1000, &e),
+		-ERR_UNAUTHORIZED);
 	assert_non_null(strstr(e.text, "expired"));
 	assert_int_equal(pki_ca_new("example", NOW, &other, &e), 0);
 	assert_int_equal(pki_verify(other.certificate_pem, pair.certificate_pem, NOW, &e),
-	        -ERR_UNAUTHORIZED);
+		-ERR_UNAUTHORIZED);
 	struct pki_subject forever = node_subject;
 	forever.life_ms = 2 * PKI_CA_LIFE_MS;
 	pki_pair_done(&pair);
@@ -127,8 +126,8 @@ static void spiffe_ids_name_nodes_of_the_domain_only(void **state)
 	assert_int_equal(pki_spiffe_node("example", id, node, &e), 0);
 	assert_string_equal(node, "gw-1");
 	static const char *const wrong[] = {"", "spiffe://other/node/gw-1",
-	        "spiffe://example/node/", "spiffe://example/node/a/b", "spiffe://example/user/x",
-	        "spiffe://example/node/A", "http://example/node/a"};
+		"spiffe://example/node/", "spiffe://example/node/a/b", "spiffe://example/user/x",
+		"spiffe://example/node/A", "http://example/node/a"};
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
 		assert_int_equal(pki_spiffe_node("example", wrong[i], node, &e), -ERR_FORBIDDEN);
 }
@@ -159,8 +158,8 @@ static void tokens_survive_text_and_damage_is_noticed(void **state)
 	strcat(text, "0");
 	assert_int_equal(pki_token_parse(text, &parsed, &e), -ERR_DECODE);
 	pki_token_hash("abc", hash); /* FIPS 180-2, appendix B.1 */
-	assert_string_equal(
-	        hash, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	assert_string_equal(hash,
+		"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 static void the_seal_opens_only_what_it_sealed(void **state)
@@ -169,29 +168,28 @@ static void the_seal_opens_only_what_it_sealed(void **state)
 	struct err e = ERR_INIT;
 	unsigned char key[32] = {1, 2, 3}, other_key[32] = {3, 2, 1};
 	struct pki_seal *seal = pki_seal_new(key), *other = pki_seal_new(other_key);
-	struct buf sealed CLEANUP(buf_done) = BUF_INIT, opened CLEANUP(buf_done)
-	= BUF_INIT;
+	struct buf sealed CLEANUP(buf_done) = BUF_INIT, opened CLEANUP(buf_done) = BUF_INIT;
 	assert_int_equal(pki_seal(seal, "core/secrets/a/b", "hello", 5, &sealed, &e), 0);
 	assert_int_equal(sealed.size, 5 + 29);
 	assert_null(memmem(sealed.data, sealed.size, "hello", 5));
-	assert_int_equal(
-	        pki_open(seal, "core/secrets/a/b", sealed.data, sealed.size, &opened, &e), 0);
+	assert_int_equal(pki_open(seal, "core/secrets/a/b", sealed.data, sealed.size, &opened, &e),
+		0);
 	assert_string_equal(buf_text(&opened), "hello");
 	buf_clear(&opened);
 	for (size_t i = 0; i < sealed.size; i++) {
 		sealed.data[i] ^= 1;
-		assert_int_equal(
-		        pki_open(seal, "core/secrets/a/b", sealed.data, sealed.size, &opened, &e),
-		        -ERR_CORRUPT);
+		assert_int_equal(pki_open(seal, "core/secrets/a/b", sealed.data, sealed.size,
+					 &opened, &e),
+			-ERR_CORRUPT);
 		sealed.data[i] ^= 1;
 	}
 	for (size_t size = 0; size < sealed.size; size++)
 		assert_int_equal(pki_open(seal, "core/secrets/a/b", sealed.data, size, &opened, &e),
-		        -ERR_CORRUPT);
+			-ERR_CORRUPT);
 	assert_int_equal(pki_open(seal, "core/secrets/a/c", sealed.data, sealed.size, &opened, &e),
-	        -ERR_CORRUPT);
+		-ERR_CORRUPT);
 	assert_int_equal(pki_open(other, "core/secrets/a/b", sealed.data, sealed.size, &opened, &e),
-	        -ERR_CORRUPT);
+		-ERR_CORRUPT);
 	assert_int_equal(opened.size, 0);
 	pki_seal_free(seal);
 	pki_seal_free(other);
@@ -206,15 +204,15 @@ static void openssl_agrees(void **state)
 		skip(); /* openssl(1) is not installed */
 	static const char *const names[] = {"server.example", "192.0.2.7", "2001:db8::1", NULL};
 	struct pki_subject subject = {.use = PKI_SERVER,
-	        .common_name = "continuo-server",
-	        .dns_or_ips = names,
-	        .life_ms = PKI_NODE_LIFE_MS};
+		.common_name = "continuo-server",
+		.dns_or_ips = names,
+		.life_ms = PKI_NODE_LIFE_MS};
 	struct pki_pair pair CLEANUP(pki_pair_done) = {0};
 	assert_int_equal(pki_issue(&ca, &subject, NOW, &pair, &e), 0);
 	char folder[] = "/tmp/pki-test.XXXXXX", path[64], command[512];
 	assert_non_null(mkdtemp(folder));
 	const char *const files[][2] = {
-	        {"ca.pem", ca.certificate_pem}, {"crt.pem", pair.certificate_pem}};
+		{"ca.pem", ca.certificate_pem}, {"crt.pem", pair.certificate_pem}};
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		snprintf(path, sizeof(path), "%s/%s", folder, files[i][0]);
 		FILE *file = fopen(path, "w");
@@ -223,13 +221,13 @@ static void openssl_agrees(void **state)
 		fclose(file);
 	}
 	static const char *const checks[] = {"-verify_hostname server.example",
-	        "-verify_ip 192.0.2.7", "-verify_ip 2001:db8::1",
-	        "-purpose sslserver -x509_strict"};
+		"-verify_ip 192.0.2.7", "-verify_ip 2001:db8::1",
+		"-purpose sslserver -x509_strict"};
 	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
 		snprintf(command, sizeof(command),
-		        "openssl verify -attime %lld %s -CAfile %s/ca.pem %s/crt.pem >/dev/null "
-		        "2>&1",
-		        (long long)(NOW / 1000), checks[i], folder, folder);
+			"openssl verify -attime %lld %s -CAfile %s/ca.pem %s/crt.pem >/dev/null "
+			"2>&1",
+			(long long)(NOW / 1000), checks[i], folder, folder);
 		assert_int_equal(system(command), 0);
 	}
 	snprintf(command, sizeof(command), "rm -r %s", folder);
@@ -239,14 +237,14 @@ static void openssl_agrees(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_csr_becomes_a_certificate),
-	        cmocka_unit_test(a_forged_csr_is_refused),
-	        cmocka_unit_test(expiry_and_other_cas_are_noticed),
-	        cmocka_unit_test(a_pin_names_one_key),
-	        cmocka_unit_test(spiffe_ids_name_nodes_of_the_domain_only),
-	        cmocka_unit_test(tokens_survive_text_and_damage_is_noticed),
-	        cmocka_unit_test(the_seal_opens_only_what_it_sealed),
-	        cmocka_unit_test(openssl_agrees),
+		cmocka_unit_test(a_csr_becomes_a_certificate),
+		cmocka_unit_test(a_forged_csr_is_refused),
+		cmocka_unit_test(expiry_and_other_cas_are_noticed),
+		cmocka_unit_test(a_pin_names_one_key),
+		cmocka_unit_test(spiffe_ids_name_nodes_of_the_domain_only),
+		cmocka_unit_test(tokens_survive_text_and_damage_is_noticed),
+		cmocka_unit_test(the_seal_opens_only_what_it_sealed),
+		cmocka_unit_test(openssl_agrees),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, setup, teardown);

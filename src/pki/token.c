@@ -25,8 +25,8 @@ static void base32(const unsigned char *data, size_t size, size_t length, char *
 	ret_text[length] = '\0';
 }
 
-void pki_token_new(
-        const unsigned char random[static 24], const char *pin, struct pki_token *ret_token)
+void pki_token_new(const unsigned char random[static 24], const char *pin,
+	struct pki_token *ret_token)
 {
 	base32(random, 8, ID_LENGTH, ret_token->id);
 	base32(random + 8, 16, SECRET_LENGTH, ret_token->secret);
@@ -55,15 +55,15 @@ int pki_token_parse(const char *text, struct pki_token *ret_token, struct err *e
 	struct pki_token token = {0};
 	if (!text || !str_starts(text, prefix))
 		return err_set(e, ERR_DECODE,
-		        "not a join token: it begins with \"%s\" (make one: continuo token create)",
-		        prefix);
+			"not a join token: it begins with \"%s\" (make one: continuo token create)",
+			prefix);
 	text += sizeof(prefix) - 1;
 	if (!take_part(&text, alphabet, ID_LENGTH, '.', token.id) ||
-	        !take_part(&text, alphabet, SECRET_LENGTH, '.', token.secret) ||
-	        !take_part(&text, "0123456789abcdef", PIN_LENGTH, '\0', token.pin))
+		!take_part(&text, alphabet, SECRET_LENGTH, '.', token.secret) ||
+		!take_part(&text, "0123456789abcdef", PIN_LENGTH, '\0', token.pin))
 		return err_set(e, ERR_DECODE,
-		        "the join token is incomplete or damaged: copy it whole (%d characters)",
-		        (int)sizeof(prefix) - 1 + ID_LENGTH + SECRET_LENGTH + PIN_LENGTH + 2);
+			"the join token is incomplete or damaged: copy it whole (%d characters)",
+			(int)sizeof(prefix) - 1 + ID_LENGTH + SECRET_LENGTH + PIN_LENGTH + 2);
 	*ret_token = token;
 	OPENSSL_cleanse(token.secret, sizeof(token.secret));
 	return 0;

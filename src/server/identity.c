@@ -36,6 +36,14 @@ static int write_file(const struct identity_config *c, const char *name, const v
 	return fs_write_atomic(c->fs, path, data, size, mode, e);
 }
 
+/* Last of all: a start that was broken off before counts as none and is done again. */
+static int write_version(const struct identity_config *c, struct err *e)
+{
+	char line[16];
+	int size = snprintf(line, sizeof(line), "%d\n", LAYOUT_VERSION);
+	return write_file(c, "version", line, (size_t)size, 0644, e);
+}
+
 /* A domain's name is part of every identity in it: another one at a later start is a mistake. */
 static int check_domain(const struct identity_config *c, bool is_new, struct err *e)
 {
@@ -56,10 +64,8 @@ static int check_version(const struct identity_config *c, bool *ret_new, struct 
 	int64_t version = 0;
 	int r = read_text(c, "version", &text, e);
 	*ret_new = r == -ERR_NOT_FOUND;
-	if (*ret_new) {
-		static const char line[] = "1\n";
-		return write_file(c, "version", line, sizeof(line) - 1, 0644, e);
-	}
+	if (*ret_new)
+		return 0;
 	if (r < 0)
 		return r;
 	text[strcspn(text, "\n")] = '\0';
@@ -178,6 +184,8 @@ int identity_load(const struct identity_config *config, struct identity *ret_ide
 	 * anew. */
 	if (r == 0)
 		r = issue_server(config, &i, e);
+	if (r == 0 && i.created)
+		r = write_version(config, e);
 	if (r < 0) {
 		identity_done(&i);
 		return r;

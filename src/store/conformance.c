@@ -152,8 +152,10 @@ static enum err_code list_error(struct store_world *w, int64_t revision)
 {
 	struct store_list l;
 	struct err e = ERR_INIT;
-	return store_list(w->store, "core/configmaps/", NULL, 0, revision, &l, &e) < 0 ? e.code
-	                                                                               : ERR_OK;
+	if (store_list(w->store, "core/configmaps/", NULL, 0, revision, &l, &e) < 0)
+		return e.code;
+	store_list_done(&l);
+	return ERR_OK;
 }
 
 /* ---- commits ---- */

@@ -28,8 +28,8 @@ static int open_socket(int protocol, unsigned groups, struct netlink **ret_netli
 {
 	struct mnl_socket *s = mnl_socket_open2(protocol, SOCK_CLOEXEC);
 	if (!s)
-		return err_set_errno(
-		        e, errno, "cannot open a netlink socket (protocol %d)", protocol);
+		return err_set_errno(e, errno, "cannot open a netlink socket (protocol %d)",
+			protocol);
 	if (mnl_socket_bind(s, groups, MNL_SOCKET_AUTOPID) < 0) {
 		int code = err_set_errno(e, errno, "cannot bind a netlink socket");
 		mnl_socket_close(s);
@@ -84,8 +84,8 @@ int netlink_fd(const struct netlink *n)
 	return mnl_socket_get_fd(n->socket);
 }
 
-struct nlmsghdr *netlink_message(
-        struct netlink *n, uint16_t type, uint16_t flags, const void *header, size_t header_size)
+struct nlmsghdr *netlink_message(struct netlink *n, uint16_t type, uint16_t flags,
+	const void *header, size_t header_size)
 {
 	struct nlmsghdr *m = mnl_nlmsg_put_header(n->message_data);
 	m->nlmsg_type = type;
@@ -129,7 +129,7 @@ int netlink_error(struct err *e, int errnum, const char *what)
 
 /* Receives one datagram of messages; a kernel that never answers must not hang the agent. */
 static int receive(struct netlink *n, void *data, size_t size, size_t *ret_size, const char *what,
-        struct err *e)
+	struct err *e)
 {
 	struct pollfd p = {.fd = netlink_fd(n), .events = POLLIN};
 	int ready = poll(&p, 1, ANSWER_TIMEOUT_MS);
@@ -173,8 +173,7 @@ static int exchange(struct netlink *n, struct exchange *x, const char *what, str
 	bool dump = (n->message->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
 	if (mnl_socket_sendto(n->socket, n->message, n->message->nlmsg_len) < 0)
 		return netlink_error(e, errno, what);
-	char *data CLEANUP(mem_free_ptr)
-	= mem_alloc(ANSWER_SIZE);
+	char *data CLEANUP(mem_free_ptr) = mem_alloc(ANSWER_SIZE);
 	while (!x->ended) {
 		size_t size = 0;
 		int code = receive(n, data, ANSWER_SIZE, &size, what, e);
@@ -182,7 +181,7 @@ static int exchange(struct netlink *n, struct exchange *x, const char *what, str
 			return code;
 		int left = (int)size;
 		for (struct nlmsghdr *m = (struct nlmsghdr *)(void *)data; mnl_nlmsg_ok(m, left);
-		        m = mnl_nlmsg_next(m, &left))
+			m = mnl_nlmsg_next(m, &left))
 			if (m->nlmsg_seq == n->sequence && !x->ended)
 				take_answer(x, m, dump);
 	}
@@ -200,16 +199,16 @@ int netlink_request(struct netlink *n, const char *what, struct err *e)
 	return exchange(n, &x, what, e);
 }
 
-int netlink_query(
-        struct netlink *n, netlink_answer_cb *cb, void *arg, const char *what, struct err *e)
+int netlink_query(struct netlink *n, netlink_answer_cb *cb, void *arg, const char *what,
+	struct err *e)
 {
 	struct exchange x = {.cb = cb, .arg = arg};
 	return exchange(n, &x, what, e);
 }
 
 /* A batch is acknowledged by nothing but its errors; so its last message asks for an answer. */
-int netlink_send_batch(
-        struct netlink *n, const void *data, size_t size, const char *what, struct err *e)
+int netlink_send_batch(struct netlink *n, const void *data, size_t size, const char *what,
+	struct err *e)
 {
 	int wanted = (int)(size + 65536);
 	int fd = netlink_fd(n);
@@ -219,8 +218,7 @@ int netlink_send_batch(
 		return netlink_error(e, errno, what);
 	/* The kernel has done its work when sendto returns: whatever it says is there to be read.
 	 */
-	char *answer CLEANUP(mem_free_ptr)
-	= mem_alloc(ANSWER_SIZE);
+	char *answer CLEANUP(mem_free_ptr) = mem_alloc(ANSWER_SIZE);
 	int errnum = 0;
 	for (;;) {
 		ssize_t got = recv(fd, answer, ANSWER_SIZE, MSG_DONTWAIT);
@@ -234,7 +232,7 @@ int netlink_send_batch(
 		}
 		int left = (int)got;
 		for (struct nlmsghdr *m = (struct nlmsghdr *)(void *)answer; mnl_nlmsg_ok(m, left);
-		        m = mnl_nlmsg_next(m, &left)) {
+			m = mnl_nlmsg_next(m, &left)) {
 			if (m->nlmsg_type != NLMSG_ERROR)
 				continue;
 			const struct nlmsgerr *r = mnl_nlmsg_get_payload(m);
@@ -271,8 +269,7 @@ static bool concerns(const struct nlmsghdr *m, const char *ignore_prefix)
 bool netlink_news(struct netlink *n, const char *ignore_prefix)
 {
 	bool news = false;
-	char *data CLEANUP(mem_free_ptr)
-	= mem_alloc(ANSWER_SIZE);
+	char *data CLEANUP(mem_free_ptr) = mem_alloc(ANSWER_SIZE);
 	for (;;) {
 		ssize_t got = recv(netlink_fd(n), data, ANSWER_SIZE, MSG_DONTWAIT);
 		if (got < 0 && errno == EINTR)
@@ -285,7 +282,7 @@ bool netlink_news(struct netlink *n, const char *ignore_prefix)
 			return news;
 		int left = (int)got;
 		for (struct nlmsghdr *m = (struct nlmsghdr *)(void *)data; mnl_nlmsg_ok(m, left);
-		        m = mnl_nlmsg_next(m, &left))
+			m = mnl_nlmsg_next(m, &left))
 			news = concerns(m, ignore_prefix) || news;
 	}
 }

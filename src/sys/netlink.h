@@ -24,8 +24,8 @@ struct nlmsghdr;
 /* protocol: NETLINK_ROUTE, NETLINK_NETFILTER. */
 int netlink_open(int protocol, struct netlink **ret_netlink, struct err *e) MUST_CHECK;
 /* A socket that belongs to another network namespace; the thread is back in its own on return. */
-int netlink_open_in(
-        int netns_fd, int protocol, struct netlink **ret_netlink, struct err *e) MUST_CHECK;
+int netlink_open_in(int netns_fd, int protocol, struct netlink **ret_netlink,
+	struct err *e) MUST_CHECK;
 void netlink_close(struct netlink *n);      /* null is fine */
 void netlink_close_ptr(struct netlink **n); /* for CLEANUP */
 int netlink_fd(const struct netlink *n);
@@ -33,8 +33,8 @@ int netlink_fd(const struct netlink *n);
 /* ---- bare messages ---- */
 
 /* Starts a message in the socket's own buffer; attributes are put behind it with libmnl. */
-struct nlmsghdr *netlink_message(
-        struct netlink *n, uint16_t type, uint16_t flags, const void *header, size_t header_size);
+struct nlmsghdr *netlink_message(struct netlink *n, uint16_t type, uint16_t flags,
+	const void *header, size_t header_size);
 
 /* Sends the message and waits for its acknowledgement. */
 int netlink_request(struct netlink *n, const char *what, struct err *e) MUST_CHECK;
@@ -43,12 +43,12 @@ int netlink_request(struct netlink *n, const char *what, struct err *e) MUST_CHE
  * kernel's tables changed meanwhile: what was delivered may be incomplete, ask again. */
 typedef void netlink_answer_cb(void *arg, const struct nlmsghdr *message);
 int netlink_query(struct netlink *n, netlink_answer_cb *cb, void *arg, const char *what,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 
 /* Sends size bytes of messages at once, a batch of nfnetlink (BATCH_BEGIN to BATCH_END), and gives
  * the first error that the kernel reports. Blocks as long as the kernel works on it. */
 int netlink_send_batch(struct netlink *n, const void *data, size_t size, const char *what,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 
 /* The code of a positive errno value from the kernel. */
 int netlink_error(struct err *e, int errnum, const char *what);
@@ -69,13 +69,13 @@ struct netlink_links {
 
 /* -ERR_NOT_FOUND when there is none. */
 int netlink_link_get(struct netlink *n, const char *name, struct netlink_link *ret_link,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 int netlink_link_list(struct netlink *n, struct netlink_links *ret_links, struct err *e) MUST_CHECK;
 void netlink_links_done(struct netlink_links *l);
 
 /* mac is the bridge's own, so that it does not change with its ports. */
 int netlink_bridge_add(struct netlink *n, const char *name, const uint8_t mac[static 6], int mtu,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 
 /* A pair whose peer is made in the namespace at once, both ends up. master: index of the bridge. */
 struct netlink_veth {
@@ -105,14 +105,14 @@ struct netlink_addresses {
 	VEC(struct netlink_address) list;
 };
 
-int netlink_address_list(
-        struct netlink *n, struct netlink_addresses *ret_addresses, struct err *e) MUST_CHECK;
+int netlink_address_list(struct netlink *n, struct netlink_addresses *ret_addresses,
+	struct err *e) MUST_CHECK;
 void netlink_addresses_done(struct netlink_addresses *a);
 /* Adding what is there succeeds. */
-int netlink_address_add(
-        struct netlink *n, const struct netlink_address *a, struct err *e) MUST_CHECK;
-int netlink_address_delete(
-        struct netlink *n, const struct netlink_address *a, struct err *e) MUST_CHECK;
+int netlink_address_add(struct netlink *n, const struct netlink_address *a,
+	struct err *e) MUST_CHECK;
+int netlink_address_delete(struct netlink *n, const struct netlink_address *a,
+	struct err *e) MUST_CHECK;
 
 struct netlink_route {
 	uint32_t to;
@@ -131,20 +131,20 @@ struct netlink_routes {
 
 /* Of the main table, with this protocol number only. */
 int netlink_route_list(struct netlink *n, uint8_t protocol, struct netlink_routes *ret_routes,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 void netlink_routes_done(struct netlink_routes *r);
 /* -ERR_EXISTS when there is one to the same place, whoever made it. */
 int netlink_route_add(struct netlink *n, const struct netlink_route *r, struct err *e) MUST_CHECK;
 int netlink_route_set(struct netlink *n, const struct netlink_route *r,
-        struct err *e) MUST_CHECK; /* adds or replaces */
-int netlink_route_delete(
-        struct netlink *n, const struct netlink_route *r, struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK; /* adds or replaces */
+int netlink_route_delete(struct netlink *n, const struct netlink_route *r,
+	struct err *e) MUST_CHECK;
 
 /* A permanent neighbour: nobody has to ask for it. */
 int netlink_neighbour_set(struct netlink *n, int index, uint32_t address,
-        const uint8_t mac[static 6], struct err *e) MUST_CHECK;
-int netlink_neighbour_delete(
-        struct netlink *n, int index, uint32_t address, struct err *e) MUST_CHECK;
+	const uint8_t mac[static 6], struct err *e) MUST_CHECK;
+int netlink_neighbour_delete(struct netlink *n, int index, uint32_t address,
+	struct err *e) MUST_CHECK;
 
 /* ---- news ---- */
 

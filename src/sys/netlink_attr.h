@@ -13,15 +13,15 @@ static inline const struct nlattr *netlink_attr_check(const struct nlattr *a, co
 
 #define NETLINK_ATTRS(m, header_size, a)                                                           \
 	for (const struct nlattr *a =                                                              \
-	                netlink_attr_check(mnl_nlmsg_get_payload_offset((m), (header_size)),       \
-	                        mnl_nlmsg_get_payload_tail(m));                                    \
-	        a; a = netlink_attr_check(mnl_attr_next(a), mnl_nlmsg_get_payload_tail(m)))
+			netlink_attr_check(mnl_nlmsg_get_payload_offset((m), (header_size)),       \
+				mnl_nlmsg_get_payload_tail(m));                                    \
+		a; a = netlink_attr_check(mnl_attr_next(a), mnl_nlmsg_get_payload_tail(m)))
 
 #define NETLINK_NESTED(nest, a)                                                                    \
 	for (const struct nlattr *                                                                 \
-	                a##_end = (const struct nlattr *)(const void *)((const char *)(nest) +     \
-	                                                                (nest)->nla_len),          \
-	               *a = netlink_attr_check(mnl_attr_get_payload(nest), a##_end);               \
-	        a; a = netlink_attr_check(mnl_attr_next(a), a##_end))
+			a##_end = (const struct nlattr *)(const void *)((const char *)(nest) +     \
+									(nest)->nla_len),          \
+		       *a = netlink_attr_check(mnl_attr_get_payload(nest), a##_end);               \
+		a; a = netlink_attr_check(mnl_attr_next(a), a##_end))
 
 #endif

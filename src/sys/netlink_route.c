@@ -66,8 +66,8 @@ static void add_link(void *arg, const struct nlmsghdr *m)
 		read_link(vec_add(&links->list), m);
 }
 
-int netlink_link_get(
-        struct netlink *n, const char *name, struct netlink_link *ret_link, struct err *e)
+int netlink_link_get(struct netlink *n, const char *name, struct netlink_link *ret_link,
+	struct err *e)
 {
 	struct ifinfomsg header = {.ifi_family = AF_UNSPEC};
 	struct nlmsghdr *m = netlink_message(n, RTM_GETLINK, 0, &header, sizeof(header));
@@ -106,13 +106,13 @@ void netlink_links_done(struct netlink_links *l)
 	vec_done(&l->list);
 }
 
-int netlink_bridge_add(
-        struct netlink *n, const char *name, const uint8_t mac[static 6], int mtu, struct err *e)
+int netlink_bridge_add(struct netlink *n, const char *name, const uint8_t mac[static 6], int mtu,
+	struct err *e)
 {
 	struct ifinfomsg header = {
-	        .ifi_family = AF_UNSPEC, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+		.ifi_family = AF_UNSPEC, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
 	struct nlmsghdr *m =
-	        netlink_message(n, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &header, sizeof(header));
+		netlink_message(n, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &header, sizeof(header));
 	mnl_attr_put_strz(m, IFLA_IFNAME, name);
 	mnl_attr_put(m, IFLA_ADDRESS, 6, mac);
 	mnl_attr_put_u32(m, IFLA_MTU, (uint32_t)mtu);
@@ -127,9 +127,9 @@ int netlink_bridge_add(
 int netlink_veth_add(struct netlink *n, const struct netlink_veth *v, struct err *e)
 {
 	struct ifinfomsg header = {
-	        .ifi_family = AF_UNSPEC, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+		.ifi_family = AF_UNSPEC, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
 	struct nlmsghdr *m =
-	        netlink_message(n, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &header, sizeof(header));
+		netlink_message(n, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &header, sizeof(header));
 	mnl_attr_put_strz(m, IFLA_IFNAME, v->name);
 	mnl_attr_put_u32(m, IFLA_MTU, (uint32_t)v->mtu);
 	mnl_attr_put_u32(m, IFLA_MASTER, (uint32_t)v->master);
@@ -163,9 +163,9 @@ int netlink_port_hairpin(struct netlink *n, int index, struct err *e)
 int netlink_link_up(struct netlink *n, int index, struct err *e)
 {
 	struct ifinfomsg header = {.ifi_family = AF_UNSPEC,
-	        .ifi_index = index,
-	        .ifi_flags = IFF_UP,
-	        .ifi_change = IFF_UP};
+		.ifi_index = index,
+		.ifi_flags = IFF_UP,
+		.ifi_change = IFF_UP};
 	netlink_message(n, RTM_NEWLINK, 0, &header, sizeof(header));
 	return netlink_request(n, "cannot set an interface up", e);
 }
@@ -197,7 +197,7 @@ static void add_address(void *arg, const struct nlmsghdr *m)
 	if (m->nlmsg_type != RTM_NEWADDR || header->ifa_family != AF_INET)
 		return;
 	struct netlink_address found = {
-	        .index = (int)header->ifa_index, .prefix = header->ifa_prefixlen};
+		.index = (int)header->ifa_index, .prefix = header->ifa_prefixlen};
 	NETLINK_ATTRS (m, sizeof(*header), a) {
 		if (mnl_attr_get_type(a) == IFA_LOCAL)
 			found.address = ntohl(mnl_attr_get_u32(a));
@@ -228,11 +228,11 @@ void netlink_addresses_done(struct netlink_addresses *a)
 }
 
 static int change_address(struct netlink *n, uint16_t type, uint16_t flags,
-        const struct netlink_address *a, const char *what, struct err *e)
+	const struct netlink_address *a, const char *what, struct err *e)
 {
 	struct ifaddrmsg header = {.ifa_family = AF_INET,
-	        .ifa_prefixlen = (uint8_t)a->prefix,
-	        .ifa_index = (uint32_t)a->index};
+		.ifa_prefixlen = (uint8_t)a->prefix,
+		.ifa_index = (uint32_t)a->index};
 	struct nlmsghdr *m = netlink_message(n, type, flags, &header, sizeof(header));
 	mnl_attr_put_u32(m, IFA_LOCAL, htonl(a->address));
 	mnl_attr_put_u32(m, IFA_ADDRESS, htonl(a->address));
@@ -242,7 +242,7 @@ static int change_address(struct netlink *n, uint16_t type, uint16_t flags,
 int netlink_address_add(struct netlink *n, const struct netlink_address *a, struct err *e)
 {
 	return change_address(n, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, a,
-	        "cannot give an interface its address", e);
+		"cannot give an interface its address", e);
 }
 
 int netlink_address_delete(struct netlink *n, const struct netlink_address *a, struct err *e)
@@ -257,11 +257,11 @@ static void add_route(void *arg, const struct nlmsghdr *m)
 	struct netlink_routes *routes = arg;
 	const struct rtmsg *header = mnl_nlmsg_get_payload(m);
 	if (m->nlmsg_type != RTM_NEWROUTE || header->rtm_family != AF_INET ||
-	        header->rtm_table != RT_TABLE_MAIN || header->rtm_flags & RTM_F_CLONED)
+		header->rtm_table != RT_TABLE_MAIN || header->rtm_flags & RTM_F_CLONED)
 		return;
 	struct netlink_route r = {.prefix = header->rtm_dst_len,
-	        .protocol = header->rtm_protocol,
-	        .link_scope = header->rtm_scope == RT_SCOPE_LINK};
+		.protocol = header->rtm_protocol,
+		.link_scope = header->rtm_scope == RT_SCOPE_LINK};
 	NETLINK_ATTRS (m, sizeof(*header), a) {
 		switch (mnl_attr_get_type(a)) {
 		case RTA_DST:
@@ -283,8 +283,8 @@ static void add_route(void *arg, const struct nlmsghdr *m)
 	vec_push(&routes->list, r);
 }
 
-int netlink_route_list(
-        struct netlink *n, uint8_t protocol, struct netlink_routes *ret_routes, struct err *e)
+int netlink_route_list(struct netlink *n, uint8_t protocol, struct netlink_routes *ret_routes,
+	struct err *e)
 {
 	struct rtmsg header = {.rtm_family = AF_INET};
 	struct netlink_routes routes = {0};
@@ -311,15 +311,15 @@ void netlink_routes_done(struct netlink_routes *r)
 }
 
 static int change_route(struct netlink *n, uint16_t type, uint16_t flags,
-        const struct netlink_route *r, const char *verb, struct err *e)
+	const struct netlink_route *r, const char *verb, struct err *e)
 {
 	struct rtmsg header = {.rtm_family = AF_INET,
-	        .rtm_dst_len = (uint8_t)r->prefix,
-	        .rtm_table = RT_TABLE_MAIN,
-	        .rtm_protocol = r->protocol,
-	        .rtm_scope = r->link_scope ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
-	        .rtm_flags = r->on_link ? RTNH_F_ONLINK : 0,
-	        .rtm_type = RTN_UNICAST};
+		.rtm_dst_len = (uint8_t)r->prefix,
+		.rtm_table = RT_TABLE_MAIN,
+		.rtm_protocol = r->protocol,
+		.rtm_scope = r->link_scope ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
+		.rtm_flags = r->on_link ? RTNH_F_ONLINK : 0,
+		.rtm_type = RTN_UNICAST};
 	struct nlmsghdr *m = netlink_message(n, type, flags, &header, sizeof(header));
 	if (r->prefix)
 		mnl_attr_put_u32(m, RTA_DST, htonl(r->to));
@@ -353,13 +353,13 @@ int netlink_route_delete(struct netlink *n, const struct netlink_route *r, struc
 
 /* ---- neighbours ---- */
 
-int netlink_neighbour_set(
-        struct netlink *n, int index, uint32_t address, const uint8_t mac[static 6], struct err *e)
+int netlink_neighbour_set(struct netlink *n, int index, uint32_t address,
+	const uint8_t mac[static 6], struct err *e)
 {
 	struct ndmsg header = {
-	        .ndm_family = AF_INET, .ndm_ifindex = index, .ndm_state = NUD_PERMANENT};
-	struct nlmsghdr *m = netlink_message(
-	        n, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &header, sizeof(header));
+		.ndm_family = AF_INET, .ndm_ifindex = index, .ndm_state = NUD_PERMANENT};
+	struct nlmsghdr *m = netlink_message(n, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &header,
+		sizeof(header));
 	mnl_attr_put_u32(m, NDA_DST, htonl(address));
 	mnl_attr_put(m, NDA_LLADDR, 6, mac);
 	return netlink_request(n, "cannot set a neighbour", e);

@@ -1,0 +1,317 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "overlay/private.h"
+#include "sys/fs.h"
+
+#define LOOPBACK_INDEX 1
+#define LEASES_SIZE_MAX ((size_t)256 << 20)
+
+/* ---- leases on disk ---- */
+
+int overlay_load_leases(struct overlay *o, struct err *e)
+{
+	struct buf text CLEANUP(buf_done) = BUF_INIT_LIMIT(LEASES_SIZE_MAX);
+	int code = fs_read(fs_real(), o->lease_path, &text, e);
+	if (code == -ERR_NOT_FOUND)
+		return 0;
+	if (!code)
+		code = ipam_decode(&o->ipam, buf_text(&text), e);
+	if (code == -ERR_CORRUPT)
+		return err_prefix(e, "%s (remove it when no pod runs on this node)", o->lease_path);
+	return code;
+}
+
+static int save_leases(struct overlay *o, struct err *e)
+{
+	struct buf text CLEANUP(buf_done) = BUF_INIT_LIMIT(LEASES_SIZE_MAX);
+	ipam_encode(&o->ipam, &text);
+	int code = buf_check(&text, "address leases", e);
+	return code ? code
+		    : fs_write_atomic(fs_real(), o->lease_path, text.data, text.size, 0600, e);
+}
+
+/* ---- interfaces ---- */
+
+static void port_name(uint32_t address, char ret_name[static IFNAMSIZ])
+{
+	snprintf(ret_name, IFNAMSIZ, OVERLAY_PORT_PREFIX "%08x", address);
+}
+
+static int make_pair(struct overlay *o, uint32_t address, int netns_fd, struct err *e)
+{
+	char name[IFNAMSIZ];
+	port_name(address, name);
+	struct netlink_veth pair = {.name = name,
+		.peer_name = "eth0",
+		.master = o->bridge_index,
+		.mtu = o->mtu,
+		.peer_netns_fd = netns_fd};
+	address_mac(address, pair.peer_mac);
+	int code = netlink_veth_add(o->netlink, &pair, e);
+	struct netlink_link port;
+	if (!code)
+		code = netlink_link_get(o->netlink, name, &port, e);
+	/* A pod may reach itself by a service also where the host filters bridged packets. */
+	if (!code)
+		code = netlink_port_hairpin(o->netlink, port.index, e);
+	return code;
+}
+
+/* The pod's interface, made if it is not there. An end that is left of a former namespace of the
+ * pod, or has lost its other end, gives way. */
+static int ensure_pair(struct overlay *o, struct netlink *pod, uint32_t address, int netns_fd,
+	struct netlink_link *ret_eth0, struct err *e)
+{
+	char name[IFNAMSIZ];
+	struct netlink_link port;
+	port_name(address, name);
+	int code = netlink_link_get(o->netlink, name, &port, e);
+	if (!code) {
+		uint8_t mac[ADDRESS_MAC_SIZE];
+		address_mac(address, mac);
+		code = netlink_link_get(pod, "eth0", ret_eth0, e);
+		if (!code && ret_eth0->peer_index == port.index &&
+			port.peer_index == ret_eth0->index &&
+			memcmp(ret_eth0->mac, mac, sizeof(mac)) == 0 &&
+			port.master == o->bridge_index)
+			return 0;
+		code = netlink_link_delete(o->netlink, name, e);
+		if (!code)
+			code = -ERR_NOT_FOUND;
+	}
+	if (code != -ERR_NOT_FOUND)
+		return code;
+	code = make_pair(o, address, netns_fd, e);
+	return code ? code : netlink_link_get(pod, "eth0", ret_eth0, e);
+}
+
+/* The pod's address stands alone (/32): whatever it sends goes to the node first, its neighbours on
+ * the bridge included, so that services are translated on the way there and on the way back. */
+static int configure_eth0(struct overlay *o, struct netlink *pod, const struct netlink_link *eth0,
+	uint32_t address, struct err *e)
+{
+	const uint32_t gateway = ipam_gateway(&o->ipam);
+	const struct netlink_address a = {.index = eth0->index, .address = address, .prefix = 32};
+	const struct netlink_route to_gateway = {.to = gateway,
+		.prefix = 32,
+		.index = eth0->index,
+		.source = address,
+		.link_scope = true,
+		.protocol = RTPROT_BOOT};
+	const struct netlink_route to_all = {
+		.gateway = gateway, .index = eth0->index, .protocol = RTPROT_BOOT};
+	uint8_t mac[ADDRESS_MAC_SIZE];
+	address_mac(gateway, mac);
+	int code = netlink_link_up(pod, LOOPBACK_INDEX, e);
+	if (!code)
+		code = netlink_address_add(pod, &a, e);
+	if (!code)
+		code = netlink_route_set(pod, &to_gateway, e);
+	if (!code)
+		code = netlink_route_set(pod, &to_all, e);
+	if (!code)
+		code = netlink_neighbour_set(pod, eth0->index, gateway, mac, e);
+	address_mac(address, mac);
+	return code ? code : netlink_neighbour_set(o->netlink, o->bridge_index, address, mac, e);
+}
+
+static int attach_address(struct overlay *o, uint32_t address, const char *netns_path,
+	struct err *e)
+{
+	int fd = open(netns_path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_set_errno(e, errno, "cannot open the pod's network namespace %s",
+			netns_path);
+	struct netlink *pod CLEANUP(netlink_close_ptr) = NULL;
+	struct netlink_link eth0;
+	int code = netlink_open_in(fd, NETLINK_ROUTE, &pod, e);
+	if (!code)
+		code = ensure_pair(o, pod, address, fd, &eth0, e);
+	if (!code)
+		code = configure_eth0(o, pod, &eth0, address, e);
+	close(fd);
+	return code;
+}
+
+int overlay_attach(struct overlay *o, const char *pod_uid, const char *netns_path,
+	char ret_ip[static 64], struct err *e)
+{
+	uint32_t address;
+	bool is_new;
+	int code = ipam_take(&o->ipam, pod_uid, &address, &is_new, e);
+	if (code)
+		return code;
+	if (is_new) {
+		code = save_leases(o, e);
+		if (code) {
+			ipam_release(&o->ipam, pod_uid);
+			return code;
+		}
+	}
+	/* A lease whose interface could not be made stays: the agent repeats or detaches. */
+	code = attach_address(o, address, netns_path, e);
+	if (code)
+		return err_prefix(e, "pod %.60s", pod_uid);
+	address_format(address, ret_ip);
+	return 0;
+}
+
+static int remove_port(struct overlay *o, uint32_t address, struct err *e)
+{
+	char name[IFNAMSIZ];
+	port_name(address, name);
+	int code = netlink_link_delete(o->netlink, name, e);
+	if (code && code != -ERR_NOT_FOUND)
+		return code;
+	code = netlink_neighbour_delete(o->netlink, o->bridge_index, address, e);
+	return code == -ERR_NOT_FOUND ? 0 : code;
+}
+
+static int detach(struct overlay *o, const char *pod_uid, bool *ret_changed, struct err *e)
+{
+	uint32_t address;
+	if (!ipam_find(&o->ipam, pod_uid, &address))
+		return 0;
+	int code = remove_port(o, address, e);
+	if (code)
+		return err_prefix(e, "pod %.60s", pod_uid);
+	if (map_remove(&o->host_ports, pod_uid)) {
+		code = overlay_publish(o, e);
+		if (code)
+			return code;
+	}
+	ipam_release(&o->ipam, pod_uid);
+	*ret_changed = true;
+	return 0;
+}
+
+int overlay_detach(struct overlay *o, const char *pod_uid, struct err *e)
+{
+	bool changed = false;
+	int code = detach(o, pod_uid, &changed, e);
+	return code || !changed ? code : save_leases(o, e);
+}
+
+int overlay_keep_only(struct overlay *o, const char *const *pod_uids, size_t count, struct err *e)
+{
+	struct map keep;
+	map_init(&keep, NULL);
+	for (size_t i = 0; i < count; i++)
+		map_put(&keep, pod_uids[i], o);
+	/* Walked by copies of the keys: detaching changes the map. */
+	VEC(char *) gone = {0};
+	MAP_EACH (&o->ipam.by_uid, entry) {
+		if (!map_has(&keep, entry->key))
+			vec_push(&gone, mem_dup_string(entry->key));
+	}
+	map_done(&keep);
+	int code = 0;
+	bool changed = false;
+	for (size_t i = 0; i < gone.count; i++) {
+		if (!code)
+			code = detach(o, gone.items[i], &changed, e);
+		free(gone.items[i]);
+	}
+	vec_done(&gone);
+	if (changed) {
+		struct err trouble;
+		int saved = save_leases(o, code ? &trouble : e);
+		code = code ? code : saved;
+	}
+	return code ? code : overlay_remove_strays(o, e);
+}
+
+/* ---- strays ---- */
+
+static bool has_lease(const struct overlay *o, const char *port)
+{
+	MAP_EACH (&o->ipam.by_uid, entry) {
+		const struct ipam_lease *lease = entry->value;
+		char name[IFNAMSIZ];
+		port_name(lease->address, name);
+		if (str_equal(name, port))
+			return true;
+	}
+	return false;
+}
+
+int overlay_remove_strays(struct overlay *o, struct err *e)
+{
+	struct netlink_links links;
+	int code = netlink_link_list(o->netlink, &links, e);
+	if (code)
+		return code;
+	for (size_t i = 0; i < links.list.count && !code; i++) {
+		const char *name = links.list.items[i].name;
+		if (!str_starts(name, OVERLAY_PORT_PREFIX) || has_lease(o, name))
+			continue;
+		code = netlink_link_delete(o->netlink, name, e);
+		code = code == -ERR_NOT_FOUND ? 0 : code;
+	}
+	netlink_links_done(&links);
+	return code;
+}
+
+void overlay_remove_pods(struct overlay *o)
+{
+	(void)!overlay_keep_only(o, NULL, 0, NULL);
+}
+
+/* ---- host ports ---- */
+
+static void free_host_ports(void *value)
+{
+	struct host_ports *h = value;
+	free(h->ports);
+	free(h);
+}
+
+static bool is_held_by_other(const struct overlay *o, const char *pod_uid,
+	const struct overlay_host_port *wanted)
+{
+	MAP_EACH (&o->host_ports, entry) {
+		const struct host_ports *h = entry->value;
+		for (size_t i = 0; i < h->count && !str_equal(entry->key, pod_uid); i++)
+			if (h->ports[i].host_port == wanted->host_port &&
+				str_equal(h->ports[i].protocol, wanted->protocol))
+				return true;
+	}
+	return false;
+}
+
+int overlay_set_host_ports(struct overlay *o, const char *pod_uid,
+	const struct overlay_host_port *ports, size_t count, struct err *e)
+{
+	uint32_t address;
+	if (!ipam_find(&o->ipam, pod_uid, &address))
+		return err_set(e, ERR_NOT_FOUND, "pod %.60s has no address", pod_uid);
+	for (size_t i = 0; i < count; i++) {
+		if (!str_equal(ports[i].protocol, "TCP") && !str_equal(ports[i].protocol, "UDP"))
+			return err_set(e, ERR_INVALID, "host port %u: protocol must be TCP or UDP",
+				ports[i].host_port);
+		if (is_held_by_other(o, pod_uid, &ports[i]))
+			return err_set(e, ERR_EXISTS, "host port %u/%s belongs to another pod",
+				ports[i].host_port, ports[i].protocol);
+	}
+	if (!count && !map_has(&o->host_ports, pod_uid))
+		return 0;
+	o->host_ports.free_value = free_host_ports;
+	struct host_ports *h = mem_new(struct host_ports);
+	h->ports = mem_alloc_array(count + 1, sizeof(*ports));
+	h->count = count;
+	address_format(address, h->ip);
+	for (size_t i = 0; i < count; i++) {
+		h->ports[i] = ports[i];
+		h->ports[i].protocol = str_equal(ports[i].protocol, "TCP") ? "TCP" : "UDP";
+	}
+	map_put(&o->host_ports, pod_uid, h);
+	return overlay_publish(o, e);
+}

@@ -1,0 +1,72 @@
+/* The overlay's own state, shared by its files. */
+#ifndef CONTINUO_OVERLAY_PRIVATE_H
+#define CONTINUO_OVERLAY_PRIVATE_H
+
+#include "base/vec.h"
+#include "overlay/ipam.h"
+#include "overlay/nft.h"
+#include "overlay/overlay.h"
+#include "overlay/table.h"
+#include "sys/netlink.h"
+
+#define OVERLAY_BRIDGE "cnt0"
+#define OVERLAY_PORT_PREFIX "cnt-" /* the node's end of a pod's pair: and its address in hex */
+#define OVERLAY_OWN_PREFIX "cnt"
+/* Our routes' protocol number, so that only ours are touched. Not among those of iproute2. */
+#define OVERLAY_ROUTE_PROTOCOL 142
+
+struct peer {
+	struct address_range pods;
+	uint32_t address;
+};
+
+struct host_ports {
+	struct overlay_host_port *ports;
+	size_t count;
+	char ip[ADDRESS_TEXT_SIZE];
+};
+
+struct overlay {
+	struct overlay_config config; /* texts are copies in the arena */
+	struct arena arena;
+	struct address_range pods, domain, services;
+	uint32_t node_address;
+
+	struct netlink *netlink, *news;
+	struct loop_poll *news_poll;
+	int bridge_index, mtu;
+
+	struct ipam ipam;
+	char *lease_path;
+	struct map host_ports; /* pod uid -> struct host_ports */
+
+	VEC(struct peer) peers;
+	struct table table;
+	struct nft *nft;
+	struct loop_timer *step_timer, *check_timer;
+	bool behind; /* the kernel does not have all of the table yet */
+	uint64_t write_errors;
+
+	char dns_address[ADDRESS_TEXT_SIZE];
+	struct names_server *names;
+};
+
+/* bridge.c: the interface to the pods, and what the kernel must be told once. */
+int overlay_make_bridge(struct overlay *o, struct err *e) MUST_CHECK;
+void overlay_remove_bridge(struct overlay *o);
+
+/* pods.c */
+int overlay_load_leases(struct overlay *o, struct err *e) MUST_CHECK;
+int overlay_remove_strays(struct overlay *o, struct err *e) MUST_CHECK; /* ports without a lease */
+void overlay_remove_pods(struct overlay *o); /* all of them, and their leases */
+
+/* peers.c: makes the routes what the peers want. */
+int overlay_write_routes(struct overlay *o, struct err *e) MUST_CHECK;
+void overlay_remove_routes(struct overlay *o);
+
+/* publish.c: brings the table and host ports to the kernel, in steps. */
+int overlay_publish(struct overlay *o, struct err *e) MUST_CHECK;
+void overlay_step(void *overlay); /* timers */
+void overlay_check(void *overlay);
+
+#endif
