@@ -111,6 +111,8 @@ static int configure_eth0(struct overlay *o, struct netlink *pod, const struct n
 	uint8_t mac[ADDRESS_MAC_SIZE];
 	address_mac(gateway, mac);
 	int code = netlink_link_up(pod, LOOPBACK_INDEX, e);
+	if (!code && !eth0->up)
+		code = netlink_link_up(pod, eth0->index, e);
 	if (!code)
 		code = netlink_address_add(pod, &a, e);
 	if (!code)

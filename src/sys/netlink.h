@@ -77,7 +77,8 @@ void netlink_links_done(struct netlink_links *l);
 int netlink_bridge_add(struct netlink *n, const char *name, const uint8_t mac[static 6], int mtu,
 	struct err *e) MUST_CHECK;
 
-/* A pair whose peer is made in the namespace at once, both ends up. master: index of the bridge. */
+/* A pair whose peer is made in the namespace at once; this end is up, the peer down. master: index
+ * of the bridge. */
 struct netlink_veth {
 	const char *name, *peer_name;
 	int master, mtu, peer_netns_fd;

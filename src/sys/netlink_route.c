@@ -137,7 +137,9 @@ int netlink_veth_add(struct netlink *n, const struct netlink_veth *v, struct err
 	mnl_attr_put_strz(m, IFLA_INFO_KIND, "veth");
 	struct nlattr *data = mnl_attr_nest_start(m, IFLA_INFO_DATA);
 	struct nlattr *peer = mnl_attr_nest_start(m, VETH_INFO_PEER);
-	memcpy(mnl_nlmsg_put_extra_header(m, sizeof(header)), &header, sizeof(header));
+	/* The kernel refuses a peer that is up before the two know each other. */
+	const struct ifinfomsg down = {.ifi_family = AF_UNSPEC};
+	memcpy(mnl_nlmsg_put_extra_header(m, sizeof(down)), &down, sizeof(down));
 	mnl_attr_put_strz(m, IFLA_IFNAME, v->peer_name);
 	mnl_attr_put_u32(m, IFLA_MTU, (uint32_t)v->mtu);
 	mnl_attr_put(m, IFLA_ADDRESS, 6, v->peer_mac);
