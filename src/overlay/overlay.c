@@ -110,8 +110,11 @@ void overlay_close(struct overlay *o, bool keep)
 {
 	if (!o)
 		return;
-	loop_timer_free(o->step_timer);
-	loop_timer_free(o->check_timer);
+	if (o->step_timer)
+		loop_timer_free(o->step_timer);
+	if (o->check_timer)
+		loop_timer_free(o->check_timer);
+	overlay_abandon_removals(o);
 	if (o->news_poll)
 		loop_poll_free(o->news_poll);
 	if (!keep) {
@@ -120,6 +123,8 @@ void overlay_close(struct overlay *o, bool keep)
 		overlay_remove_pods(o);
 		overlay_remove_routes(o);
 		overlay_remove_bridge(o);
+	} else {
+		overlay_save_released(o);
 	}
 	nft_close(o->nft, keep);
 	netlink_close(o->news);

@@ -75,8 +75,9 @@ int overlay_set_services(struct overlay *o, const struct overlay_service *servic
  * -ERR_UNAVAILABLE when the range is full. */
 int overlay_attach(struct overlay *o, const char *pod_uid, const char *netns_path,
 	char ret_ip[static 64], struct err *e) MUST_CHECK;
-int overlay_detach(struct overlay *o, const char *pod_uid,
-	struct err *e) MUST_CHECK; /* unknown: success */
+/* The interface goes at once or a moment later, and only then may others get the address; attaching
+ * the same pod again meanwhile is -ERR_BUSY. Unknown: success. */
+int overlay_detach(struct overlay *o, const char *pod_uid, struct err *e) MUST_CHECK;
 /* Frees the addresses and interfaces of pods that are not in the list (after a restart or reboot).
  */
 int overlay_keep_only(struct overlay *o, const char *const *pod_uids, size_t count,

@@ -34,8 +34,11 @@ static int save_leases(struct overlay *o, struct err *e)
 	struct buf text CLEANUP(buf_done) = BUF_INIT_LIMIT(LEASES_SIZE_MAX);
 	ipam_encode(&o->ipam, &text);
 	int code = buf_check(&text, "address leases", e);
-	return code ? code
-		    : fs_write_atomic(fs_real(), o->lease_path, text.data, text.size, 0600, e);
+	if (!code)
+		code = fs_write_atomic(fs_real(), o->lease_path, text.data, text.size, 0600, e);
+	if (!code)
+		o->leases_changed = false;
+	return code;
 }
 
 /* ---- interfaces ---- */
@@ -148,6 +151,9 @@ int overlay_attach(struct overlay *o, const char *pod_uid, const char *netns_pat
 {
 	uint32_t address;
 	bool is_new;
+	if (map_has(&o->removals, pod_uid))
+		return err_set(e, ERR_BUSY,
+			"pod %.60s: its former interface is still being removed", pod_uid);
 	int code = ipam_take(&o->ipam, pod_uid, &address, &is_new, e);
 	if (code)
 		return code;
@@ -166,40 +172,112 @@ int overlay_attach(struct overlay *o, const char *pod_uid, const char *netns_pat
 	return 0;
 }
 
-static int remove_port(struct overlay *o, uint32_t address, struct err *e)
-{
+/* ---- detaching ---- */
+
+/* The kernel takes 10 to 50 ms to let go of an interface, so a job does it. The lease stays until
+ * then: nobody else can get the address before. Owned by the job while it runs. */
+struct removal {
+	struct overlay *overlay; /* null: closed meanwhile */
+	char *uid;
 	char name[IFNAMSIZ];
-	port_name(address, name);
-	int code = netlink_link_delete(o->netlink, name, e);
-	if (code && code != -ERR_NOT_FOUND)
-		return code;
-	code = netlink_neighbour_delete(o->netlink, o->bridge_index, address, e);
+	uint32_t address;
+	bool running, failed;
+	struct err e;
+};
+
+static void free_removal(struct removal *r)
+{
+	free(r->uid);
+	free(r);
+}
+
+static int delete_port(struct netlink *n, const char *name, struct err *e)
+{
+	int code = netlink_link_delete(n, name, e);
 	return code == -ERR_NOT_FOUND ? 0 : code;
 }
 
-static int detach(struct overlay *o, const char *pod_uid, bool *ret_changed, struct err *e)
+static void remove_work(void *arg)
 {
-	uint32_t address;
-	if (!ipam_find(&o->ipam, pod_uid, &address))
-		return 0;
-	int code = remove_port(o, address, e);
-	if (code)
-		return err_prefix(e, "pod %.60s", pod_uid);
-	if (map_remove(&o->host_ports, pod_uid)) {
-		code = overlay_publish(o, e);
-		if (code)
-			return code;
+	struct removal *r = arg;
+	struct netlink *n CLEANUP(netlink_close_ptr) = NULL;
+	r->failed = netlink_open(NETLINK_ROUTE, &n, &r->e) || delete_port(n, r->name, &r->e);
+}
+
+static void release(struct overlay *o, const char *uid, uint32_t address)
+{
+	(void)!netlink_neighbour_delete(o->netlink, o->bridge_index, address, NULL);
+	ipam_release(&o->ipam, uid);
+	o->leases_changed = true;
+}
+
+static void remove_done(void *arg)
+{
+	struct removal *r = arg;
+	struct overlay *o = r->overlay;
+	r->running = false;
+	if (!o) {
+		free_removal(r);
+		return;
 	}
-	ipam_release(&o->ipam, pod_uid);
-	*ret_changed = true;
-	return 0;
+	if (r->failed) {
+		log_err(o->config.log, LOG_WARN, "overlay_interface_not_removed", &r->e,
+			"interface=%s retry=later", r->name);
+		return;
+	}
+	release(o, r->uid, r->address);
+	map_take(&o->removals, r->uid);
+	free_removal(r);
+}
+
+static void run_removal(struct overlay *o, struct removal *r)
+{
+	r->running = true;
+	loop_job(o->config.loop, remove_work, remove_done, r);
+}
+
+void overlay_retry_removals(struct overlay *o)
+{
+	MAP_EACH (&o->removals, entry) {
+		struct removal *r = entry->value;
+		if (!r->running)
+			run_removal(o, r);
+	}
+}
+
+void overlay_abandon_removals(struct overlay *o)
+{
+	MAP_EACH (&o->removals, entry) {
+		struct removal *r = entry->value;
+		r->overlay = NULL;
+		if (!r->running)
+			free_removal(r);
+	}
+	map_done(&o->removals);
 }
 
 int overlay_detach(struct overlay *o, const char *pod_uid, struct err *e)
 {
-	bool changed = false;
-	int code = detach(o, pod_uid, &changed, e);
-	return code || !changed ? code : save_leases(o, e);
+	uint32_t address;
+	if (!ipam_find(&o->ipam, pod_uid, &address) || map_has(&o->removals, pod_uid))
+		return 0;
+	struct removal *r = mem_new(struct removal);
+	r->overlay = o;
+	r->uid = mem_dup_string(pod_uid);
+	r->address = address;
+	port_name(address, r->name);
+	map_put(&o->removals, pod_uid, r);
+	run_removal(o, r);
+	return map_remove(&o->host_ports, pod_uid) ? overlay_publish(o, e) : 0;
+}
+
+void overlay_save_released(struct overlay *o)
+{
+	if (!o->leases_changed)
+		return;
+	struct err e;
+	if (save_leases(o, &e))
+		log_err(o->config.log, LOG_WARN, "overlay_leases_not_saved", &e, "retry=later");
 }
 
 int overlay_keep_only(struct overlay *o, const char *const *pod_uids, size_t count, struct err *e)
@@ -208,27 +286,26 @@ int overlay_keep_only(struct overlay *o, const char *const *pod_uids, size_t cou
 	map_init(&keep, NULL);
 	for (size_t i = 0; i < count; i++)
 		map_put(&keep, pod_uids[i], o);
-	/* Walked by copies of the keys: detaching changes the map. */
-	VEC(char *) gone = {0};
+	int code = 0;
 	MAP_EACH (&o->ipam.by_uid, entry) {
-		if (!map_has(&keep, entry->key))
-			vec_push(&gone, mem_dup_string(entry->key));
+		if (!code && !map_has(&keep, entry->key))
+			code = overlay_detach(o, entry->key, e);
 	}
 	map_done(&keep);
-	int code = 0;
-	bool changed = false;
-	for (size_t i = 0; i < gone.count; i++) {
-		if (!code)
-			code = detach(o, gone.items[i], &changed, e);
-		free(gone.items[i]);
+	return code;
+}
+
+/* At the end, when nobody waits: one after the other, all at once. */
+void overlay_remove_pods(struct overlay *o)
+{
+	char name[IFNAMSIZ];
+	MAP_EACH (&o->ipam.by_uid, entry) {
+		const struct ipam_lease *lease = entry->value;
+		port_name(lease->address, name);
+		if (delete_port(o->netlink, name, NULL) == 0)
+			release(o, entry->key, lease->address);
 	}
-	vec_done(&gone);
-	if (changed) {
-		struct err trouble;
-		int saved = save_leases(o, code ? &trouble : e);
-		code = code ? code : saved;
-	}
-	return code ? code : overlay_remove_strays(o, e);
+	overlay_save_released(o);
 }
 
 /* ---- strays ---- */
@@ -260,11 +337,6 @@ int overlay_remove_strays(struct overlay *o, struct err *e)
 	}
 	netlink_links_done(&links);
 	return code;
-}
-
-void overlay_remove_pods(struct overlay *o)
-{
-	(void)!overlay_keep_only(o, NULL, 0, NULL);
 }
 
 /* ---- host ports ---- */

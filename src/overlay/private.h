@@ -38,6 +38,8 @@ struct overlay {
 
 	struct ipam ipam;
 	char *lease_path;
+	bool leases_changed;   /* a release that is not on disk yet: harmless, so it waits */
+	struct map removals;   /* pod uid -> struct removal: its interface is being removed */
 	struct map host_ports; /* pod uid -> struct host_ports */
 
 	VEC(struct peer) peers;
@@ -59,6 +61,9 @@ void overlay_remove_bridge(struct overlay *o);
 int overlay_load_leases(struct overlay *o, struct err *e) MUST_CHECK;
 int overlay_remove_strays(struct overlay *o, struct err *e) MUST_CHECK; /* ports without a lease */
 void overlay_remove_pods(struct overlay *o); /* all of them, and their leases */
+void overlay_save_released(struct overlay *o);
+void overlay_abandon_removals(struct overlay *o); /* lets those that run end without us */
+void overlay_retry_removals(struct overlay *o);
 
 /* peers.c: makes the routes what the peers want. */
 int overlay_write_routes(struct overlay *o, struct err *e) MUST_CHECK;

@@ -91,6 +91,8 @@ void overlay_check(void *overlay)
 			"table=" NFT_TABLE " by=another_program");
 		overlay_step(o);
 	}
+	overlay_save_released(o);
+	overlay_retry_removals(o);
 	loop_timer_start(o->check_timer, CHECK_MS);
 }
 
