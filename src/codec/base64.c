@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const char standard_digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char url_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 static void encode(const void *data, size_t size, const char *digits, bool padded, struct buf *b)
@@ -18,8 +18,8 @@ static void encode(const void *data, size_t size, const char *digits, bool padde
 		if (left > 2)
 			group |= p[i + 2];
 		char out[4] = {digits[group >> 18], digits[group >> 12 & 63],
-		        left > 1 ? digits[group >> 6 & 63] : '=',
-		        left > 2 ? digits[group & 63] : '='};
+			left > 1 ? digits[group >> 6 & 63] : '=',
+			left > 2 ? digits[group & 63] : '='};
 		buf_append(b, out, padded || left > 2 ? 4 : left + 1);
 	}
 }
@@ -75,7 +75,7 @@ int base64_decode(const char *text, size_t size, struct buf *b, struct err *e)
 {
 	if (size % 4 != 0)
 		return err_set(e, ERR_DECODE,
-		        "illegal base64 data: %zu characters are not a multiple of 4", size);
+			"illegal base64 data: %zu characters are not a multiple of 4", size);
 	size_t digits = size;
 	while (digits > 0 && size - digits < 2 && text[digits - 1] == '=')
 		digits--;

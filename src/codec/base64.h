@@ -6,8 +6,8 @@
 
 void base64_encode(const void *data, size_t size, struct buf *b);
 void base64url_encode(const void *data, size_t size, struct buf *b);
-int base64_decode(
-        const char *text, size_t size, struct buf *b, struct err *e) MUST_CHECK; /* -ERR_DECODE */
+int base64_decode(const char *text, size_t size, struct buf *b,
+	struct err *e) MUST_CHECK; /* -ERR_DECODE */
 int base64url_decode(const char *text, size_t size, struct buf *b, struct err *e) MUST_CHECK;
 
 #endif

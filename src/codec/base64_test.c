@@ -12,8 +12,8 @@ static void encodes(void **state UNUSED)
 {
 	/* RFC 4648 section 10 */
 	static const char *const rows[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="},
-	        {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="},
-	        {"foobar", "Zm9vYmFy"}};
+		{"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="},
+		{"foobar", "Zm9vYmFy"}};
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		CLEANUP(buf_done)
 		struct buf text = BUF_INIT;
@@ -54,7 +54,7 @@ static void refuses(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(encodes),
-	        cmocka_unit_test(url_alphabet), cmocka_unit_test(refuses)};
+		cmocka_unit_test(url_alphabet), cmocka_unit_test(refuses)};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,8 +43,8 @@ static int check_depth(const char *text, size_t size, struct err *e)
 			int line, column;
 			position_of(text, i, &line, &column);
 			return err_set(e, ERR_DECODE,
-			        "line %d, column %d: nested deeper than %d levels", line, column,
-			        JSON_DEPTH_MAX);
+				"line %d, column %d: nested deeper than %d levels", line, column,
+				JSON_DEPTH_MAX);
 		} else if (c == '}' || c == ']') {
 			depth--;
 		}
@@ -56,7 +56,7 @@ int json_decode(const char *text, size_t size, json_t **ret_json, struct err *e)
 {
 	if (size > JSON_SIZE_MAX)
 		return err_set(e, ERR_TOO_LARGE,
-		        "the document has %zu bytes; at most %zu are taken", size, JSON_SIZE_MAX);
+			"the document has %zu bytes; at most %zu are taken", size, JSON_SIZE_MAX);
 	int r = check_depth(text, size, e);
 	if (r < 0)
 		return r;
@@ -155,12 +155,12 @@ char *json_encode_string(const json_t *json)
 static void write_escaped(struct buf *b, unsigned char c)
 {
 	static const char names[] = {['"'] = '"',
-	        ['\\'] = '\\',
-	        ['\n'] = 'n',
-	        ['\r'] = 'r',
-	        ['\t'] = 't',
-	        ['\b'] = 'b',
-	        ['\f'] = 'f'};
+		['\\'] = '\\',
+		['\n'] = 'n',
+		['\r'] = 'r',
+		['\t'] = 't',
+		['\b'] = 'b',
+		['\f'] = 'f'};
 	if (c < sizeof(names) && names[c]) {
 		const char pair[2] = {'\\', names[c]};
 		buf_append(b, pair, 2);

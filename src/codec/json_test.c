@@ -32,7 +32,7 @@ static void assert_refused(const char *text, size_t size, enum err_code code, co
 static void round_trip(void **state UNUSED)
 {
 	const char *texts[] = {"{\"b\":1,\"a\":[true,false,null,-7,\"x\\n\\u0001\\\"\\\\\"]}",
-	        "\"é\"", "12", "0.1", "1.5e+300", "[]", "{}", "9223372036854775807"};
+		"\"é\"", "12", "0.1", "1.5e+300", "[]", "{}", "9223372036854775807"};
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		CLEANUP(json_done)
 		json_t *json = decode_ok(texts[i]);
@@ -65,7 +65,7 @@ static void depth_is_bounded(void **state UNUSED)
 	memset(text, '[', sizeof(text));
 	assert_refused(text, sizeof(text), ERR_DECODE, "line 1, column 65: nested deeper than 64");
 	const char *in_string =
-	        "\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[\"";
+		"\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[\"";
 	json_decref(decode_ok(in_string));
 }
 
@@ -95,11 +95,11 @@ static void walks(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(round_trip),
-	        cmocka_unit_test(errors_have_line_and_column),
-	        cmocka_unit_test(depth_is_bounded),
-	        cmocka_unit_test(size_is_bounded),
-	        cmocka_unit_test(walks),
+		cmocka_unit_test(round_trip),
+		cmocka_unit_test(errors_have_line_and_column),
+		cmocka_unit_test(depth_is_bounded),
+		cmocka_unit_test(size_is_bounded),
+		cmocka_unit_test(walks),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

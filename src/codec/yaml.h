@@ -11,8 +11,8 @@
 /* Calls cb for each document that is not empty (cb takes no reference) with the line it starts at.
  * A cb that returns non-zero ends it with that. JSON is YAML, so JSON files are read too. */
 typedef int yaml_document_cb(void *arg, json_t *document, int line, struct err *e);
-int yaml_decode(
-        const char *text, size_t size, yaml_document_cb *cb, void *arg, struct err *e) MUST_CHECK;
+int yaml_decode(const char *text, size_t size, yaml_document_cb *cb, void *arg,
+	struct err *e) MUST_CHECK;
 
 /* Block style, keys in order, strings quoted only where a reader would take them for something
  * else. */

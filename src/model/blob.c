@@ -9,7 +9,7 @@ struct writer {
 static void write_value(struct writer *w, const struct schema *s, const json_t *json);
 
 static void write_member(struct writer *w, bool *first, const char *name, const struct schema *s,
-        const json_t *value)
+	const json_t *value)
 {
 	if (!*first)
 		buf_append_char(w->b, ',');
@@ -28,8 +28,8 @@ static const struct schema_field *field_of(const struct schema *s, const char *n
 }
 
 /* Members that the schema has no field for. known: how many it had. */
-static void write_unknown(
-        struct writer *w, const struct schema *s, const json_t *json, size_t known, bool *first)
+static void write_unknown(struct writer *w, const struct schema *s, const json_t *json,
+	size_t known, bool *first)
 {
 	if (json_object_size(json) == known)
 		return;
@@ -96,8 +96,8 @@ static void write_value(struct writer *w, const struct schema *s, const json_t *
 
 /* resourceVersion is put in front of all members, where a comma always follows: metadata has a
  * name. */
-static void write_root_field(
-        struct writer *w, const struct schema_field *f, const json_t *value, size_t *ret_offset)
+static void write_root_field(struct writer *w, const struct schema_field *f, const json_t *value,
+	size_t *ret_offset)
 {
 	bool first = false;
 	size_t before = w->b->size + sizeof("\"metadata\":{");
@@ -106,8 +106,8 @@ static void write_root_field(
 		*ret_offset = before;
 }
 
-void blob_write(
-        const struct kind *kind, const json_t *json, struct buf *b, size_t *ret_revision_offset)
+void blob_write(const struct kind *kind, const json_t *json, struct buf *b,
+	size_t *ret_revision_offset)
 {
 	struct writer w = {.b = b};
 	char api_version[128];

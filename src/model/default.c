@@ -59,7 +59,7 @@ static void default_requests(json_t *container)
 	json_t *value;
 	json_object_foreach (limits, name, value) {
 		json_t *requests =
-		        json_ensure_object(json_object_get(container, "resources"), "requests");
+			json_ensure_object(json_object_get(container, "resources"), "requests");
 		set_missing(requests, name, json_incref(value));
 	}
 }
@@ -118,9 +118,9 @@ static const char *qos_of(const json_t *spec)
 			any |= has_amounts(c, "requests", false) || has_amounts(c, "limits", false);
 			all &= has_amounts(c, "limits", true) &&
 			       json_equal(json_at(c, "resources", "requests", "cpu"),
-			               json_at(c, "resources", "limits", "cpu")) &&
+				       json_at(c, "resources", "limits", "cpu")) &&
 			       json_equal(json_at(c, "resources", "requests", "memory"),
-			               json_at(c, "resources", "limits", "memory"));
+				       json_at(c, "resources", "limits", "memory"));
 		}
 	}
 	if (!any)
@@ -178,13 +178,13 @@ static void default_service(json_t *json)
 		json_t *target = json_object_get(port, "targetPort");
 		/* 0 and "" are how Go clients say nothing. */
 		if (number &&
-		        (!target || json_int_or(target, 1) == 0 || !*json_text_or(target, "x")))
+			(!target || json_int_or(target, 1) == 0 || !*json_text_or(target, "x")))
 			set_new(port, "targetPort", json_incref(number));
 	}
 	if (str_equal(json_text(spec, "", "sessionAffinity"), "ClientIP")) {
 		json_t *config = json_ensure_object(spec, "sessionAffinityConfig");
 		set_missing(json_ensure_object(config, "clientIP"), "timeoutSeconds",
-		        json_integer(10800));
+			json_integer(10800));
 	}
 	if (!str_equal(type, "ExternalName"))
 		default_service_families(spec);
@@ -216,7 +216,7 @@ static void default_namespace(json_t *json)
 	json_t *name = json_at(json, "metadata", "name");
 	if (name)
 		set_new(json_ensure_object(json_object_get(json, "metadata"), "labels"),
-		        "kubernetes.io/metadata.name", json_incref(name));
+			"kubernetes.io/metadata.name", json_incref(name));
 	set_missing(json_ensure_object(json, "status"), "phase", json_string("Active"));
 }
 
@@ -224,21 +224,21 @@ static void default_node(json_t *json)
 {
 	json_t *capacity = json_at(json, "status", "capacity");
 	if (capacity)
-		set_missing(
-		        json_object_get(json, "status"), "allocatable", json_deep_copy(capacity));
+		set_missing(json_object_get(json, "status"), "allocatable",
+			json_deep_copy(capacity));
 }
 
 static const struct {
 	const struct kind *kind;
 	void (*apply)(json_t *json);
 } rules[] = {
-        {&kind_pod, default_pod},
-        {&kind_deployment, default_deployment},
-        {&kind_replicaset, default_template},
-        {&kind_service, default_service},
-        {&kind_secret, default_secret},
-        {&kind_namespace, default_namespace},
-        {&kind_node, default_node},
+	{&kind_pod, default_pod},
+	{&kind_deployment, default_deployment},
+	{&kind_replicaset, default_template},
+	{&kind_service, default_service},
+	{&kind_secret, default_secret},
+	{&kind_namespace, default_namespace},
+	{&kind_node, default_node},
 };
 
 void model_default(const struct kind *k, json_t *json)

@@ -9,11 +9,11 @@
 
 /* Fields of the index record first; the others are read from the blob. */
 static const char *const fields[] = {"metadata.name", "metadata.namespace", "spec.nodeName",
-        "status.phase", "type", "reason", "involvedObject.kind", "involvedObject.namespace",
-        "involvedObject.name", "involvedObject.uid", "involvedObject.apiVersion",
-        "involvedObject.resourceVersion", "involvedObject.fieldPath", "reportingComponent",
-        "source", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
-        "status.podIP", "spec.unschedulable", "status.replicas"};
+	"status.phase", "type", "reason", "involvedObject.kind", "involvedObject.namespace",
+	"involvedObject.name", "involvedObject.uid", "involvedObject.apiVersion",
+	"involvedObject.resourceVersion", "involvedObject.fieldPath", "reportingComponent",
+	"source", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
+	"status.podIP", "spec.unschedulable", "status.replicas"};
 
 struct term {
 	const char *field; /* of the table above */
@@ -49,8 +49,8 @@ static int read_term(struct field_selector *s, const char *text, size_t size, st
 	size_t skip = str_starts(op, "!=") || str_starts(op, "==") ? 2 : 1;
 	if (name >= size || (*op != '=' && skip != 2))
 		return err_set(e, ERR_DECODE,
-		        "invalid field selector \"%.*s\"; use FIELD=VALUE or FIELD!=VALUE",
-		        (int)(size < 100 ? size : 100), text);
+			"invalid field selector \"%.*s\"; use FIELD=VALUE or FIELD!=VALUE",
+			(int)(size < 100 ? size : 100), text);
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
 		if (strlen(fields[i]) != name || memcmp(fields[i], text, name) != 0)
 			continue;
@@ -61,7 +61,7 @@ static int read_term(struct field_selector *s, const char *text, size_t size, st
 		return 0;
 	}
 	return err_set(e, ERR_DECODE, "\"%.*s\" is not a known field selector",
-	        (int)(name < 100 ? name : 100), text);
+		(int)(name < 100 ? name : 100), text);
 }
 
 int field_selector_parse(const char *text, struct field_selector **ret_selector, struct err *e)

@@ -40,8 +40,8 @@ static const char *format_text(struct arena *a, const char *format, va_list args
 	return copy;
 }
 
-void find_error(
-        struct findings *f, const struct path *p, const char *reason, const char *format, ...)
+void find_error(struct findings *f, const struct path *p, const char *reason, const char *format,
+	...)
 {
 	if (f->errors.count == FINDINGS_MAX)
 		return;
@@ -82,8 +82,8 @@ void find_invalid(struct findings *f, const struct path *p, const json_t *value,
 
 void find_invalid_text(struct findings *f, const struct path *p, const char *value, const char *why)
 {
-	find_error(
-	        f, p, "FieldValueInvalid", "Invalid value: \"%.300s\"%s%s", value, colon(why), why);
+	find_error(f, p, "FieldValueInvalid", "Invalid value: \"%.300s\"%s%s", value, colon(why),
+		why);
 }
 
 void find_duplicate(struct findings *f, const struct path *p, const char *value)
@@ -101,8 +101,8 @@ void find_not_found(struct findings *f, const struct path *p, const char *value)
 	find_error(f, p, "FieldValueNotFound", "Not found: \"%.300s\"", value);
 }
 
-void find_unsupported(
-        struct findings *f, const struct path *p, const json_t *value, const char *const *allowed)
+void find_unsupported(struct findings *f, const struct path *p, const json_t *value,
+	const char *const *allowed)
 {
 	CLEANUP(buf_done)
 	struct buf b = BUF_INIT;
@@ -111,7 +111,7 @@ void find_unsupported(
 	CLEANUP(mem_free_ptr)
 	char *text = json_encode_string(value);
 	find_error(f, p, "FieldValueNotSupported",
-	        "Unsupported value: %.300s: supported values: %s", text, buf_text(&b));
+		"Unsupported value: %.300s: supported values: %s", text, buf_text(&b));
 }
 
 void findings_done(struct findings *f)

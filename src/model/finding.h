@@ -21,20 +21,20 @@ const char *path_text(const struct path *p, struct arena *a) MUST_CHECK;
 
 /* Adds an error. The sentence is Kubernetes' ErrorBody: "Required value: must have a name". */
 void find_error(struct findings *f, const struct path *p, const char *reason, const char *format,
-        ...) PRINTF_LIKE(4, 5);
+	...) PRINTF_LIKE(4, 5);
 void find_warning(struct findings *f, const struct path *p, const char *format, ...)
-        PRINTF_LIKE(3, 4);
+	PRINTF_LIKE(3, 4);
 
 /* The usual ones (apimachinery, util/validation/field). Empty why: nothing behind the first words.
  */
 void find_required(struct findings *f, const struct path *p, const char *why);
 void find_invalid(struct findings *f, const struct path *p, const json_t *value, const char *why);
-void find_invalid_text(
-        struct findings *f, const struct path *p, const char *value, const char *why);
+void find_invalid_text(struct findings *f, const struct path *p, const char *value,
+	const char *why);
 void find_duplicate(struct findings *f, const struct path *p, const char *value);
 void find_forbidden(struct findings *f, const struct path *p, const char *why);
 void find_not_found(struct findings *f, const struct path *p, const char *value);
-void find_unsupported(
-        struct findings *f, const struct path *p, const json_t *value, const char *const *allowed);
+void find_unsupported(struct findings *f, const struct path *p, const json_t *value,
+	const char *const *allowed);
 
 #endif

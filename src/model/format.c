@@ -194,8 +194,8 @@ const char *format_check(enum schema_format format, const char *text)
 		return format_check_port_name(text);
 	case FORMAT_IP:
 		return is_ip(text) ? NULL
-		                   : "must be a valid IP address (such as '10.9.8.7' or "
-		                     "'2001:db8::ffff')";
+				   : "must be a valid IP address (such as '10.9.8.7' or "
+				     "'2001:db8::ffff')";
 	case FORMAT_IMAGE:
 		return check_image(text);
 	case FORMAT_PATH_ABSOLUTE:

@@ -128,14 +128,14 @@ static void put_numbers(struct object *o, const json_t *json)
 	}
 }
 
-static struct object *build(
-        const struct kind *kind, const json_t *json, const struct buf *blob, size_t revision_offset)
+static struct object *build(const struct kind *kind, const json_t *json, const struct buf *blob,
+	size_t revision_offset)
 {
 	struct record r = {0};
 	read_record(kind, json, &r);
 	size_t label_bytes = json_object_size(r.labels) * sizeof(struct label);
 	struct object_box *box =
-	        mem_alloc(sizeof(*box) + label_bytes + r.string_bytes + blob->size + 1);
+		mem_alloc(sizeof(*box) + label_bytes + r.string_bytes + blob->size + 1);
 	struct object *o = &box->object;
 	atomic_init(&box->references, 1);
 	o->kind = kind;
@@ -156,40 +156,40 @@ static struct object *build(
 	return o;
 }
 
-int object_from_json(
-        const struct kind *kind, const json_t *json, struct object **ret_object, struct err *e)
+int object_from_json(const struct kind *kind, const json_t *json, struct object **ret_object,
+	struct err *e)
 {
 	const char *name = json_text(json, "", "metadata", "name");
 	if (!*name)
 		return err_set(e, ERR_INVALID,
-		        "%s is invalid: metadata.name: Required value: name or generateName is "
-		        "required",
-		        kind->name);
+			"%s is invalid: metadata.name: Required value: name or generateName is "
+			"required",
+			kind->name);
 	if (kind->namespaced && str_empty(json_text(json, "", "metadata", "namespace")))
 		return err_set(e, ERR_INVALID,
-		        "%s \"%.80s\" is invalid: metadata.namespace: Required value", kind->name,
-		        name);
+			"%s \"%.80s\" is invalid: metadata.namespace: Required value", kind->name,
+			name);
 	CLEANUP(buf_done)
 	struct buf blob = BUF_INIT_LIMIT(OBJECT_SIZE_MAX);
 	size_t revision_offset = 0;
 	blob_write(kind, json, &blob, &revision_offset);
 	if (blob.failed)
 		return err_set(e, ERR_TOO_LARGE,
-		        "%s \"%.80s\" is too large: at most %zu bytes are stored", kind->name, name,
-		        OBJECT_SIZE_MAX);
+			"%s \"%.80s\" is too large: at most %zu bytes are stored", kind->name, name,
+			OBJECT_SIZE_MAX);
 	*ret_object = build(kind, json, &blob, revision_offset);
 	return 0;
 }
 
 int object_from_blob(const struct kind *kind, const char *blob, size_t size, int64_t revision,
-        int64_t create_revision, struct object **ret_object, struct err *e)
+	int64_t create_revision, struct object **ret_object, struct err *e)
 {
 	CLEANUP(json_done)
 	json_t *json = NULL;
 	struct err cause = ERR_INIT;
 	struct object *o = NULL;
 	if (json_decode(blob, size, &json, &cause) < 0 ||
-	        object_from_json(kind, json, &o, &cause) < 0)
+		object_from_json(kind, json, &o, &cause) < 0)
 		return err_set(e, ERR_CORRUPT, "stored %s: %s", kind->name, cause.text);
 	object_stamp(o, revision, create_revision);
 	*ret_object = o;
@@ -246,8 +246,8 @@ json_t *object_tree(const struct object *o)
 	if (o->revision) {
 		char text[24];
 		snprintf(text, sizeof(text), "%lld", (long long)o->revision);
-		json_object_set_new(
-		        json_object_get(json, "metadata"), "resourceVersion", json_string(text));
+		json_object_set_new(json_object_get(json, "metadata"), "resourceVersion",
+			json_string(text));
 	}
 	return json;
 }
@@ -256,8 +256,8 @@ const char *object_label(const struct object *o, const char *key)
 {
 	struct label wanted = {.key = key};
 	const struct label *l = o->label_count ? bsearch(&wanted, o->labels, o->label_count,
-	                                                 sizeof(wanted), compare_labels)
-	                                       : NULL;
+							 sizeof(wanted), compare_labels)
+					       : NULL;
 	return l ? l->value : NULL;
 }
 
@@ -275,19 +275,19 @@ void object_key(const struct object *o, char ret_key[static OBJECT_KEY_MAX])
 }
 
 int object_key_of(const struct kind *k, const char *namespace, const char *name,
-        char ret_key[static OBJECT_KEY_MAX], struct err *e)
+	char ret_key[static OBJECT_KEY_MAX], struct err *e)
 {
 	int size = snprintf(ret_key, OBJECT_KEY_MAX, "%s/%s/%s/%s", group_of(k), k->plural,
-	        k->namespaced && namespace ? namespace : "", name);
+		k->namespaced && namespace ? namespace : "", name);
 	if (size >= OBJECT_KEY_MAX)
 		return err_set(e, ERR_INVALID, "the name \"%.60s...\" is too long", name);
 	return 0;
 }
 
-void object_prefix(
-        const struct kind *k, const char *namespace, char ret_prefix[static OBJECT_KEY_MAX])
+void object_prefix(const struct kind *k, const char *namespace,
+	char ret_prefix[static OBJECT_KEY_MAX])
 {
 	bool one = k->namespaced && !str_empty(namespace);
 	snprintf(ret_prefix, OBJECT_KEY_MAX, "%s/%s/%.260s%s", group_of(k), k->plural,
-	        one ? namespace : "", one ? "/" : "");
+		one ? namespace : "", one ? "/" : "");
 }

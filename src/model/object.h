@@ -49,11 +49,11 @@ struct object {
  * order without resourceVersion, managedFields, apiVersion differences; fills the record.
  * -ERR_TOO_LARGE, -ERR_INVALID. One reference for the caller; the tree stays the caller's. */
 int object_from_json(const struct kind *kind, const json_t *json, struct object **ret_object,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 
 /* From stored bytes that object_from_json once made. -ERR_CORRUPT. */
 int object_from_blob(const struct kind *kind, const char *blob, size_t size, int64_t revision,
-        int64_t create_revision, struct object **ret_object, struct err *e) MUST_CHECK;
+	int64_t create_revision, struct object **ret_object, struct err *e) MUST_CHECK;
 
 struct object *object_ref(const struct object *o);
 void object_unref(const struct object *o); /* null is fine */
@@ -73,9 +73,9 @@ const char *object_label(const struct object *o, const char *key); /* null when 
 #define OBJECT_KEY_MAX 512
 void object_key(const struct object *o, char ret_key[static OBJECT_KEY_MAX]);
 int object_key_of(const struct kind *k, const char *namespace, const char *name,
-        char ret_key[static OBJECT_KEY_MAX], struct err *e) MUST_CHECK; /* -ERR_INVALID: too long */
+	char ret_key[static OBJECT_KEY_MAX], struct err *e) MUST_CHECK; /* -ERR_INVALID: too long */
 /* The prefix of all of a kind, or of those in one namespace ("" or null: all). */
-void object_prefix(
-        const struct kind *k, const char *namespace, char ret_prefix[static OBJECT_KEY_MAX]);
+void object_prefix(const struct kind *k, const char *namespace,
+	char ret_prefix[static OBJECT_KEY_MAX]);
 
 #endif

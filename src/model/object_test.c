@@ -31,35 +31,35 @@ static struct object *make(const struct kind *k, const char *text)
 }
 
 static const char pod_text[] =
-        "{\"status\":{\"phase\":\"Running\",\"conditions\":[{\"status\":\"True\",\"type\":"
-        "\"Ready\"}]},"
-        "\"spec\":{\"nodeName\":\"n1\",\"containers\":[{\"resources\":{\"requests\":{\"cpu\":"
-        "\"100m\","
-        "\"memory\":\"64Mi\"}},\"name\":\"c\"}],\"initContainers\":[{\"name\":\"i\",\"resources\":{"
-        "\"requests\":{\"cpu\":\"1\"}}}]},\"metadata\":{\"labels\":{\"z\":\"1\",\"a\":\"2\"},"
-        "\"resourceVersion\":\"7\",\"managedFields\":[{}],\"namespace\":\"d\",\"name\":\"p\","
-        "\"uid\":\"u\","
-        "\"creationTimestamp\":\"2026-11-22T18:45:40Z\",\"generation\":3,\"ownerReferences\":[{"
-        "\"uid\":"
-        "\"x\"},{\"uid\":\"o\",\"controller\":true}],\"finalizers\":[\"f\"]},\"kind\":\"Pod\"}";
+	"{\"status\":{\"phase\":\"Running\",\"conditions\":[{\"status\":\"True\",\"type\":"
+	"\"Ready\"}]},"
+	"\"spec\":{\"nodeName\":\"n1\",\"containers\":[{\"resources\":{\"requests\":{\"cpu\":"
+	"\"100m\","
+	"\"memory\":\"64Mi\"}},\"name\":\"c\"}],\"initContainers\":[{\"name\":\"i\",\"resources\":{"
+	"\"requests\":{\"cpu\":\"1\"}}}]},\"metadata\":{\"labels\":{\"z\":\"1\",\"a\":\"2\"},"
+	"\"resourceVersion\":\"7\",\"managedFields\":[{}],\"namespace\":\"d\",\"name\":\"p\","
+	"\"uid\":\"u\","
+	"\"creationTimestamp\":\"2026-11-22T18:45:40Z\",\"generation\":3,\"ownerReferences\":[{"
+	"\"uid\":"
+	"\"x\"},{\"uid\":\"o\",\"controller\":true}],\"finalizers\":[\"f\"]},\"kind\":\"Pod\"}";
 
 static void blob_is_in_schema_order(void **state UNUSED)
 {
 	CLEANUP(object_done)
 	struct object *o = make(&kind_pod, pod_text);
 	assert_string_equal(o->blob,
-	        "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\","
-	        "\"namespace\":\"d\","
-	        "\"uid\":\"u\",\"generation\":3,\"creationTimestamp\":\"2026-11-22T18:45:40Z\","
-	        "\"labels\":{\"z\":\"1\",\"a\":\"2\"},\"ownerReferences\":[{\"uid\":\"x\"},{"
-	        "\"uid\":\"o\","
-	        "\"controller\":true}],\"finalizers\":[\"f\"]},\"spec\":{\"initContainers\":[{"
-	        "\"name\":\"i\","
-	        "\"resources\":{\"requests\":{\"cpu\":\"1\"}}}],\"containers\":[{\"name\":\"c\","
-	        "\"resources\":{\"requests\":{\"cpu\":\"100m\",\"memory\":\"64Mi\"}}}],"
-	        "\"nodeName\":\"n1\"},"
-	        "\"status\":{\"phase\":\"Running\",\"conditions\":[{\"type\":\"Ready\",\"status\":"
-	        "\"True\"}]}}");
+		"{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\","
+		"\"namespace\":\"d\","
+		"\"uid\":\"u\",\"generation\":3,\"creationTimestamp\":\"2026-11-22T18:45:40Z\","
+		"\"labels\":{\"z\":\"1\",\"a\":\"2\"},\"ownerReferences\":[{\"uid\":\"x\"},{"
+		"\"uid\":\"o\","
+		"\"controller\":true}],\"finalizers\":[\"f\"]},\"spec\":{\"initContainers\":[{"
+		"\"name\":\"i\","
+		"\"resources\":{\"requests\":{\"cpu\":\"1\"}}}],\"containers\":[{\"name\":\"c\","
+		"\"resources\":{\"requests\":{\"cpu\":\"100m\",\"memory\":\"64Mi\"}}}],"
+		"\"nodeName\":\"n1\"},"
+		"\"status\":{\"phase\":\"Running\",\"conditions\":[{\"type\":\"Ready\",\"status\":"
+		"\"True\"}]}}");
 	assert_int_equal(o->blob_size, strlen(o->blob));
 }
 
@@ -91,7 +91,7 @@ static void clients_see_the_revision(void **state UNUSED)
 {
 	CLEANUP(object_done)
 	struct object *o = make(&kind_configmap,
-	        "{\"metadata\":{\"name\":\"c\",\"namespace\":\"d\"},\"data\":{\"k\":\"v\"}}");
+		"{\"metadata\":{\"name\":\"c\",\"namespace\":\"d\"},\"data\":{\"k\":\"v\"}}");
 	CLEANUP(buf_done)
 	struct buf b = BUF_INIT;
 	object_write(o, &b);
@@ -100,9 +100,9 @@ static void clients_see_the_revision(void **state UNUSED)
 	buf_clear(&b);
 	object_write(o, &b);
 	assert_string_equal(buf_text(&b),
-	        "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"resourceVersion\":"
-	        "\"42\","
-	        "\"name\":\"c\",\"namespace\":\"d\"},\"data\":{\"k\":\"v\"}}");
+		"{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"resourceVersion\":"
+		"\"42\","
+		"\"name\":\"c\",\"namespace\":\"d\"},\"data\":{\"k\":\"v\"}}");
 	CLEANUP(json_done)
 	json_t *tree = object_tree(o);
 	assert_string_equal(json_text(tree, "", "metadata", "resourceVersion"), "42");
@@ -176,8 +176,8 @@ static void kinds_are_found(void **state UNUSED)
 	assert_ptr_equal(kind_by_plural(r, "apps", "v1", "deployments"), &kind_deployment);
 	assert_null(kind_by_plural(r, "apps", "v2", "deployments"));
 	assert_null(kind_by_plural(r, "", NULL, "deployments"));
-	assert_ptr_equal(
-	        kind_by_name(r, "discovery.k8s.io/v1", "EndpointSlice"), &kind_endpointslice);
+	assert_ptr_equal(kind_by_name(r, "discovery.k8s.io/v1", "EndpointSlice"),
+		&kind_endpointslice);
 	assert_ptr_equal(kind_by_word(r, "PO"), &kind_pod);
 	assert_ptr_equal(kind_by_word(r, "deploy"), &kind_deployment);
 	assert_ptr_equal(kind_by_word(r, "no"), &kind_node);
@@ -195,15 +195,15 @@ static void merge_patch(void **state UNUSED)
 {
 	/* RFC 7386 appendix A, those with objects on both sides */
 	static const char *const rows[][3] = {
-	        {"{\"a\":\"b\"}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
-	        {"{\"a\":\"b\"}", "{\"b\":\"c\"}", "{\"a\":\"b\",\"b\":\"c\"}"},
-	        {"{\"a\":\"b\"}", "{\"a\":null}", "{}"},
-	        {"{\"a\":[\"b\"]}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
-	        {"{\"a\":{\"b\":\"c\"}}", "{\"a\":{\"b\":\"d\",\"c\":null}}",
-	                "{\"a\":{\"b\":\"d\"}}"},
-	        {"{\"a\":[{\"b\":\"c\"}]}", "{\"a\":[1]}", "{\"a\":[1]}"},
-	        {"{\"e\":null}", "{\"a\":1}", "{\"e\":null,\"a\":1}"},
-	        {"{}", "{\"a\":{\"bb\":{\"ccc\":null}}}", "{\"a\":{\"bb\":{}}}"},
+		{"{\"a\":\"b\"}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
+		{"{\"a\":\"b\"}", "{\"b\":\"c\"}", "{\"a\":\"b\",\"b\":\"c\"}"},
+		{"{\"a\":\"b\"}", "{\"a\":null}", "{}"},
+		{"{\"a\":[\"b\"]}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
+		{"{\"a\":{\"b\":\"c\"}}", "{\"a\":{\"b\":\"d\",\"c\":null}}",
+			"{\"a\":{\"b\":\"d\"}}"},
+		{"{\"a\":[{\"b\":\"c\"}]}", "{\"a\":[1]}", "{\"a\":[1]}"},
+		{"{\"e\":null}", "{\"a\":1}", "{\"e\":null,\"a\":1}"},
+		{"{}", "{\"a\":{\"bb\":{\"ccc\":null}}}", "{\"a\":{\"bb\":{}}}"},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		CLEANUP(json_done)
@@ -220,15 +220,15 @@ static void merge_patch(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(blob_is_in_schema_order),
-	        cmocka_unit_test(record_is_filled),
-	        cmocka_unit_test(clients_see_the_revision),
-	        cmocka_unit_test(blobs_read_back),
-	        cmocka_unit_test(references_are_counted),
-	        cmocka_unit_test(refuses),
-	        cmocka_unit_test(keys),
-	        cmocka_unit_test(kinds_are_found),
-	        cmocka_unit_test(merge_patch),
+		cmocka_unit_test(blob_is_in_schema_order),
+		cmocka_unit_test(record_is_filled),
+		cmocka_unit_test(clients_see_the_revision),
+		cmocka_unit_test(blobs_read_back),
+		cmocka_unit_test(references_are_counted),
+		cmocka_unit_test(refuses),
+		cmocka_unit_test(keys),
+		cmocka_unit_test(kinds_are_found),
+		cmocka_unit_test(merge_patch),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

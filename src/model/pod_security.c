@@ -26,7 +26,7 @@ static void violation(struct check *c, const char *what, const char *container, 
 	buf_append_string(&c->text, what);
 	if (container)
 		buf_printf(&c->text, " (container \"%s\"%s%s)", container, value ? " " : "",
-		        value ? value : "");
+			value ? value : "");
 	else if (value)
 		buf_printf(&c->text, " (%s)", value);
 }
@@ -41,11 +41,11 @@ static bool in_list(const char *const *list, const char *text)
 
 /* The capabilities that baseline lets containers add: Docker's default set. */
 static const char *const baseline_capabilities[] = {"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE",
-        "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP",
-        "SETUID", "SYS_CHROOT", NULL};
+	"FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP",
+	"SETUID", "SYS_CHROOT", NULL};
 
 static const char *const restricted_volumes[] = {"configMap", "csi", "downwardAPI", "emptyDir",
-        "ephemeral", "persistentVolumeClaim", "projected", "secret", NULL};
+	"ephemeral", "persistentVolumeClaim", "projected", "secret", NULL};
 
 static void check_host_namespaces(struct check *c, const json_t *spec)
 {
@@ -71,7 +71,7 @@ static void check_volumes(struct check *c, const json_t *spec)
 		json_t *source;
 		json_object_foreach (volume, key, source) {
 			if (c->restricted && strcmp(key, "name") != 0 &&
-			        strcmp(key, "hostPath") != 0 && !in_list(restricted_volumes, key))
+				strcmp(key, "hostPath") != 0 && !in_list(restricted_volumes, key))
 				violation(c, "restricted volume types", NULL, value);
 		}
 	}
@@ -84,7 +84,7 @@ static void check_capabilities(struct check *c, const json_t *context, const cha
 	json_array_foreach (json_at(context, "capabilities", "add"), i, capability) {
 		const char *text = json_text_or(capability, "");
 		bool allowed = c->restricted ? strcmp(text, "NET_BIND_SERVICE") == 0
-		                             : in_list(baseline_capabilities, text);
+					     : in_list(baseline_capabilities, text);
 		if (!allowed)
 			violation(c, "non-default capabilities", name, text);
 	}
@@ -147,10 +147,10 @@ static void check_container(struct check *c, const json_t *container)
 
 /* Sysctls that cannot reach beyond the pod. */
 static const char *const safe_sysctls[] = {"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range",
-        "net.ipv4.ip_unprivileged_port_start", "net.ipv4.tcp_syncookies",
-        "net.ipv4.ping_group_range", "net.ipv4.ip_local_reserved_ports",
-        "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl",
-        "net.ipv4.tcp_keepalive_probes", NULL};
+	"net.ipv4.ip_unprivileged_port_start", "net.ipv4.tcp_syncookies",
+	"net.ipv4.ping_group_range", "net.ipv4.ip_local_reserved_ports",
+	"net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl",
+	"net.ipv4.tcp_keepalive_probes", NULL};
 
 static void check_sysctls(struct check *c)
 {
@@ -168,7 +168,7 @@ int pod_security_check(const char *level, const json_t *spec, struct err *e)
 	if (str_equal(level, "privileged"))
 		return 0;
 	struct check c = {.restricted = str_equal(level, "restricted"),
-	        .pod_context = json_object_get(spec, "securityContext")};
+		.pod_context = json_object_get(spec, "securityContext")};
 	check_host_namespaces(&c, spec);
 	check_volumes(&c, spec);
 	check_sysctls(&c);
@@ -182,7 +182,7 @@ int pod_security_check(const char *level, const json_t *spec, struct err *e)
 	int r = 0;
 	if (c.text.size)
 		r = err_set(e, ERR_FORBIDDEN, "violates PodSecurity \"%s:latest\": %s",
-		        c.restricted ? "restricted" : "baseline", buf_text(&c.text));
+			c.restricted ? "restricted" : "baseline", buf_text(&c.text));
 	buf_done(&c.text);
 	return r;
 }

@@ -20,18 +20,18 @@ struct pruner {
 
 /* Checks one value. *ret_new: what takes its place (a new reference), null when it stays. */
 static int prune_value(struct pruner *r, const struct schema *s, const struct path *p, json_t *json,
-        json_t **ret_new);
+	json_t **ret_new);
 
 static const char *type_name(const json_t *json)
 {
 	static const char *const names[] = {[JSON_OBJECT] = "an object",
-	        [JSON_ARRAY] = "a list",
-	        [JSON_STRING] = "a string",
-	        [JSON_INTEGER] = "a number",
-	        [JSON_REAL] = "a number",
-	        [JSON_TRUE] = "a boolean",
-	        [JSON_FALSE] = "a boolean",
-	        [JSON_NULL] = "null"};
+		[JSON_ARRAY] = "a list",
+		[JSON_STRING] = "a string",
+		[JSON_INTEGER] = "a number",
+		[JSON_REAL] = "a number",
+		[JSON_TRUE] = "a boolean",
+		[JSON_FALSE] = "a boolean",
+		[JSON_NULL] = "null"};
 	return names[json_typeof(json)];
 }
 
@@ -40,11 +40,11 @@ static int decode_error(struct pruner *r, const struct path *p, const char *what
 	char version[128];
 	kind_api_version(r->kind, version);
 	return err_set(r->err, ERR_DECODE, "%s in version \"%s\" cannot be decoded: %s: %s",
-	        r->kind->name, version, path_text(p, &r->findings->arena), what);
+		r->kind->name, version, path_text(p, &r->findings->arena), what);
 }
 
-static int wrong_type(
-        struct pruner *r, const struct path *p, const char *wanted, const json_t *json)
+static int wrong_type(struct pruner *r, const struct path *p, const char *wanted,
+	const json_t *json)
 {
 	char what[80];
 	snprintf(what, sizeof(what), "expected %s, not %s", wanted, type_name(json));
@@ -53,8 +53,8 @@ static int wrong_type(
 
 /* ---- scalars ---- */
 
-static int prune_quantity(
-        struct pruner *r, const struct path *p, const json_t *json, json_t **ret_new)
+static int prune_quantity(struct pruner *r, const struct path *p, const json_t *json,
+	json_t **ret_new)
 {
 	if (!json_is_string(json) && !json_is_number(json))
 		return wrong_type(r, p, "a quantity such as \"100m\" or \"64Mi\"", json);
@@ -70,8 +70,8 @@ static int prune_quantity(
 	return 0;
 }
 
-static int prune_integer(
-        struct pruner *r, const struct path *p, const json_t *json, json_t **ret_new)
+static int prune_integer(struct pruner *r, const struct path *p, const json_t *json,
+	json_t **ret_new)
 {
 	if (json_is_integer(json))
 		return 0;
@@ -115,7 +115,7 @@ static int prune_time(struct pruner *r, const struct path *p, const json_t *json
 }
 
 static int prune_scalar(struct pruner *r, const struct schema *s, const struct path *p,
-        const json_t *json, json_t **ret_new)
+	const json_t *json, json_t **ret_new)
 {
 	switch (s->type) {
 	case SCHEMA_STRING:
@@ -126,8 +126,8 @@ static int prune_scalar(struct pruner *r, const struct schema *s, const struct p
 		return json_is_number(json) ? 0 : wrong_type(r, p, "a number", json);
 	case SCHEMA_INT_OR_STRING:
 		return json_is_integer(json) || json_is_string(json)
-		               ? 0
-		               : wrong_type(r, p, "an integer or a string", json);
+			       ? 0
+			       : wrong_type(r, p, "an integer or a string", json);
 	case SCHEMA_INTEGER:
 		return prune_integer(r, p, json, ret_new);
 	case SCHEMA_QUANTITY:
@@ -146,8 +146,8 @@ static int prune_scalar(struct pruner *r, const struct schema *s, const struct p
 static bool is_default(const struct schema_field *field, const json_t *json)
 {
 	if (json_is_false(json) || (json_is_string(json) && !*json_string_value(json)) ||
-	        (json_is_array(json) && !json_array_size(json)) ||
-	        (json_is_object(json) && !json_object_size(json)))
+		(json_is_array(json) && !json_array_size(json)) ||
+		(json_is_object(json) && !json_object_size(json)))
 		return true;
 	if (!field->default_json)
 		return false;
@@ -157,16 +157,16 @@ static bool is_default(const struct schema_field *field, const json_t *json)
 }
 
 static void note_support(struct pruner *r, const struct schema_field *field, const struct path *p,
-        const json_t *json)
+	const json_t *json)
 {
 	if (!(field->flags & (FIELD_UNSUPPORTED | FIELD_REFUSED)) || is_default(field, json))
 		return;
 	if (field->flags & FIELD_REFUSED)
 		find_forbidden(r->findings, p,
-		        "this version does not carry it out, and security depends on it");
+			"this version does not carry it out, and security depends on it");
 	else
 		find_warning(r->findings, p, "%s is stored, but this version does not carry it out",
-		        path_text(p, &r->findings->arena));
+			path_text(p, &r->findings->arena));
 }
 
 static void note_unknown(struct pruner *r, const struct path *p)
@@ -174,7 +174,7 @@ static void note_unknown(struct pruner *r, const struct path *p)
 	const char *text = path_text(p, &r->findings->arena);
 	if (r->strict)
 		find_error(r->findings, p, "FieldValueInvalid",
-		        "strict decoding error: unknown field \"%s\"", text);
+			"strict decoding error: unknown field \"%s\"", text);
 	else
 		find_warning(r->findings, p, "unknown field \"%s\"", text);
 }
@@ -187,8 +187,8 @@ static const struct schema_field *field_of(const struct schema *s, const char *n
 	return NULL;
 }
 
-static int prune_object(
-        struct pruner *r, const struct schema *s, const struct path *p, json_t *json)
+static int prune_object(struct pruner *r, const struct schema *s, const struct path *p,
+	json_t *json)
 {
 	if (!json_is_object(json))
 		return wrong_type(r, p, "an object", json);
@@ -243,8 +243,8 @@ static int prune_list(struct pruner *r, const struct schema *s, const struct pat
 		return wrong_type(r, p, "a list", json);
 	for (size_t i = 0; i < json_array_size(json); i++) {
 		json_t *replacement = NULL;
-		int result = prune_value(
-		        r, s->item, PATH_ITEM(p, i), json_array_get(json, i), &replacement);
+		int result = prune_value(r, s->item, PATH_ITEM(p, i), json_array_get(json, i),
+			&replacement);
 		if (result < 0)
 			return result;
 		if (replacement)
@@ -254,7 +254,7 @@ static int prune_list(struct pruner *r, const struct schema *s, const struct pat
 }
 
 static int prune_value(struct pruner *r, const struct schema *s, const struct path *p, json_t *json,
-        json_t **ret_new)
+	json_t **ret_new)
 {
 	if (s->type == SCHEMA_OBJECT)
 		return prune_object(r, s, p, json);
@@ -269,7 +269,7 @@ int model_prune(const struct kind *k, json_t *json, bool strict, struct findings
 {
 	struct pruner r = {.kind = k, .findings = f, .strict = strict, .err = e};
 	if (!json_is_object(json))
-		return err_set(
-		        e, ERR_DECODE, "%s must be an object, not %s", k->name, type_name(json));
+		return err_set(e, ERR_DECODE, "%s must be an object, not %s", k->name,
+			type_name(json));
 	return prune_object(&r, k->schema, NULL, json);
 }

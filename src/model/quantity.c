@@ -19,20 +19,20 @@ struct suffix {
 };
 
 static const struct suffix suffixes[] = {{"", 0, 0}, {"n", -9, 0}, {"u", -6, 0}, {"m", -3, 0},
-        {"k", 3, 0}, {"M", 6, 0}, {"G", 9, 0}, {"T", 12, 0}, {"P", 15, 0}, {"E", 18, 0},
-        {"Ki", 0, 10}, {"Mi", 0, 20}, {"Gi", 0, 30}, {"Ti", 0, 40}, {"Pi", 0, 50}, {"Ei", 0, 60}};
+	{"k", 3, 0}, {"M", 6, 0}, {"G", 9, 0}, {"T", 12, 0}, {"P", 15, 0}, {"E", 18, 0},
+	{"Ki", 0, 10}, {"Mi", 0, 20}, {"Gi", 0, 30}, {"Ti", 0, 40}, {"Pi", 0, 50}, {"Ei", 0, 60}};
 
 static int bad(const char *text, struct err *e)
 {
 	return err_set(e, ERR_DECODE,
-	        "quantities must match the regular expression "
-	        "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$', not \"%.60s\"",
-	        text);
+		"quantities must match the regular expression "
+		"'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$', not \"%.60s\"",
+		text);
 }
 
 /* Digits with at most one point. rest: whether digits were cut off below the mantissa. */
-static bool read_digits(
-        const char **at, quantity_nano *ret_mantissa, int *ret_power, bool *ret_rest)
+static bool read_digits(const char **at, quantity_nano *ret_mantissa, int *ret_power,
+	bool *ret_rest)
 {
 	const char *p = *at;
 	bool point = false, digits = false;
@@ -54,8 +54,8 @@ static bool read_digits(
 	return digits;
 }
 
-static bool read_suffix(
-        const char *text, int *ret_ten, int *ret_two, enum quantity_format *ret_format)
+static bool read_suffix(const char *text, int *ret_ten, int *ret_two,
+	enum quantity_format *ret_format)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
 		if (strcmp(text, suffixes[i].text) != 0)
@@ -70,8 +70,8 @@ static bool read_suffix(
 	int64_t exponent = 0;
 	const char *digits = text[1] == '+' ? text + 2 : text + 1;
 	if ((text[1] == '+' && *digits == '-') ||
-	        str_to_int64(digits, "exponent", &exponent, NULL) < 0 || exponent > 99 ||
-	        exponent < -99)
+		str_to_int64(digits, "exponent", &exponent, NULL) < 0 || exponent > 99 ||
+		exponent < -99)
 		return false;
 	*ret_ten += (int)exponent;
 	*ret_format = QUANTITY_EXPONENT;
@@ -92,8 +92,8 @@ static bool scale(quantity_nano *value, int ten, bool rest)
 	return true;
 }
 
-int quantity_parse(
-        const char *text, quantity_nano *ret_nano, enum quantity_format *ret_format, struct err *e)
+int quantity_parse(const char *text, quantity_nano *ret_nano, enum quantity_format *ret_format,
+	struct err *e)
 {
 	const char *p = text;
 	bool negative = *p == '-', rest = false;

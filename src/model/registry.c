@@ -28,20 +28,20 @@ void kind_registry_free(struct kind_registry *r)
 	free(r);
 }
 
-const struct kind *kind_by_plural(
-        const struct kind_registry *r, const char *group, const char *version, const char *plural)
+const struct kind *kind_by_plural(const struct kind_registry *r, const char *group,
+	const char *version, const char *plural)
 {
 	for (size_t i = 0; i < r->kinds.count; i++) {
 		const struct kind *k = r->kinds.items[i];
 		if (str_equal(k->plural, plural) && str_equal(k->group, group) &&
-		        (!version || str_equal(k->version, version)))
+			(!version || str_equal(k->version, version)))
 			return k;
 	}
 	return NULL;
 }
 
-const struct kind *kind_by_name(
-        const struct kind_registry *r, const char *api_version, const char *name)
+const struct kind *kind_by_name(const struct kind_registry *r, const char *api_version,
+	const char *name)
 {
 	for (size_t i = 0; i < r->kinds.count; i++) {
 		const struct kind *k = r->kinds.items[i];
@@ -84,7 +84,7 @@ const struct kind *kind_by_word(const struct kind_registry *r, const char *word)
 		if (word[size] && !group_fits(k, word + size + 1))
 			continue;
 		if (is_word(k->plural, word, size) || is_word(k->singular, word, size) ||
-		        has_short_name(k, word, size))
+			has_short_name(k, word, size))
 			return k;
 	}
 	return NULL;

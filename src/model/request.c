@@ -6,7 +6,7 @@ static int64_t amount_of(const json_t *container, const char *resource)
 	const char *text = json_text(container, "0", "resources", "requests", resource);
 	int64_t amount = 0;
 	int r = str_equal(resource, "cpu") ? quantity_milli(text, &amount, NULL)
-	                                   : quantity_units(text, &amount, NULL);
+					   : quantity_units(text, &amount, NULL);
 	return r < 0 ? 0 : amount;
 }
 

@@ -54,7 +54,7 @@ enum schema_flags {
 	FIELD_UNSUPPORTED = 4, /* stored, not carried out yet: named in a warning */
 	FIELD_REFUSED = 8, /* not carried out and security depends on it: the object is refused */
 	FIELD_STATUS =
-	        16, /* the whole subtree is status: kept from the old object on ordinary writes */
+		16, /* the whole subtree is status: kept from the old object on ordinary writes */
 	FIELD_UNSTORED = 32 /* taken from clients, never part of a blob (resourceVersion) */
 };
 
@@ -111,19 +111,19 @@ struct kind_registry;
 struct kind_registry *kind_registry_new(void) MUST_CHECK; /* with the built-in kinds */
 void kind_registry_free(struct kind_registry *r);
 /* By what stands in a URL; null when unknown. version null: the served one. */
-const struct kind *kind_by_plural(
-        const struct kind_registry *r, const char *group, const char *version, const char *plural);
+const struct kind *kind_by_plural(const struct kind_registry *r, const char *group,
+	const char *version, const char *plural);
 /* By apiVersion ("apps/v1") and kind ("Deployment"). */
-const struct kind *kind_by_name(
-        const struct kind_registry *r, const char *api_version, const char *name);
+const struct kind *kind_by_name(const struct kind_registry *r, const char *api_version,
+	const char *name);
 /* By what people type: plural, singular, short name, any case, "deployments.apps" too. */
 const struct kind *kind_by_word(const struct kind_registry *r, const char *word);
-const struct kind *kind_next(
-        const struct kind_registry *r, size_t *position); /* walk; null at the end */
+const struct kind *kind_next(const struct kind_registry *r,
+	size_t *position); /* walk; null at the end */
 
 /* The built-in kinds that code names: kind_pod.name is "Pod". Generated. */
 extern const struct kind kind_namespace, kind_node, kind_pod, kind_deployment, kind_replicaset,
-        kind_service, kind_endpointslice, kind_configmap, kind_secret, kind_event;
+	kind_service, kind_endpointslice, kind_configmap, kind_secret, kind_event;
 
 void kind_api_version(const struct kind *k, char ret_text[static 128]); /* "apps/v1", "v1" */
 

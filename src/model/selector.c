@@ -49,8 +49,8 @@ struct reader {
 static int bad(const struct reader *r, const char *what, struct err *e)
 {
 	return err_set(e, ERR_DECODE,
-	        "unable to parse requirement of selector \"%.100s\" at column %d: %s", r->text,
-	        (int)(r->at - r->text) + 1, what);
+		"unable to parse requirement of selector \"%.100s\" at column %d: %s", r->text,
+		(int)(r->at - r->text) + 1, what);
 }
 
 static void skip_space(struct reader *r)
@@ -145,7 +145,7 @@ int selector_parse(const char *text, struct selector **ret_selector, struct err 
 {
 	if (strlen(text) > SELECTOR_TEXT_MAX)
 		return err_set(e, ERR_TOO_LARGE, "the selector is longer than %d bytes",
-		        SELECTOR_TEXT_MAX);
+			SELECTOR_TEXT_MAX);
 	CLEANUP(free_selector)
 	struct selector *s = mem_new(struct selector);
 	struct reader r = {s, text, text};
@@ -172,11 +172,11 @@ int selector_parse(const char *text, struct selector **ret_selector, struct err 
 static int operator_of(const char *text, enum op *ret_operator, struct err *e)
 {
 	static const char *const names[] = {[OP_IN] = "In",
-	        [OP_NOT_IN] = "NotIn",
-	        [OP_EXISTS] = "Exists",
-	        [OP_ABSENT] = "DoesNotExist",
-	        [OP_GREATER] = "Gt",
-	        [OP_LESS] = "Lt"};
+		[OP_NOT_IN] = "NotIn",
+		[OP_EXISTS] = "Exists",
+		[OP_ABSENT] = "DoesNotExist",
+		[OP_GREATER] = "Gt",
+		[OP_LESS] = "Lt"};
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		if (str_equal(names[i], text)) {
 			*ret_operator = (enum op)i;
@@ -200,8 +200,8 @@ static int add_expression(struct selector *s, const json_t *expression, struct e
 	bool set = q->op == OP_IN || q->op == OP_NOT_IN;
 	if (set != (q->values.count > 0) && q->op <= OP_ABSENT)
 		return err_set(e, ERR_DECODE, "values of operator %s for key \"%.60s\" %s",
-		        json_text(expression, "", "operator"), q->key,
-		        set ? "are missing" : "must be empty");
+			json_text(expression, "", "operator"), q->key,
+			set ? "are missing" : "must be empty");
 	return 0;
 }
 
@@ -241,7 +241,7 @@ static bool compares(const struct requirement *q, const char *value)
 {
 	int64_t left, right;
 	if (!value || !q->values.count || str_to_int64(value, "label", &left, NULL) < 0 ||
-	        str_to_int64(q->values.items[0], "value", &right, NULL) < 0)
+		str_to_int64(q->values.items[0], "value", &right, NULL) < 0)
 		return false;
 	return q->op == OP_GREATER ? left > right : left < right;
 }

@@ -25,11 +25,11 @@ static bool matches(const char *text)
 static void from_text(void **state UNUSED)
 {
 	static const char *const yes[] = {"", "app=web", "app==web", "app = web , tier=edge",
-	        "tier!=cloud", "none!=x", "app in (db,web)", "app in (web)",
-	        "app notin (db, cache)", "none notin (a)", "app", "!none", "weight>9", "weight<11",
-	        "none notin (a),app"};
+		"tier!=cloud", "none!=x", "app in (db,web)", "app in (web)",
+		"app notin (db, cache)", "none notin (a)", "app", "!none", "weight>9", "weight<11",
+		"none notin (a),app"};
 	static const char *const no[] = {"app=db", "tier!=edge", "app in (db)", "app notin (web)",
-	        "none", "!app", "weight>10", "app>1", "none=", "app=web,tier=cloud"};
+		"none", "!app", "weight>10", "app>1", "none=", "app=web,tier=cloud"};
 	for (size_t i = 0; i < ARRAY_SIZE(yes); i++)
 		if (!matches(yes[i]))
 			fail_msg("\"%s\" should match", yes[i]);
@@ -42,7 +42,7 @@ static void from_text(void **state UNUSED)
 static void bad_text(void **state UNUSED)
 {
 	static const char *const bad[] = {"=web", "app=web tier", "app in web", "app in (web", ",",
-	        "app,", "app>x", "!", "a=b=c", "(a)"};
+		"app,", "app>x", "!", "a=b=c", "(a)"};
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct selector *s = NULL;
 		if (selector_parse(bad[i], &s, NULL) != -ERR_DECODE)
@@ -63,11 +63,11 @@ static void from_objects(void **state UNUSED)
 {
 	struct selector *s = NULL;
 	assert_int_equal(from("{\"matchLabels\":{\"app\":\"web\"},\"matchExpressions\":[{\"key\":"
-	                      "\"tier\",\"operator\":"
-	                      "\"In\",\"values\":[\"edge\"]},{\"key\":\"x\",\"operator\":"
-	                      "\"DoesNotExist\"}]}",
-	                         &s),
-	        0);
+			      "\"tier\",\"operator\":"
+			      "\"In\",\"values\":[\"edge\"]},{\"key\":\"x\",\"operator\":"
+			      "\"DoesNotExist\"}]}",
+				 &s),
+		0);
 	assert_true(selector_matches(s, labels, 3));
 	assert_false(selector_matches(s, labels, 1));
 	selector_free(s);
@@ -76,9 +76,9 @@ static void from_objects(void **state UNUSED)
 	selector_free(s);
 	s = NULL;
 	assert_int_equal(from("{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"Near\"}]}", &s),
-	        -ERR_DECODE);
+		-ERR_DECODE);
 	assert_int_equal(from("{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"In\"}]}", &s),
-	        -ERR_DECODE);
+		-ERR_DECODE);
 	assert_null(s);
 }
 
@@ -96,8 +96,8 @@ static bool field_matches(const char *text, const struct object *o)
 static void fields(void **state UNUSED)
 {
 	const char *text = "{\"metadata\":{\"name\":\"e1\",\"namespace\":\"d\"},\"type\":"
-	                   "\"Warning\",\"involvedObject\":{"
-	                   "\"kind\":\"Pod\",\"name\":\"p\"}}";
+			   "\"Warning\",\"involvedObject\":{"
+			   "\"kind\":\"Pod\",\"name\":\"p\"}}";
 	CLEANUP(json_done)
 	json_t *json = NULL;
 	assert_int_equal(json_decode(text, strlen(text), &json, NULL), 0);
@@ -121,7 +121,7 @@ static void fields(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(from_text), cmocka_unit_test(bad_text),
-	        cmocka_unit_test(from_objects), cmocka_unit_test(fields)};
+		cmocka_unit_test(from_objects), cmocka_unit_test(fields)};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

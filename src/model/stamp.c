@@ -25,7 +25,7 @@ static void set_uid(json_t *metadata, const unsigned char uid_bytes[static 16])
 	char hex[33], uid[37];
 	str_hex(b, sizeof(b), hex);
 	snprintf(uid, sizeof(uid), "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
-	        hex + 20);
+		hex + 20);
 	set(metadata, "uid", json_string(uid));
 }
 
@@ -46,7 +46,7 @@ static void set_name(json_t *metadata, const unsigned char uid_bytes[static 16])
 void model_stamp_new(json_t *json, const unsigned char uid_bytes[static 16], int64_t wall_ms)
 {
 	static const char *const cleared[] = {"deletionTimestamp", "deletionGracePeriodSeconds",
-	        "resourceVersion", "selfLink", "managedFields"};
+		"resourceVersion", "selfLink", "managedFields"};
 	json_t *metadata = json_ensure_object(json, "metadata");
 	for (size_t i = 0; i < ARRAY_SIZE(cleared); i++)
 		json_object_del(metadata, cleared[i]);

@@ -7,18 +7,18 @@
 static void append_name(const struct kind *k, const char *name, struct buf *b)
 {
 	buf_printf(b, "%s%s%s \"%s\" is invalid: ", k->name, *k->group ? "." : "", k->group,
-	        name ? name : "");
+		name ? name : "");
 }
 
-static void append_message(
-        const struct findings *f, const struct kind *k, const char *name, struct buf *b)
+static void append_message(const struct findings *f, const struct kind *k, const char *name,
+	struct buf *b)
 {
 	append_name(k, name, b);
 	bool many = f->errors.count > 1;
 	buf_append_string(b, many ? "[" : "");
 	for (size_t i = 0; i < f->errors.count; i++)
 		buf_printf(b, "%s%s: %s", i ? ", " : "", f->errors.items[i].path,
-		        f->errors.items[i].text);
+			f->errors.items[i].text);
 	buf_append_string(b, many ? "]" : "");
 }
 
@@ -64,8 +64,8 @@ static json_t *causes_of(const struct findings *f)
 	return causes;
 }
 
-static json_t *details_of(
-        const struct err *e, const struct kind *k, const char *name, const struct findings *f)
+static json_t *details_of(const struct err *e, const struct kind *k, const char *name,
+	const struct findings *f)
 {
 	json_t *details = json_object();
 	if (!str_empty(name))
@@ -80,7 +80,7 @@ static json_t *details_of(
 }
 
 void model_write_status(const struct err *e, const struct kind *k, const char *name,
-        const struct findings *f, struct buf *b)
+	const struct findings *f, struct buf *b)
 {
 	static const struct err none;
 	if (!e)

@@ -10,7 +10,7 @@
 /* ---- rules of the schema ---- */
 
 static void check_value(struct findings *f, const struct path *p, const struct schema *s,
-        const json_t *json, const json_t *old);
+	const json_t *json, const json_t *old);
 
 static bool is_empty(const json_t *json)
 {
@@ -19,7 +19,7 @@ static bool is_empty(const json_t *json)
 }
 
 static void check_fields(struct findings *f, const struct path *p, const struct schema *s,
-        const json_t *json, const json_t *old)
+	const json_t *json, const json_t *old)
 {
 	for (size_t i = 0; i < s->field_count; i++) {
 		const struct schema_field *field = &s->fields[i];
@@ -37,8 +37,8 @@ static void check_fields(struct findings *f, const struct path *p, const struct 
 	}
 }
 
-static void check_map(
-        struct findings *f, const struct path *p, const struct schema *s, const json_t *json)
+static void check_map(struct findings *f, const struct path *p, const struct schema *s,
+	const json_t *json)
 {
 	const char *key;
 	json_t *value;
@@ -51,21 +51,21 @@ static void check_map(
 	}
 }
 
-static void check_list(
-        struct findings *f, const struct path *p, const struct schema *s, const json_t *json)
+static void check_list(struct findings *f, const struct path *p, const struct schema *s,
+	const json_t *json)
 {
 	size_t count = json_array_size(json);
 	if (s->has_minimum && (int64_t)count < s->minimum)
 		find_required(f, p, "");
 	if (s->has_maximum && (int64_t)count > s->maximum)
 		find_error(f, p, "FieldValueTooMany",
-		        "Too many: %zu: must have at most %" PRId64 " items", count, s->maximum);
+			"Too many: %zu: must have at most %" PRId64 " items", count, s->maximum);
 	for (size_t i = 0; i < count; i++)
 		check_value(f, PATH_ITEM(p, i), s->item, json_array_get(json, i), NULL);
 }
 
-static void check_string(
-        struct findings *f, const struct path *p, const struct schema *s, const json_t *json)
+static void check_string(struct findings *f, const struct path *p, const struct schema *s,
+	const json_t *json)
 {
 	const char *text = json_string_value(json);
 	bool allowed = !s->values;
@@ -78,8 +78,8 @@ static void check_string(
 		find_invalid(f, p, json, why);
 }
 
-static void check_number(
-        struct findings *f, const struct path *p, const struct schema *s, const json_t *json)
+static void check_number(struct findings *f, const struct path *p, const struct schema *s,
+	const json_t *json)
 {
 	bool port = s->format == FORMAT_PORT;
 	bool low = s->has_minimum || port, high = s->has_maximum || port;
@@ -88,7 +88,7 @@ static void check_number(
 	char why[100];
 	if (low && high && (value < minimum || value > maximum))
 		snprintf(why, sizeof(why), "must be between %" PRId64 " and %" PRId64 ", inclusive",
-		        minimum, maximum);
+			minimum, maximum);
 	else if (low && value < minimum)
 		snprintf(why, sizeof(why), "must be greater than or equal to %" PRId64, minimum);
 	else if (high && value > maximum)
@@ -99,7 +99,7 @@ static void check_number(
 }
 
 static void check_value(struct findings *f, const struct path *p, const struct schema *s,
-        const json_t *json, const json_t *old)
+	const json_t *json, const json_t *old)
 {
 	if (s->type == SCHEMA_OBJECT)
 		check_fields(f, p, s, json, old);
@@ -149,15 +149,15 @@ static const struct {
 	const struct kind *kind;
 	void (*check)(const struct validation *v);
 } rules[] = {
-        {&kind_pod, validate_pod},
-        {&kind_deployment, validate_deployment},
-        {&kind_replicaset, validate_replicaset},
-        {&kind_service, validate_service},
-        {&kind_endpointslice, validate_endpointslice},
-        {&kind_configmap, validate_configmap},
-        {&kind_secret, validate_secret},
-        {&kind_node, validate_node},
-        {&kind_event, validate_event},
+	{&kind_pod, validate_pod},
+	{&kind_deployment, validate_deployment},
+	{&kind_replicaset, validate_replicaset},
+	{&kind_service, validate_service},
+	{&kind_endpointslice, validate_endpointslice},
+	{&kind_configmap, validate_configmap},
+	{&kind_secret, validate_secret},
+	{&kind_node, validate_node},
+	{&kind_event, validate_event},
 };
 
 void model_validate(const struct kind *k, const json_t *json, const json_t *old, struct findings *f)

@@ -34,8 +34,8 @@ void validate_node(const struct validation *v);
 void validate_event(const struct validation *v);
 
 /* Strings of a list that appear twice; name: the member that is compared, null: the items. */
-void validate_unique(
-        struct findings *f, const struct path *p, const json_t *list, const char *name);
+void validate_unique(struct findings *f, const struct path *p, const json_t *list,
+	const char *name);
 void validate_label_values(struct findings *f, const struct path *p, const json_t *labels);
 
 #endif

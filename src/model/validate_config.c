@@ -33,7 +33,7 @@ static void check_total(const struct validation *v, size_t total)
 {
 	if (total > DATA_MAX)
 		find_error(v->findings, PATH_FIELD(NULL, "data"), "FieldValueTooLong",
-		        "Too long: must have at most %zu bytes", DATA_MAX);
+			"Too long: must have at most %zu bytes", DATA_MAX);
 }
 
 /* immutable: true can be set once and freezes the data. */
@@ -43,13 +43,13 @@ static void check_frozen(const struct validation *v, const char *const *members)
 		return;
 	if (!json_bool(v->json, false, "immutable"))
 		find_forbidden(v->findings, PATH_FIELD(NULL, "immutable"),
-		        "field is immutable when `immutable` is set");
+			"field is immutable when `immutable` is set");
 	for (; *members; members++) {
 		const json_t *now = json_object_get(v->json, *members);
 		const json_t *before = json_object_get(v->old, *members);
 		if ((now || before) && !json_equal(now, before))
 			find_forbidden(v->findings, PATH_FIELD(NULL, *members),
-			        "field is immutable when `immutable` is set");
+				"field is immutable when `immutable` is set");
 	}
 }
 
@@ -63,7 +63,7 @@ void validate_configmap(const struct validation *v)
 	json_object_foreach ((json_t *)(uintptr_t)data, key, value) {
 		if (json_object_get(binary, key))
 			find_invalid_text(v->findings, PATH_KEY(PATH_FIELD(NULL, "data"), key), key,
-			        "duplicate of key present in binaryData");
+				"duplicate of key present in binaryData");
 	}
 	check_total(v, total_size(data, false) + total_size(binary, true));
 	check_frozen(v, members);
@@ -86,11 +86,11 @@ static void check_json(const struct validation *v, const char *key)
 	json_t *json = NULL;
 	const char *encoded = json_text(v->json, "", "data", key);
 	if (json_at(v->json, "data", key) &&
-	        (base64_decode(encoded, strlen(encoded), &text, NULL) < 0 ||
-	                json_decode(buf_text(&text), text.size, &json, NULL) < 0))
+		(base64_decode(encoded, strlen(encoded), &text, NULL) < 0 ||
+			json_decode(buf_text(&text), text.size, &json, NULL) < 0))
 		find_error(v->findings, PATH_KEY(PATH_FIELD(NULL, "data"), key),
-		        "FieldValueInvalid",
-		        "Invalid value: \"<secret contents redacted>\": must be JSON");
+			"FieldValueInvalid",
+			"Invalid value: \"<secret contents redacted>\": must be JSON");
 	check_key(v, key);
 }
 

@@ -19,8 +19,8 @@ static bool is_native(const char *name)
 	return str_starts(name, "hugepages-");
 }
 
-static void check_amount(
-        struct findings *f, const struct path *p, const char *name, const json_t *value)
+static void check_amount(struct findings *f, const struct path *p, const char *name,
+	const json_t *value)
 {
 	quantity_nano nano = 0;
 	enum quantity_format format;
@@ -28,8 +28,8 @@ static void check_amount(
 	if (why)
 		find_invalid_text(f, p, name, why);
 	else if (!is_native(name) && !strchr(name, '/'))
-		find_invalid_text(
-		        f, p, name, "must be a standard resource type or fully qualified");
+		find_invalid_text(f, p, name,
+			"must be a standard resource type or fully qualified");
 	if (quantity_parse(json_text_or(value, ""), &nano, &format, NULL) < 0 || nano < 0)
 		find_invalid(f, p, value, "must be greater than or equal to 0");
 	else if (!is_native(name) && nano % 1000000000)
@@ -37,22 +37,22 @@ static void check_amount(
 }
 
 static void check_request(struct findings *f, const struct path *p, const char *name,
-        const json_t *request, const json_t *limit)
+	const json_t *request, const json_t *limit)
 {
 	quantity_nano want = 0, most = 0;
 	enum quantity_format format;
 	char why[256];
 	if (!limit && !is_native(name))
 		find_required(f, PATH_FIELD(p, "limits"),
-		        "limit must be set for non overcommitable resources");
+			"limit must be set for non overcommitable resources");
 	if (!limit || quantity_parse(json_text_or(request, ""), &want, &format, NULL) < 0 ||
-	        quantity_parse(json_text_or(limit, ""), &most, &format, NULL) < 0)
+		quantity_parse(json_text_or(limit, ""), &most, &format, NULL) < 0)
 		return;
 	bool exact = !is_native(name);
 	if (exact ? want == most : want <= most)
 		return;
 	snprintf(why, sizeof(why), "must be %s %.100s limit of %.60s",
-	        exact ? "equal to" : "less than or equal to", name, json_text_or(limit, ""));
+		exact ? "equal to" : "less than or equal to", name, json_text_or(limit, ""));
 	find_invalid(f, PATH_FIELD(p, "requests"), request, why);
 }
 
@@ -73,8 +73,8 @@ void validate_resources(struct findings *f, const struct path *p, const json_t *
 
 /* ---- environment ---- */
 
-static void check_reference(
-        struct findings *f, const struct path *p, const json_t *holder, const char *member)
+static void check_reference(struct findings *f, const struct path *p, const json_t *holder,
+	const char *member)
 {
 	const json_t *reference = json_object_get(holder, member);
 	if (reference && str_empty(json_text(reference, "", "name")))
@@ -91,11 +91,11 @@ static void check_env(struct findings *f, const struct path *p, const json_t *va
 		find_invalid_text(f, at, "", "may not be specified when `value` is not empty");
 	if (json_object_size(from) == 0)
 		find_invalid_text(f, at, "",
-		        "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or "
-		        "`secretKeyRef`");
+			"must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or "
+			"`secretKeyRef`");
 	if (json_object_size(from) > 1)
-		find_invalid_text(
-		        f, at, "", "may not have more than one field specified at a time");
+		find_invalid_text(f, at, "",
+			"may not have more than one field specified at a time");
 	check_reference(f, at, from, "configMapKeyRef");
 	check_reference(f, at, from, "secretKeyRef");
 }
@@ -129,8 +129,8 @@ static bool has_volume(const json_t *spec, const char *name)
 	return false;
 }
 
-static void check_mounts(
-        struct findings *f, const struct path *p, const json_t *mounts, const json_t *spec)
+static void check_mounts(struct findings *f, const struct path *p, const json_t *mounts,
+	const json_t *spec)
 {
 	struct map seen = {0};
 	size_t i;
@@ -150,8 +150,8 @@ static void check_mounts(
 			find_invalid_text(f, PATH_FIELD(at, "subPath"), sub, why);
 		if (*sub && *json_text(mount, "", "subPathExpr"))
 			find_invalid_text(f, PATH_FIELD(at, "subPathExpr"),
-			        json_text(mount, "", "subPathExpr"),
-			        "subPathExpr and subPath are mutually exclusive");
+				json_text(mount, "", "subPathExpr"),
+				"subPathExpr and subPath are mutually exclusive");
 	}
 	map_done(&seen);
 }
@@ -163,13 +163,13 @@ static void check_port_value(struct findings *f, const struct path *p, const jso
 	if (json_is_integer(port) && (json_int_or(port, 0) < 1 || json_int_or(port, 0) > 65535))
 		find_invalid(f, p, port, "must be between 1 and 65535, inclusive");
 	const char *why =
-	        json_is_string(port) ? format_check_port_name(json_string_value(port)) : NULL;
+		json_is_string(port) ? format_check_port_name(json_string_value(port)) : NULL;
 	if (why)
 		find_invalid(f, p, port, why);
 }
 
-static void check_probe(
-        struct findings *f, const struct path *p, const json_t *probe, bool readiness)
+static void check_probe(struct findings *f, const struct path *p, const json_t *probe,
+	bool readiness)
 {
 	static const char *const handlers[] = {"exec", "httpGet", "tcpSocket", "grpc"};
 	size_t count = 0;
@@ -179,18 +179,18 @@ static void check_probe(
 		if (handler && ++count > 1)
 			find_forbidden(f, at, "may not specify more than 1 handler type");
 		if (handler && json_object_get(handler, "port"))
-			check_port_value(
-			        f, PATH_FIELD(at, "port"), json_object_get(handler, "port"));
+			check_port_value(f, PATH_FIELD(at, "port"),
+				json_object_get(handler, "port"));
 	}
 	if (!count)
 		find_required(f, p, "must specify a handler type");
 	if (!readiness && json_int(probe, 1, "successThreshold") != 1)
 		find_invalid(f, PATH_FIELD(p, "successThreshold"),
-		        json_object_get(probe, "successThreshold"), "must be 1");
+			json_object_get(probe, "successThreshold"), "must be 1");
 }
 
-static void check_probes(
-        struct findings *f, const struct path *p, const json_t *container, bool init)
+static void check_probes(struct findings *f, const struct path *p, const json_t *container,
+	bool init)
 {
 	static const char *const probes[] = {"livenessProbe", "readinessProbe", "startupProbe"};
 	bool stays = str_equal(json_text(container, "", "restartPolicy"), "Always");
@@ -206,13 +206,13 @@ static void check_probes(
 		find_forbidden(f, PATH_FIELD(p, "lifecycle"), "may not be set for init containers");
 	if (!init && json_object_get(container, "restartPolicy"))
 		find_forbidden(f, PATH_FIELD(p, "restartPolicy"),
-		        "may not be set for non-init containers");
+			"may not be set for non-init containers");
 }
 
 /* ---- ports and security ---- */
 
-static void check_ports(
-        struct findings *f, const struct path *p, const json_t *ports, bool host_network)
+static void check_ports(struct findings *f, const struct path *p, const json_t *ports,
+	bool host_network)
 {
 	validate_unique(f, p, ports, "name");
 	size_t i;
@@ -221,7 +221,7 @@ static void check_ports(
 		const json_t *number = json_object_get(port, "containerPort");
 		if (host_network && json_int(port, 0, "hostPort") != json_int_or(number, 0))
 			find_invalid(f, PATH_FIELD(PATH_ITEM(p, i), "containerPort"), number,
-			        "must match `hostPort` when `hostNetwork` is true");
+				"must match `hostPort` when `hostNetwork` is true");
 	}
 }
 
@@ -231,21 +231,21 @@ static void check_security(struct findings *f, const struct path *p, const json_
 	const struct path *at = PATH_FIELD(p, "allowPrivilegeEscalation");
 	if (json_is_false(escalation) && json_bool(security, false, "privileged"))
 		find_invalid(f, at, escalation,
-		        "cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
+			"cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
 	size_t i;
 	json_t *name;
 	json_array_foreach (json_at(security, "capabilities", "add"), i, name) {
 		if (json_is_false(escalation) &&
-		        (str_equal(json_text_or(name, ""), "CAP_SYS_ADMIN") ||
-		                str_equal(json_text_or(name, ""), "SYS_ADMIN")))
+			(str_equal(json_text_or(name, ""), "CAP_SYS_ADMIN") ||
+				str_equal(json_text_or(name, ""), "SYS_ADMIN")))
 			find_invalid(f, at, escalation,
-			        "cannot set `allowPrivilegeEscalation` to false and "
-			        "`capabilities.Add` CAP_SYS_ADMIN");
+				"cannot set `allowPrivilegeEscalation` to false and "
+				"`capabilities.Add` CAP_SYS_ADMIN");
 	}
 	const json_t *armor = json_object_get(security, "appArmorProfile");
 	if (str_equal(json_text(armor, "", "type"), "Localhost"))
 		find_forbidden(f, PATH_FIELD(p, "appArmorProfile"),
-		        "this version does not load AppArmor profiles");
+			"this version does not load AppArmor profiles");
 	const json_t *profile = json_object_get(security, "seccompProfile");
 	const struct path *local = PATH_FIELD(PATH_FIELD(p, "seccompProfile"), "localhostProfile");
 	bool wanted = str_equal(json_text(profile, "", "type"), "Localhost");
@@ -259,7 +259,7 @@ static void check_security(struct findings *f, const struct path *p, const json_
 }
 
 static void check_container(struct findings *f, const struct path *p, const json_t *container,
-        const json_t *spec, bool init)
+	const json_t *spec, bool init)
 {
 	size_t i;
 	json_t *item;
@@ -270,13 +270,13 @@ static void check_container(struct findings *f, const struct path *p, const json
 		check_env_from(f, PATH_ITEM(PATH_FIELD(p, "envFrom"), i), item);
 	}
 	check_ports(f, PATH_FIELD(p, "ports"), json_object_get(container, "ports"),
-	        json_bool(spec, false, "hostNetwork"));
-	check_mounts(
-	        f, PATH_FIELD(p, "volumeMounts"), json_object_get(container, "volumeMounts"), spec);
+		json_bool(spec, false, "hostNetwork"));
+	check_mounts(f, PATH_FIELD(p, "volumeMounts"), json_object_get(container, "volumeMounts"),
+		spec);
 	validate_resources(f, PATH_FIELD(p, "resources"), json_object_get(container, "resources"));
 	check_probes(f, p, container, init);
-	check_security(
-	        f, PATH_FIELD(p, "securityContext"), json_object_get(container, "securityContext"));
+	check_security(f, PATH_FIELD(p, "securityContext"),
+		json_object_get(container, "securityContext"));
 }
 
 /* A host port can be had once in a pod. */
@@ -287,13 +287,13 @@ static void check_host_ports(struct findings *f, const struct path *p, const jso
 	json_t *container, *port;
 	json_array_foreach (json_object_get(spec, "containers"), i, container) {
 		const struct path *list =
-		        PATH_FIELD(PATH_ITEM(PATH_FIELD(p, "containers"), i), "ports");
+			PATH_FIELD(PATH_ITEM(PATH_FIELD(p, "containers"), i), "ports");
 		json_array_foreach (json_object_get(container, "ports"), j, port) {
 			int64_t number = json_int(port, 0, "hostPort");
 			char key[64];
 			snprintf(key, sizeof(key), "%.8s/%.30s/%lld",
-			        json_text(port, "TCP", "protocol"), json_text(port, "", "hostIP"),
-			        (long long)number);
+				json_text(port, "TCP", "protocol"), json_text(port, "", "hostIP"),
+				(long long)number);
 			if (number && map_has(&seen, key))
 				find_duplicate(f, PATH_FIELD(PATH_ITEM(list, j), "hostPort"), key);
 			map_put(&seen, key, &seen);
@@ -309,11 +309,11 @@ void validate_containers(struct findings *f, const struct path *p, const json_t 
 	json_t *container;
 	for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
 		json_array_foreach (json_object_get(spec, lists[l]), i, container) {
-			check_container(
-			        f, PATH_ITEM(PATH_FIELD(p, lists[l]), i), container, spec, l == 0);
+			check_container(f, PATH_ITEM(PATH_FIELD(p, lists[l]), i), container, spec,
+				l == 0);
 		}
 	}
 	check_host_ports(f, p, spec);
-	check_security(
-	        f, PATH_FIELD(p, "securityContext"), json_object_get(spec, "securityContext"));
+	check_security(f, PATH_FIELD(p, "securityContext"),
+		json_object_get(spec, "securityContext"));
 }

@@ -35,8 +35,8 @@ static void check_name(const struct validation *v, const struct path *p, const j
 	}
 }
 
-static void check_namespace(
-        const struct validation *v, const struct path *p, const json_t *metadata)
+static void check_namespace(const struct validation *v, const struct path *p,
+	const json_t *metadata)
 {
 	const char *namespace = json_text(metadata, "", "namespace");
 	const struct path *at = PATH_FIELD(p, "namespace");
@@ -49,8 +49,8 @@ static void check_namespace(
 		find_invalid_text(v->findings, at, namespace, why);
 }
 
-static void check_annotations(
-        const struct validation *v, const struct path *p, const json_t *annotations)
+static void check_annotations(const struct validation *v, const struct path *p,
+	const json_t *annotations)
 {
 	size_t size = 0;
 	const char *key;
@@ -60,7 +60,7 @@ static void check_annotations(
 	}
 	if (size > ANNOTATIONS_MAX)
 		find_error(v->findings, PATH_FIELD(p, "annotations"), "FieldValueTooLong",
-		        "Too long: must have at most %zu bytes", ANNOTATIONS_MAX);
+			"Too long: must have at most %zu bytes", ANNOTATIONS_MAX);
 }
 
 static void check_owners(const struct validation *v, const struct path *p, const json_t *owners)
@@ -72,11 +72,11 @@ static void check_owners(const struct validation *v, const struct path *p, const
 	}
 	if (controllers > 1)
 		find_invalid(v->findings, PATH_FIELD(p, "ownerReferences"), owners,
-		        "only one reference can have controller set to true");
+			"only one reference can have controller set to true");
 }
 
-static void check_finalizers(
-        const struct validation *v, const struct path *p, const json_t *finalizers)
+static void check_finalizers(const struct validation *v, const struct path *p,
+	const json_t *finalizers)
 {
 	const struct path *list = PATH_FIELD(p, "finalizers");
 	size_t i;
@@ -96,8 +96,8 @@ static void check_update(const struct validation *v, const struct path *p, const
 	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++) {
 		const json_t *now = json_object_get(metadata, fixed[i]);
 		if (now && !json_equal(now, json_object_get(old, fixed[i])))
-			find_invalid(
-			        v->findings, PATH_FIELD(p, fixed[i]), now, "field is immutable");
+			find_invalid(v->findings, PATH_FIELD(p, fixed[i]), now,
+				"field is immutable");
 	}
 	if (!json_object_get(old, "deletionTimestamp"))
 		return;
@@ -112,7 +112,7 @@ static void check_update(const struct validation *v, const struct path *p, const
 		}
 		if (!known)
 			find_forbidden(v->findings, PATH_FIELD(p, "finalizers"),
-			        "no new finalizers can be added if the object is being deleted");
+				"no new finalizers can be added if the object is being deleted");
 	}
 }
 
@@ -124,8 +124,8 @@ void validate_metadata(const struct validation *v)
 		return;
 	check_name(v, p, metadata);
 	check_namespace(v, p, metadata);
-	validate_label_values(
-	        v->findings, PATH_FIELD(p, "labels"), json_object_get(metadata, "labels"));
+	validate_label_values(v->findings, PATH_FIELD(p, "labels"),
+		json_object_get(metadata, "labels"));
 	check_annotations(v, p, json_object_get(metadata, "annotations"));
 	check_owners(v, p, json_object_get(metadata, "ownerReferences"));
 	check_finalizers(v, p, json_object_get(metadata, "finalizers"));

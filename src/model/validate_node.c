@@ -12,7 +12,7 @@ static void check_taints(struct findings *f, const struct path *p, const json_t 
 	json_array_foreach (taints, i, taint) {
 		char key[400];
 		snprintf(key, sizeof(key), "%.330s:%.40s", json_text(taint, "", "key"),
-		        json_text(taint, "", "effect"));
+			json_text(taint, "", "effect"));
 		if (map_has(&seen, key))
 			find_duplicate(f, PATH_ITEM(p, i), key);
 		map_put(&seen, key, &seen);
@@ -29,7 +29,7 @@ void validate_node(const struct validation *v)
 	const json_t *range = json_object_get(spec, "podCIDR");
 	if (*before && !str_equal(before, json_text_or(range, "")))
 		find_forbidden(v->findings, PATH_FIELD(p, "podCIDR"),
-		        "node updates may not change podCIDR except from \"\" to valid");
+			"node updates may not change podCIDR except from \"\" to valid");
 }
 
 void validate_event(const struct validation *v)

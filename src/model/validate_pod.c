@@ -17,9 +17,9 @@ static void check_names(struct findings *f, const struct path *p, const json_t *
 			if (!str_equal(name, json_text(json_array_get(all, j), "", "name")))
 				continue;
 			const struct path *list =
-			        PATH_FIELD(p, i < init ? "initContainers" : "containers");
+				PATH_FIELD(p, i < init ? "initContainers" : "containers");
 			find_duplicate(f,
-			        PATH_FIELD(PATH_ITEM(list, i < init ? i : i - init), "name"), name);
+				PATH_FIELD(PATH_ITEM(list, i < init ? i : i - init), "name"), name);
 			break;
 		}
 	}
@@ -31,8 +31,8 @@ static void check_dns(struct findings *f, const struct path *p, const json_t *sp
 	const json_t *servers = json_at(spec, "dnsConfig", "nameservers");
 	const struct path *at = PATH_FIELD(PATH_FIELD(p, "dnsConfig"), "nameservers");
 	if (str_equal(json_text(spec, "", "dnsPolicy"), "None") && !json_array_size(servers))
-		find_required(
-		        f, at, "must provide at least one DNS nameserver when `dnsPolicy` is None");
+		find_required(f, at,
+			"must provide at least one DNS nameserver when `dnsPolicy` is None");
 	if (json_array_size(servers) > 3)
 		find_invalid(f, at, servers, "must not have more than 3 nameservers");
 	size_t i;
@@ -50,18 +50,18 @@ static void check_pod_security(struct findings *f, const struct path *p, const j
 	const json_t *users = json_object_get(spec, "hostUsers");
 	if (json_is_false(users))
 		find_forbidden(f, PATH_FIELD(p, "hostUsers"),
-		        "user namespaces are not supported by this version");
+			"user namespaces are not supported by this version");
 	size_t i;
 	json_t *group;
 	json_array_foreach (json_at(spec, "securityContext", "supplementalGroups"), i, group) {
 		int64_t id = json_int_or(group, 0);
 		if (id < 0 || id > 2147483647)
 			find_invalid(f, PATH_ITEM(PATH_FIELD(at, "supplementalGroups"), i), group,
-			        "must be between 0 and 2147483647, inclusive");
+				"must be between 0 and 2147483647, inclusive");
 	}
 	if (json_bool(spec, false, "shareProcessNamespace") && json_bool(spec, false, "hostPID"))
 		find_invalid(f, PATH_FIELD(p, "shareProcessNamespace"), json_true(),
-		        "ShareProcessNamespace and HostPID cannot both be enabled");
+			"ShareProcessNamespace and HostPID cannot both be enabled");
 }
 
 void validate_pod_spec(struct findings *f, const struct path *p, const json_t *spec)
@@ -73,7 +73,7 @@ void validate_pod_spec(struct findings *f, const struct path *p, const json_t *s
 	check_dns(f, p, spec);
 	check_pod_security(f, p, spec);
 	validate_unique(f, PATH_FIELD(p, "imagePullSecrets"),
-	        json_object_get(spec, "imagePullSecrets"), "name");
+		json_object_get(spec, "imagePullSecrets"), "name");
 }
 
 /* ---- updates ---- */
@@ -132,10 +132,10 @@ static void check_pod_update(const struct validation *v, const json_t *spec, con
 		copy_member(was, spec, "schedulingGates");
 	if (!json_equal(spec, was))
 		find_forbidden(v->findings, PATH_FIELD(NULL, "spec"),
-		        "pod updates may not change fields other than "
-		        "`spec.containers[*].image`,`spec.initContainers[*].image`,"
-		        "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
-		        "existing tolerations)");
+			"pod updates may not change fields other than "
+			"`spec.containers[*].image`,`spec.initContainers[*].image`,"
+			"`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
+			"existing tolerations)");
 }
 
 void validate_pod(const struct validation *v)

@@ -8,9 +8,9 @@
 static void check_target(struct findings *f, const struct path *p, const json_t *target)
 {
 	const char *why =
-	        json_is_string(target) ? format_check_port_name(json_string_value(target)) : NULL;
+		json_is_string(target) ? format_check_port_name(json_string_value(target)) : NULL;
 	if (json_is_integer(target) &&
-	        (json_int_or(target, 0) < 1 || json_int_or(target, 0) > 65535))
+		(json_int_or(target, 0) < 1 || json_int_or(target, 0) > 65535))
 		why = "must be between 1 and 65535, inclusive";
 	if (why)
 		find_invalid(f, PATH_FIELD(p, "targetPort"), target, why);
@@ -27,7 +27,7 @@ static void check_ports(struct findings *f, const struct path *p, const json_t *
 		const struct path *at = PATH_ITEM(p, i);
 		char key[64];
 		snprintf(key, sizeof(key), "%lld/%.16s", (long long)json_int(port, 0, "port"),
-		        json_text(port, "TCP", "protocol"));
+			json_text(port, "TCP", "protocol"));
 		if (many && str_empty(json_text(port, "", "name")))
 			find_required(f, PATH_FIELD(at, "name"), "");
 		if (map_has(&seen, key))
@@ -53,7 +53,7 @@ static void check_cluster_ip(const struct validation *v, const struct path *p, c
 	bool was_external = str_equal(json_text(old, "", "type"), "ExternalName");
 	if (*before && !external && !was_external && !str_equal(before, text))
 		find_invalid(v->findings, at, address ? address : json_object_get(old, "clusterIP"),
-		        "may not change once set");
+			"may not change once set");
 }
 
 void validate_service(const struct validation *v)
@@ -72,7 +72,7 @@ void validate_service(const struct validation *v)
 		find_required(v->findings, PATH_FIELD(p, "externalName"), "");
 	else if (external && format_check(FORMAT_DNS_SUBDOMAIN, name))
 		find_invalid_text(v->findings, PATH_FIELD(p, "externalName"), name,
-		        format_check(FORMAT_DNS_SUBDOMAIN, name));
+			format_check(FORMAT_DNS_SUBDOMAIN, name));
 	const json_t *selector = json_object_get(spec, "selector");
 	validate_label_values(v->findings, PATH_FIELD(p, "selector"), selector);
 	const char *key;
@@ -84,17 +84,17 @@ void validate_service(const struct validation *v)
 	}
 }
 
-static void check_addresses(
-        struct findings *f, const struct path *p, const json_t *addresses, const char *type)
+static void check_addresses(struct findings *f, const struct path *p, const json_t *addresses,
+	const char *type)
 {
 	size_t i;
 	json_t *address;
 	if (json_array_size(addresses) > 100)
 		find_error(f, p, "FieldValueTooMany", "Too many: %zu: must have at most 100 items",
-		        json_array_size(addresses));
+			json_array_size(addresses));
 	json_array_foreach (addresses, i, address) {
 		enum schema_format format =
-		        str_equal(type, "FQDN") ? FORMAT_DNS_SUBDOMAIN : FORMAT_IP;
+			str_equal(type, "FQDN") ? FORMAT_DNS_SUBDOMAIN : FORMAT_IP;
 		const char *why = format_check(format, json_text_or(address, ""));
 		if (why)
 			find_invalid(f, PATH_ITEM(p, i), address, why);
@@ -108,9 +108,9 @@ void validate_endpointslice(const struct validation *v)
 	json_t *endpoint;
 	json_array_foreach (json_object_get(v->json, "endpoints"), i, endpoint) {
 		check_addresses(v->findings, PATH_FIELD(PATH_ITEM(list, i), "addresses"),
-		        json_object_get(endpoint, "addresses"),
-		        json_text(v->json, "IPv4", "addressType"));
+			json_object_get(endpoint, "addresses"),
+			json_text(v->json, "IPv4", "addressType"));
 	}
-	validate_unique(
-	        v->findings, PATH_FIELD(NULL, "ports"), json_object_get(v->json, "ports"), "name");
+	validate_unique(v->findings, PATH_FIELD(NULL, "ports"), json_object_get(v->json, "ports"),
+		"name");
 }

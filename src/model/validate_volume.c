@@ -16,7 +16,7 @@ static void check_items(struct findings *f, const struct path *p, const json_t *
 }
 
 static void check_named(struct findings *f, const struct path *p, const json_t *volume,
-        const char *type, const char *name)
+	const char *type, const char *name)
 {
 	const json_t *source = json_object_get(volume, type);
 	if (!source)
@@ -34,7 +34,7 @@ static void check_host_path(struct findings *f, const struct path *p, const json
 	const char *why = format_check_relative_path(*path == '/' ? path + 1 : path);
 	if (why && *path)
 		find_invalid_text(f, PATH_FIELD(PATH_FIELD(p, "hostPath"), "path"), path,
-		        "must not contain '..'");
+			"must not contain '..'");
 }
 
 static void check_volume(struct findings *f, const struct path *p, const json_t *volume)
@@ -44,8 +44,8 @@ static void check_volume(struct findings *f, const struct path *p, const json_t 
 	json_t *source;
 	json_object_foreach ((json_t *)(uintptr_t)volume, type, source) {
 		if (!str_equal(type, "name") && ++sources > 1)
-			find_forbidden(
-			        f, PATH_FIELD(p, type), "may not specify more than 1 volume type");
+			find_forbidden(f, PATH_FIELD(p, type),
+				"may not specify more than 1 volume type");
 	}
 	if (!sources)
 		find_required(f, p, "must specify a volume type");

@@ -24,8 +24,8 @@ static bool selects(const json_t *label_selector, const json_t *labels)
 	return result;
 }
 
-static void check_selector(
-        const struct validation *v, const json_t *spec, const struct path *p, const char *what)
+static void check_selector(const struct validation *v, const json_t *spec, const struct path *p,
+	const char *what)
 {
 	const json_t *selector = json_object_get(spec, "selector");
 	const struct path *at = PATH_FIELD(p, "selector");
@@ -37,16 +37,16 @@ static void check_selector(
 		find_invalid(v->findings, at, selector, e.text);
 	selector_free(parsed);
 	if (!json_object_size(json_object_get(selector, "matchLabels")) &&
-	        !json_array_size(json_object_get(selector, "matchExpressions")))
+		!json_array_size(json_object_get(selector, "matchExpressions")))
 		find_error(v->findings, at, "FieldValueInvalid",
-		        "Invalid value: {}: empty selector is invalid for %s", what);
+			"Invalid value: {}: empty selector is invalid for %s", what);
 	validate_label_values(v->findings, PATH_FIELD(at, "matchLabels"),
-	        json_object_get(selector, "matchLabels"));
+		json_object_get(selector, "matchLabels"));
 	const json_t *labels = json_at(spec, "template", "metadata", "labels");
 	const struct path *template = PATH_FIELD(PATH_FIELD(p, "template"), "metadata");
 	if (e.code == ERR_OK && json_object_get(spec, "template") && !selects(selector, labels))
 		find_invalid(v->findings, PATH_FIELD(template, "labels"), labels,
-		        "`selector` does not match template `labels`");
+			"`selector` does not match template `labels`");
 }
 
 static void check_template(const struct validation *v, const json_t *spec, const struct path *p)
@@ -57,7 +57,7 @@ static void check_template(const struct validation *v, const json_t *spec, const
 	if (!template)
 		return;
 	validate_label_values(v->findings, PATH_FIELD(PATH_FIELD(at, "metadata"), "labels"),
-	        json_at(template, "metadata", "labels"));
+		json_at(template, "metadata", "labels"));
 	const json_t *pod = json_object_get(template, "spec");
 	const struct path *pod_at = PATH_FIELD(at, "spec");
 	if (!json_object_get(pod, "containers")) {
@@ -71,12 +71,12 @@ static void check_template(const struct validation *v, const json_t *spec, const
 		find_unsupported(v->findings, PATH_FIELD(pod_at, "restartPolicy"), policy, always);
 	if (json_object_get(pod, "activeDeadlineSeconds"))
 		find_forbidden(v->findings, PATH_FIELD(pod_at, "activeDeadlineSeconds"),
-		        "activeDeadlineSeconds in ReplicaSet is not Supported");
+			"activeDeadlineSeconds in ReplicaSet is not Supported");
 }
 
 /* "25%" or 3; zero when it counts as none. */
-static bool check_share(
-        const struct validation *v, const struct path *p, const json_t *share, bool *ret_zero)
+static bool check_share(const struct validation *v, const struct path *p, const json_t *share,
+	bool *ret_zero)
 {
 	*ret_zero = false;
 	if (!share)
@@ -89,9 +89,9 @@ static bool check_share(
 		const char *text = json_text_or(share, "");
 		size_t size = strlen(text);
 		if (size < 2 || size > 8 || text[size - 1] != '%' ||
-		        !str_copy(digits, sizeof(digits), text)) {
+			!str_copy(digits, sizeof(digits), text)) {
 			find_invalid(v->findings, p, share,
-			        "must be an integer or a percentage (such as '5%')");
+				"must be an integer or a percentage (such as '5%')");
 			return false;
 		}
 		digits[size - 1] = '\0';
@@ -112,18 +112,18 @@ static void check_strategy(const struct validation *v, const json_t *spec, const
 	if (!rolling)
 		return;
 	if (str_equal(json_text(strategy, "", "type"), "Recreate")) {
-		find_forbidden(
-		        v->findings, at, "may not be specified when strategy `type` is 'Recreate'");
+		find_forbidden(v->findings, at,
+			"may not be specified when strategy `type` is 'Recreate'");
 		return;
 	}
 	bool no_unavailable = false, no_surge = false;
 	const json_t *unavailable = json_object_get(rolling, "maxUnavailable");
 	bool good = check_share(v, PATH_FIELD(at, "maxUnavailable"), unavailable, &no_unavailable);
-	good &= check_share(
-	        v, PATH_FIELD(at, "maxSurge"), json_object_get(rolling, "maxSurge"), &no_surge);
+	good &= check_share(v, PATH_FIELD(at, "maxSurge"), json_object_get(rolling, "maxSurge"),
+		&no_surge);
 	if (good && no_unavailable && no_surge)
 		find_invalid(v->findings, PATH_FIELD(at, "maxUnavailable"), unavailable,
-		        "may not be 0 when `maxSurge` is 0");
+			"may not be 0 when `maxSurge` is 0");
 }
 
 void validate_deployment(const struct validation *v)
@@ -138,8 +138,8 @@ void validate_deployment(const struct validation *v)
 	int64_t deadline = json_int(spec, INT32_MAX, "progressDeadlineSeconds");
 	if (deadline <= json_int(spec, 0, "minReadySeconds"))
 		find_invalid(v->findings, PATH_FIELD(p, "progressDeadlineSeconds"),
-		        json_object_get(spec, "progressDeadlineSeconds"),
-		        "must be greater than minReadySeconds");
+			json_object_get(spec, "progressDeadlineSeconds"),
+			"must be greater than minReadySeconds");
 }
 
 void validate_replicaset(const struct validation *v)
