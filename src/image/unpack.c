@@ -31,6 +31,7 @@ struct unpack {
 	int64_t bytes_left, entries_left;
 	struct err read_error; /* of the caller's stream; code ERR_OK: none */
 	bool ended;
+	bool cut_short; /* see only_padding_missing */
 	struct resolve resolve;
 };
 
@@ -140,8 +141,18 @@ static void entry_times(struct archive_entry *entry, struct timespec ret_times[2
 
 /* ---- kinds of entries ---- */
 
-static int write_data(struct unpack *u, int fd, const char *path, struct err *e)
+/* Some tools (umoci 0.4) leave the padding of the last file away, and what marks the end. The file
+ * itself was whole then, and whether the stream was, its reader tells at its end. */
+static bool only_padding_missing(struct unpack *u)
 {
+	const char *text = archive_error_string(u->archive);
+	u->cut_short = text && str_starts(text, "Truncated input file");
+	return u->cut_short;
+}
+
+static int write_data(struct unpack *u, int fd, int64_t whole, const char *path, struct err *e)
+{
+	int64_t end = 0;
 	for (;;) {
 		const void *data;
 		size_t size;
@@ -150,7 +161,8 @@ static int write_data(struct unpack *u, int fd, const char *path, struct err *e)
 		if (status == ARCHIVE_EOF)
 			return 0;
 		if (status < ARCHIVE_WARN)
-			return archive_problem(u, e);
+			return end == whole && only_padding_missing(u) ? 0 : archive_problem(u, e);
+		end = offset + (int64_t)size;
 		for (size_t done = 0; done < size;) {
 			ssize_t written = pwrite(fd, (const char *)data + done, size - done,
 				offset + (off_t)done);
@@ -181,7 +193,7 @@ static int make_file(struct unpack *u, struct archive_entry *entry, int parent, 
 	int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_set_errno(e, errno, "create %s", path);
-	rc = write_data(u, fd, path, e);
+	rc = write_data(u, fd, size, path, e);
 	/* A sparse file may end in a hole. */
 	if (rc == 0 && ftruncate(fd, size) != 0)
 		rc = err_set_errno(e, errno, "write %s", path);
@@ -356,20 +368,12 @@ static int unpack_entry(struct unpack *u, struct archive_entry *entry, struct er
 	return make_entry(u, entry, parent, path.name, path.text, e);
 }
 
-/* Some tools (umoci 0.4) leave the padding of the last file away, and what marks the end. The file
- * itself was whole, and whether the stream was, its reader tells at its end. */
-static bool only_padding_missing(const struct unpack *u)
-{
-	const char *text = archive_error_string(u->archive);
-	return text && str_starts(text, "Truncated input file");
-}
-
 static int unpack_entries(struct unpack *u, struct err *e)
 {
 	for (;;) {
 		struct archive_entry *entry;
 		int status = archive_read_next_header(u->archive, &entry);
-		if (status == ARCHIVE_EOF || (status < ARCHIVE_WARN && only_padding_missing(u)))
+		if (status == ARCHIVE_EOF)
 			return drain(u, e);
 		if (status < ARCHIVE_WARN)
 			return archive_problem(u, e);
@@ -378,6 +382,8 @@ static int unpack_entries(struct unpack *u, struct err *e)
 		int rc = unpack_entry(u, entry, e);
 		if (rc != 0)
 			return rc;
+		if (u->cut_short)
+			return drain(u, e);
 	}
 }
 
