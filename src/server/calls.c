@@ -20,8 +20,7 @@ struct call {
 	char node[128];
 	bool logs;        /* frames are taken apart: the client gets plain text */
 	bool started;     /* the client's response has begun */
-	struct buf early; /* stdin that came before the agent did */
-	bool early_end;
+	struct buf early; /* frames of stdin that came before the agent did */
 };
 
 static void call_free(struct call *c)
@@ -135,14 +134,16 @@ static void on_agent_closed(void *arg)
 static void on_client_body(void *arg, const uint8_t *data, size_t size)
 {
 	struct call *c = arg;
-	if (!c->agent) {
-		c->early.limit = 1 << 20;
-		buf_append(&c->early, data, size);
-		c->early_end |= size == 0;
-	} else if (size) {
-		http_respond_write(c->agent, data, size);
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
+	if (size)
+		wire_write_frame(&b, WIRE_STDIN, data, size);
+	else
+		wire_write_input_end(&b);
+	if (c->agent) {
+		http_respond_write(c->agent, b.data, b.size);
 	} else {
-		http_respond_end(c->agent);
+		c->early.limit = 1 << 20;
+		buf_append(&c->early, b.data, b.size);
 	}
 }
 
@@ -167,8 +168,6 @@ void calls_answer(struct server *s, struct http_request *http, const struct user
 		http_respond_start(http, 200, NULL, 0, "application/octet-stream");
 		if (c->early.size)
 			http_respond_write(http, c->early.data, c->early.size);
-		if (c->early_end)
-			http_respond_end(http);
 		http_request_set_events(http, &events, c);
 		return;
 	}

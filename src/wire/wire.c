@@ -26,7 +26,7 @@ static int read_line(const char *line, size_t size, wire_message_cb *cb, void *a
 }
 
 int wire_read(struct wire_reader *r, const void *data, size_t size, wire_message_cb *cb, void *arg,
-        struct err *e)
+	struct err *e)
 {
 	r->buffer.limit = WIRE_LINE_MAX;
 	const char *at = data, *end = at + size;
@@ -65,7 +65,7 @@ static size_t frame_size(const unsigned char *head)
 }
 
 int wire_read_frames(struct wire_reader *r, const void *data, size_t size, wire_frame_cb *cb,
-        void *arg, struct err *e)
+	void *arg, struct err *e)
 {
 	r->buffer.limit = FRAME_HEAD + WIRE_FRAME_MAX + size;
 	buf_append(&r->buffer, data, size);
@@ -74,10 +74,10 @@ int wire_read_frames(struct wire_reader *r, const void *data, size_t size, wire_
 	while (result == 0 && r->buffer.size - used >= FRAME_HEAD) {
 		const char *head = r->buffer.data + used;
 		size_t frame = frame_size((const unsigned char *)head);
-		if (frame > WIRE_FRAME_MAX || head[0] < WIRE_STDOUT || head[0] > WIRE_END)
+		if (frame > WIRE_FRAME_MAX || head[0] < WIRE_STDOUT || head[0] > WIRE_STDIN)
 			return err_set(e, ERR_PROTOCOL,
-			        "a reverse call sent a frame of channel %d and %zu bytes", head[0],
-			        frame);
+				"a reverse call sent a frame of channel %d and %zu bytes", head[0],
+				frame);
 		if (r->buffer.size - used - FRAME_HEAD < frame)
 			break;
 		used += FRAME_HEAD + frame;
@@ -93,13 +93,19 @@ void wire_write_frame(struct buf *b, int channel, const void *data, size_t size)
 	while (size) {
 		size_t part = size < WIRE_FRAME_MAX ? size : WIRE_FRAME_MAX;
 		unsigned char head[FRAME_HEAD] = {(unsigned char)channel,
-		        (unsigned char)(part >> 24), (unsigned char)(part >> 16),
-		        (unsigned char)(part >> 8), (unsigned char)part};
+			(unsigned char)(part >> 24), (unsigned char)(part >> 16),
+			(unsigned char)(part >> 8), (unsigned char)part};
 		buf_append(b, head, sizeof(head));
 		buf_append(b, at, part);
 		at += part;
 		size -= part;
 	}
+}
+
+void wire_write_input_end(struct buf *b)
+{
+	const unsigned char head[FRAME_HEAD] = {WIRE_STDIN};
+	buf_append(b, head, sizeof(head));
 }
 
 void wire_write_end(struct buf *b, int exit_code, const struct err *e)
@@ -124,7 +130,7 @@ int wire_parse_end(const char *data, size_t size, int *ret_exit_code, struct err
 		return r;
 	if (json_at(end, "error"))
 		return err_set(e, err_from_name(json_text(end, "InternalError", "error", "reason")),
-		        "%s", json_text(end, "the call failed", "error", "message"));
+			"%s", json_text(end, "the call failed", "error", "message"));
 	*ret_exit_code = (int)json_int(end, 0, "exit");
 	return 0;
 }

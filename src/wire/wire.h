@@ -41,9 +41,11 @@
  * (big endian), data. Channels: WIRE_STDOUT (also log text), WIRE_STDERR, WIRE_END: JSON {"exit":N}
  * or
  * {"error":{"reason":"NotFound","message":"..."}}, always last. The body down (server to agent) is
- * plain stdin bytes until its end. `POST
+ * frames of channel WIRE_STDIN; one of length 0 is the end of the input. It does not end before the
+ * call does, since an HTTP/1.1 client that has the whole response sends no more. `POST
  * /api/v1/namespaces/NS/pods/NAME/exec?command=..&container=..&stdin=true` passes the same frames
- * and bytes on to the client (until WebSocket and SPDY come with the Kubernetes issue).
+ * up to the client and takes plain bytes from it (until WebSocket and SPDY come with the Kubernetes
+ * issue).
  *
  * Unknown types and fields are ignored, so that versions one apart understand each other.
  */
@@ -63,18 +65,20 @@ void wire_reader_done(struct wire_reader *r);
 /* Calls cb for each whole line (message is borrowed). -ERR_DECODE, -ERR_TOO_LARGE, or cb's result.
  */
 int wire_read(struct wire_reader *r, const void *data, size_t size, wire_message_cb *cb, void *arg,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 
-enum wire_channel { WIRE_STDOUT = 1, WIRE_STDERR = 2, WIRE_END = 3 };
+enum wire_channel { WIRE_STDOUT = 1, WIRE_STDERR = 2, WIRE_END = 3, WIRE_STDIN = 4 };
 #define WIRE_FRAME_MAX ((size_t)256 << 10) /* bytes of one frame's data */
 
 /* Puts a byte stream together into frames. Calls cb for each whole frame. -ERR_PROTOCOL, or cb's
  * result. */
 typedef int wire_frame_cb(void *arg, int channel, const char *data, size_t size, struct err *e);
 int wire_read_frames(struct wire_reader *r, const void *data, size_t size, wire_frame_cb *cb,
-        void *arg, struct err *e) MUST_CHECK;
+	void *arg, struct err *e) MUST_CHECK;
 /* Appends frames for data of any size (split at WIRE_FRAME_MAX; none for size 0). */
 void wire_write_frame(struct buf *b, int channel, const void *data, size_t size);
+/* A frame of length 0: the end of the input (WIRE_STDIN). */
+void wire_write_input_end(struct buf *b);
 /* The last frame: an exit code, or an error (e not null). */
 void wire_write_end(struct buf *b, int exit_code, const struct err *e);
 /* Reads the data of a WIRE_END frame; returns 0 and the exit code, or the error that it carries. */
