@@ -96,9 +96,9 @@ static int compare_one(struct store_batch *b, const struct store_compare *compar
 	int64_t have = compare->type == STORE_IF_REVISION ? o->revision : o->create_revision;
 	if (have != compare->revision)
 		return err_set(e, ERR_CONFLICT,
-		        "%s changed: it has %srevision %lld, not %lld; read it again and retry",
-		        compare->key, compare->type == STORE_IF_REVISION ? "" : "creation ",
-		        (long long)have, (long long)compare->revision);
+			"%s changed: it has %srevision %lld, not %lld; read it again and retry",
+			compare->key, compare->type == STORE_IF_REVISION ? "" : "creation ",
+			(long long)have, (long long)compare->revision);
 	return 0;
 }
 
@@ -107,18 +107,18 @@ static int check_op(struct store *s, const struct store_commit_item *item, size_
 	const struct store_op *op = &item->ops[i];
 	for (size_t j = 0; j < i; j++)
 		if (strcmp(item->ops[j].key, op->key) == 0)
-			return err_set(
-			        e, ERR_INVALID, "%s is written twice in one commit", op->key);
+			return err_set(e, ERR_INVALID, "%s is written twice in one commit",
+				op->key);
 	if (!op->object)
 		return 0;
 	char key[OBJECT_KEY_MAX];
 	object_key(op->object, key);
 	if (strcmp(key, op->key) != 0)
-		return err_set(
-		        e, ERR_INVALID, "the object %s cannot be stored at %s", key, op->key);
+		return err_set(e, ERR_INVALID, "the object %s cannot be stored at %s", key,
+			op->key);
 	if (op->object->kind->sealed && s->log && !s->log->ops->can_seal(s->log))
 		return err_set(e, ERR_UNSUPPORTED,
-		        "%s cannot be stored: this store has no key to encrypt it with", op->key);
+			"%s cannot be stored: this store has no key to encrypt it with", op->key);
 	return 0;
 }
 
@@ -150,8 +150,8 @@ static int own_object(struct store_op *op, struct err *e)
 	if (!op->object || !op->object->revision)
 		return 0;
 	struct object *copy;
-	int r = object_from_blob(
-	        op->object->kind, op->object->blob, op->object->blob_size, 0, 0, &copy, e);
+	int r = object_from_blob(op->object->kind, op->object->blob, op->object->blob_size, 0, 0,
+		&copy, e);
 	if (r < 0)
 		return r;
 	object_unref(op->object);
@@ -168,19 +168,19 @@ static void stage_op(struct store_batch *b, struct store_op *op, int64_t revisio
 		return;
 	const struct kind *kind = object ? object->kind : previous->kind;
 	int64_t row =
-	        b->store->log && !kind->in_memory ? STORE_ROW(revision, (int64_t)position) : 0;
+		b->store->log && !kind->in_memory ? STORE_ROW(revision, (int64_t)position) : 0;
 	if (object)
 		object_stamp(object, revision, previous ? previous->create_revision : revision);
 	vec_push(&b->changes, (struct store_change){.revision = revision,
-	                              .row = row,
-	                              .previous_row = previous_row,
-	                              .object = object,
-	                              .previous = previous ? object_ref(previous) : NULL});
+				      .row = row,
+				      .previous_row = previous_row,
+				      .object = object,
+				      .previous = previous ? object_ref(previous) : NULL});
 	vec_push(&b->keys, op->key);
 	map_put(&b->staged, op->key, (void *)(uintptr_t)b->changes.count);
 	if (row) {
-		vec_push(
-		        &b->rows, (struct store_row){.row = row, .key = op->key, .object = object});
+		vec_push(&b->rows,
+			(struct store_row){.row = row, .key = op->key, .object = object});
 		b->bytes += object ? object->blob_size : 0;
 	}
 }
@@ -211,8 +211,8 @@ static void publish(struct store_batch *b)
 		b->changes.items[i].object = b->changes.items[i].previous = NULL;
 		change->entry = store_index_add(&s->index, b->keys.items[i]);
 		s->stats.object_bytes +=
-		        (int64_t)(change->object ? change->object->blob_size : 0) -
-		        (int64_t)(change->previous ? change->previous->blob_size : 0);
+			(int64_t)(change->object ? change->object->blob_size : 0) -
+			(int64_t)(change->previous ? change->previous->blob_size : 0);
 		s->stats.objects += !!change->object - !!change->previous;
 		store_history_add(s, change);
 	}
@@ -267,11 +267,11 @@ static void write_work(void *arg)
 {
 	struct store_batch *b = arg;
 	struct store_write w = {.rows = b->rows.items,
-	        .row_count = b->rows.count,
-	        .drops = b->drops,
-	        .drop_count = b->drop_count,
-	        .compacted = b->compacted,
-	        .reserved = b->reserved};
+		.row_count = b->rows.count,
+		.drops = b->drops,
+		.drop_count = b->drop_count,
+		.compacted = b->compacted,
+		.reserved = b->reserved};
 	struct store_log *log = b->store->log;
 	int r = log->ops->write(log, &w, &b->err);
 	if (r < 0 && !b->err.code)
@@ -336,7 +336,7 @@ static struct store_batch *collect(struct store *s)
 	list_init(&b->items);
 	size_t count = 0;
 	while (!list_empty(&s->queue) && count < STORE_BATCH_COMMITS &&
-	        b->bytes < STORE_BATCH_BYTES) {
+		b->bytes < STORE_BATCH_BYTES) {
 		struct list *link = s->queue.next;
 		list_remove(link);
 		list_append(&b->items, link);
@@ -404,18 +404,18 @@ void store_queue_cancel(struct store *s)
 /* ---- asking ---- */
 
 static int check_commit(size_t compare_count, size_t op_count, const struct store *s,
-        const struct store_op *ops, struct err *e)
+	const struct store_op *ops, struct err *e)
 {
 	if (s->queued >= STORE_QUEUE_MAX)
 		return err_set(e, ERR_BUSY, "%d commits are waiting for the disk; try later",
-		        STORE_QUEUE_MAX);
+			STORE_QUEUE_MAX);
 	if (op_count > STORE_OPS_MAX || compare_count > STORE_OPS_MAX)
 		return err_set(e, ERR_TOO_LARGE, "one commit has at most %d operations, not %zu",
-		        STORE_OPS_MAX, op_count > compare_count ? op_count : compare_count);
+			STORE_OPS_MAX, op_count > compare_count ? op_count : compare_count);
 	for (size_t i = 0; i < op_count; i++)
 		if (strlen(ops[i].key) >= OBJECT_KEY_MAX)
 			return err_set(e, ERR_INVALID, "the key %.100s... is longer than %d bytes",
-			        ops[i].key, OBJECT_KEY_MAX - 1);
+				ops[i].key, OBJECT_KEY_MAX - 1);
 	return 0;
 }
 
@@ -426,7 +426,7 @@ static void drop_objects(const struct store_op *ops, size_t op_count)
 }
 
 static void copy_commit(struct store_commit_item *item, const struct store_compare *compares,
-        size_t compare_count, const struct store_op *ops, size_t op_count)
+	size_t compare_count, const struct store_op *ops, size_t op_count)
 {
 	item->compares = mem_alloc_array(compare_count, sizeof(*compares));
 	item->ops = mem_alloc_array(op_count, sizeof(*ops));
@@ -443,7 +443,7 @@ static void copy_commit(struct store_commit_item *item, const struct store_compa
 }
 
 void store_commit(struct store *s, const struct store_compare *compares, size_t compare_count,
-        const struct store_op *ops, size_t op_count, store_commit_cb *done, void *arg)
+	const struct store_op *ops, size_t op_count, store_commit_cb *done, void *arg)
 {
 	if (s->closing) {
 		drop_objects(ops, op_count);

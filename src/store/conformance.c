@@ -37,14 +37,14 @@ void store_world_reopen(struct store_world *w)
 	assert_non_null(w->store);
 }
 
-struct object *store_sample(
-        const struct kind *kind, const char *namespace, const char *name, const char *text)
+struct object *store_sample(const struct kind *kind, const char *namespace, const char *name,
+	const char *text)
 {
 	char api_version[128];
 	kind_api_version(kind, api_version);
 	json_t *tree = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:{s:s}}", "apiVersion",
-	        api_version, "kind", kind->name, "metadata", "name", name, "namespace", namespace,
-	        "uid", "0b7c5bb8-5a4c-4e27-9a53-0d9f9f6a0001", "data", "v", text);
+		api_version, "kind", kind->name, "metadata", "name", name, "namespace", namespace,
+		"uid", "0b7c5bb8-5a4c-4e27-9a53-0d9f9f6a0001", "data", "v", text);
 	struct object *o;
 	struct err e = ERR_INIT;
 	if (object_from_json(kind, tree, &o, &e) < 0)
@@ -100,8 +100,8 @@ void store_wait_outcomes(struct store_world *w, struct store_outcome *outcomes, 
 }
 
 enum err_code store_do(struct store_world *w, const struct store_compare *compares,
-        size_t compare_count, const struct store_op *ops, size_t op_count,
-        struct store_outcome *ret_outcome)
+	size_t compare_count, const struct store_op *ops, size_t op_count,
+	struct store_outcome *ret_outcome)
 {
 	struct store_outcome outcome = {0};
 	store_commit(w->store, compares, compare_count, ops, op_count, store_outcome_set, &outcome);
@@ -116,7 +116,7 @@ static struct store_op op_put(char key[static OBJECT_KEY_MAX], const char *name,
 {
 	key_of(name, key);
 	return (struct store_op){.key = key,
-	        .object = text ? store_sample(&kind_configmap, "ns", name, text) : NULL};
+		.object = text ? store_sample(&kind_configmap, "ns", name, text) : NULL};
 }
 
 int64_t store_put(struct store_world *w, const char *name, const char *text)
@@ -139,7 +139,7 @@ static bool holds(struct store_world *w, const char *name, const char *text)
 }
 
 static struct store_list list(struct store_world *w, const char *prefix, const char *after,
-        size_t limit, int64_t revision)
+	size_t limit, int64_t revision)
 {
 	struct store_list l;
 	struct err e = ERR_INIT;
@@ -198,14 +198,14 @@ void store_creates_updates_deletes(void **state)
 	object_unref(o);
 }
 
-static enum err_code try_compare(
-        struct store_world *w, enum store_compare_type type, int64_t revision)
+static enum err_code try_compare(struct store_world *w, enum store_compare_type type,
+	int64_t revision)
 {
 	char key[OBJECT_KEY_MAX], other[OBJECT_KEY_MAX];
 	key_of("a", key);
 	key_of("b", other);
 	struct store_compare compares[] = {{.key = other, .type = STORE_IF_REVISION, .revision = 0},
-	        {.key = key, .type = type, .revision = revision}};
+		{.key = key, .type = type, .revision = revision}};
 	struct store_outcome outcome;
 	enum err_code code = store_do(w, compares, 2, NULL, 0, &outcome);
 	assert_int_equal(outcome.failed, code == ERR_OK ? 0 : 1);
@@ -288,7 +288,7 @@ void store_judges_in_order(void **state)
 	for (int i = 0; i < 4; i++) {
 		struct store_op op = op_put(key, "a", i == 2 ? NULL : "x");
 		store_commit(w->store, i == 2 ? NULL : &absent, i == 2 ? 0 : 1, &op, 1,
-		        store_outcome_set, &outcomes[i]);
+			store_outcome_set, &outcomes[i]);
 	}
 	store_wait_outcomes(w, outcomes, 4);
 	assert_int_equal(outcomes[0].err.code, ERR_OK);
@@ -346,7 +346,7 @@ void store_copies_what_was_stored(void **state)
 /* ---- lists ---- */
 
 static void put_many(struct store_world *w, const struct kind *kind, const char *namespace,
-        const int *numbers, int count)
+	const int *numbers, int count)
 {
 	struct store_outcome *outcomes = mem_alloc_array((size_t)count, sizeof(*outcomes));
 	for (int i = 0; i < count; i++) {
@@ -417,7 +417,7 @@ void store_lists_pages(void **state)
 	int seen = 0;
 	for (bool more = true; more;) {
 		struct store_list l =
-		        list(w, "core/configmaps/ns/", *after ? after : NULL, PAGE, revision);
+			list(w, "core/configmaps/ns/", *after ? after : NULL, PAGE, revision);
 		for (size_t i = 0; i < l.count; i++)
 			assert_int_equal(atoi(l.objects[i]->name + 1), seen++);
 		more = l.more;
@@ -513,7 +513,7 @@ static void on_events(void *arg, const struct store_event *events, size_t count)
 		assert_int_equal(s->ended, ERR_OK);
 		assert_non_null(events[i].object);
 		assert_true(s->revisions.count == 0 ||
-		            s->revisions.items[s->revisions.count - 1] <= events[i].revision);
+			    s->revisions.items[s->revisions.count - 1] <= events[i].revision);
 		vec_push(&s->revisions, events[i].revision);
 		vec_push(&s->types, events[i].type == STORE_PUT ? 'P' : 'D');
 		size_t used = strlen(s->names);
@@ -531,8 +531,8 @@ static void on_events(void *arg, const struct store_event *events, size_t count)
 static void on_bookmark(void *arg, int64_t revision)
 {
 	struct seen *s = arg;
-	assert_true(
-	        s->revisions.count == 0 || s->revisions.items[s->revisions.count - 1] <= revision);
+	assert_true(s->revisions.count == 0 ||
+		    s->revisions.items[s->revisions.count - 1] <= revision);
 	s->bookmark = revision;
 	s->bookmarks++;
 }

@@ -38,8 +38,8 @@ struct store_world {
 void store_world_reopen(struct store_world *w);
 
 /* A ConfigMap NAMESPACE/NAME with data v = text (or an object of another kind that has no spec). */
-struct object *store_sample(
-        const struct kind *kind, const char *namespace, const char *name, const char *text);
+struct object *store_sample(const struct kind *kind, const char *namespace, const char *name,
+	const char *text);
 bool store_sample_is(const struct object *o, const char *text);
 
 /* One commit that is waited for; the error's code is returned (0: acknowledged). */
@@ -50,16 +50,16 @@ struct store_outcome {
 	struct err err;
 };
 enum err_code store_do(struct store_world *w, const struct store_compare *compares,
-        size_t compare_count, const struct store_op *ops, size_t op_count,
-        struct store_outcome *ret_outcome);
+	size_t compare_count, const struct store_op *ops, size_t op_count,
+	struct store_outcome *ret_outcome);
 /* Puts or deletes (text null) ConfigMap "ns"/name without conditions; gives the revision. */
 int64_t store_put(struct store_world *w, const char *name, const char *text);
 void store_wait_outcomes(struct store_world *w, struct store_outcome *outcomes, size_t count);
 void store_outcome_set(void *outcome, const struct store_result *result);
 
 #define STORE_TEST(function)                                                                       \
-	cmocka_unit_test_setup_teardown(                                                           \
-	        function, store_conformance_setup, store_conformance_teardown)
+	cmocka_unit_test_setup_teardown(function, store_conformance_setup,                         \
+		store_conformance_teardown)
 
 #define STORE_CONFORMANCE_LIST(X)                                                                  \
 	X(store_starts_empty)                                                                      \

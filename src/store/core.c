@@ -50,7 +50,7 @@ void store_make_epoch(struct store *s)
 	char hex[33];
 	str_hex(b, sizeof(b), hex);
 	snprintf(s->epoch, sizeof(s->epoch), "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
-	        hex + 16, hex + 20);
+		hex + 16, hex + 20);
 }
 
 void store_restore(struct store *s, const char *key, int64_t row, struct object *object)
@@ -58,7 +58,7 @@ void store_restore(struct store *s, const char *key, int64_t row, struct object 
 	struct store_entry *entry = store_index_add(&s->index, key);
 	s->stats.objects += !!object - !!entry->object;
 	s->stats.object_bytes += (int64_t)(object ? object->blob_size : 0) -
-	                         (int64_t)(entry->object ? entry->object->blob_size : 0);
+				 (int64_t)(entry->object ? entry->object->blob_size : 0);
 	if (row / STORE_ROW(1, 0) <= s->compacted) { /* the state before the history */
 		entry->row = object ? row : 0;
 		store_index_set(&s->index, entry, object);
@@ -68,11 +68,11 @@ void store_restore(struct store *s, const char *key, int64_t row, struct object 
 	}
 	struct store_change *change = mem_new(struct store_change);
 	*change = (struct store_change){.revision = row / STORE_ROW(1, 0),
-	        .row = row,
-	        .previous_row = entry->row,
-	        .entry = entry,
-	        .object = object,
-	        .previous = entry->object ? object_ref(entry->object) : NULL};
+		.row = row,
+		.previous_row = entry->row,
+		.entry = entry,
+		.object = object,
+		.previous = entry->object ? object_ref(entry->object) : NULL};
 	store_history_add(s, change);
 }
 
@@ -133,8 +133,8 @@ struct object *store_get(const struct store *s, const char *key)
 	return entry && entry->object ? object_ref(entry->object) : NULL;
 }
 
-int store_check_memory_kind(
-        const struct store *s, const char *prefix, int64_t revision, struct err *e)
+int store_check_memory_kind(const struct store *s, const char *prefix, int64_t revision,
+	struct err *e)
 {
 	if (revision >= s->restarted)
 		return 0;
@@ -144,23 +144,23 @@ int store_check_memory_kind(
 		object_prefix(k, NULL, own);
 		if (k->in_memory && str_starts(prefix, own))
 			return err_set(e, ERR_GONE,
-			        "%s are kept in memory only and were lost at revision %lld: list "
-			        "again",
-			        k->plural, (long long)s->restarted);
+				"%s are kept in memory only and were lost at revision %lld: list "
+				"again",
+				k->plural, (long long)s->restarted);
 	}
 	return 0;
 }
 
-static int check_revision(
-        const struct store *s, const char *prefix, int64_t revision, struct err *e)
+static int check_revision(const struct store *s, const char *prefix, int64_t revision,
+	struct err *e)
 {
 	if (revision > s->revision || revision < 0)
 		return err_set(e, ERR_INVALID, "revision %lld does not exist, the last is %lld",
-		        (long long)revision, (long long)s->revision);
+			(long long)revision, (long long)s->revision);
 	if (revision < s->compacted)
 		return err_set(e, ERR_GONE,
-		        "revision %lld is no longer kept, the oldest is %lld: list again",
-		        (long long)revision, (long long)s->compacted);
+			"revision %lld is no longer kept, the oldest is %lld: list again",
+			(long long)revision, (long long)s->compacted);
 	return store_check_memory_kind(s, prefix, revision, e);
 }
 
@@ -180,7 +180,7 @@ typedef VEC(struct object *) object_vec;
 
 /* Collects up to limit objects and then looks whether one more follows. */
 static bool collect_now(const struct store_index *x, struct store_cursor *at,
-        struct store_cursor end, size_t limit, int64_t revision, object_vec *out)
+	struct store_cursor end, size_t limit, int64_t revision, object_vec *out)
 {
 	for (; in_range(*at, end); *at = store_index_next(x, *at)) {
 		const struct store_entry *entry = store_index_at(x, *at);
@@ -195,7 +195,7 @@ static bool collect_now(const struct store_index *x, struct store_cursor *at,
 }
 
 int store_list(const struct store *s, const char *prefix, const char *after, size_t limit,
-        int64_t revision, struct store_list *ret_list, struct err *e)
+	int64_t revision, struct store_list *ret_list, struct err *e)
 {
 	if (revision) {
 		int r = check_revision(s, prefix, revision, e);
@@ -209,9 +209,9 @@ int store_list(const struct store *s, const char *prefix, const char *after, siz
 	struct store_cursor end = store_index_seek_end(&s->index, prefix);
 	bool more = collect_now(&s->index, &at, end, limit, revision, &out);
 	*ret_list = (struct store_list){.objects = out.items,
-	        .count = out.count,
-	        .revision = revision ? revision : s->revision,
-	        .more = more};
+		.count = out.count,
+		.revision = revision ? revision : s->revision,
+		.more = more};
 	if (more) /* the counts are of now, an older list would have to walk */
 		ret_list->remaining = revision ? -1 : store_index_count(&s->index, at, end);
 	return 0;

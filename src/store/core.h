@@ -65,8 +65,8 @@ struct store_cursor store_index_seek(const struct store_index *x, const char *ke
 struct store_cursor store_index_seek_end(const struct store_index *x, const char *prefix);
 struct store_entry *store_index_at(const struct store_index *x, struct store_cursor at);
 struct store_cursor store_index_next(const struct store_index *x, struct store_cursor at);
-int64_t store_index_count(
-        const struct store_index *x, struct store_cursor from, struct store_cursor to);
+int64_t store_index_count(const struct store_index *x, struct store_cursor from,
+	struct store_cursor to);
 
 /* ---- history.c: the changes of the last STORE_HISTORY revisions ---- */
 
@@ -165,8 +165,8 @@ void store_restored(struct store *s, int64_t revision);
 void store_destroy(struct store *s);
 /* -ERR_GONE when prefix is of a kind that is kept in memory only, and revision is from before the
  * restart that lost it: no deletion of it was ever recorded. */
-int store_check_memory_kind(
-        const struct store *s, const char *prefix, int64_t revision, struct err *e) MUST_CHECK;
+int store_check_memory_kind(const struct store *s, const char *prefix, int64_t revision,
+	struct err *e) MUST_CHECK;
 
 void store_queue_run(struct store *s);    /* the turn */
 void store_queue_cancel(struct store *s); /* everybody gets -ERR_CANCELLED */

@@ -105,7 +105,7 @@ struct object *store_entry_at(const struct store_entry *entry, int64_t revision)
 {
 	struct object *object = entry->object;
 	for (const struct store_change *c = entry->newest; c && c->revision > revision;
-	        c = c->older)
+		c = c->older)
 		object = c->previous;
 	return object;
 }

@@ -53,8 +53,8 @@ static size_t seek_entry(const struct store_chunk *chunk, const char *key, size_
 	return low;
 }
 
-static struct store_cursor seek(
-        const struct store_index *x, const char *key, size_t size, bool above)
+static struct store_cursor seek(const struct store_index *x, const char *key, size_t size,
+	bool above)
 {
 	/* strcmp may return any positive number; only its sign counts. */
 	int bound = above ? 1 : 0;
@@ -100,7 +100,7 @@ static struct store_chunk *add_chunk(struct store_index *x, size_t at)
 	struct store_chunk *chunk = mem_new(struct store_chunk);
 	vec_push(&x->chunks, chunk);
 	memmove(x->chunks.items + at + 1, x->chunks.items + at,
-	        (x->chunks.count - 1 - at) * sizeof(chunk));
+		(x->chunks.count - 1 - at) * sizeof(chunk));
 	x->chunks.items[at] = chunk;
 	return chunk;
 }
@@ -151,7 +151,7 @@ struct store_entry *store_index_add(struct store_index *x, const char *key)
 	struct store_entry *entry = mem_alloc(sizeof(*entry) + size);
 	memcpy(entry->key, key, size);
 	memmove(chunk->entries + at.entry + 1, chunk->entries + at.entry,
-	        (chunk->count - at.entry) * sizeof(entry));
+		(chunk->count - at.entry) * sizeof(entry));
 	chunk->entries[at.entry] = entry;
 	chunk->count++;
 	return entry;
@@ -164,7 +164,7 @@ void store_index_remove(struct store_index *x, struct store_entry *entry)
 	struct store_chunk *chunk = x->chunks.items[at.chunk];
 	chunk->count--;
 	memmove(chunk->entries + at.entry, chunk->entries + at.entry + 1,
-	        (chunk->count - at.entry) * sizeof(entry));
+		(chunk->count - at.entry) * sizeof(entry));
 	free(entry);
 	if (!chunk->count) {
 		free(chunk);
@@ -176,7 +176,7 @@ void store_index_set(struct store_index *x, struct store_entry *entry, struct ob
 {
 	if (!entry->object != !object) {
 		struct store_chunk *chunk =
-		        x->chunks.items[seek(x, entry->key, SIZE_MAX, false).chunk];
+			x->chunks.items[seek(x, entry->key, SIZE_MAX, false).chunk];
 		if (object)
 			chunk->live++;
 		else
@@ -186,8 +186,8 @@ void store_index_set(struct store_index *x, struct store_entry *entry, struct ob
 	entry->object = object;
 }
 
-int64_t store_index_count(
-        const struct store_index *x, struct store_cursor from, struct store_cursor to)
+int64_t store_index_count(const struct store_index *x, struct store_cursor from,
+	struct store_cursor to)
 {
 	size_t live = 0;
 	for (size_t c = from.chunk; c < x->chunks.count && c <= to.chunk; c++) {

@@ -18,12 +18,12 @@
 
 /* Appends the bytes of a row to out. seal may be null when the object's kind is not sealed. */
 int store_row_encode(const struct store_row *row, const struct store_seal *seal, struct buf *out,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 
 /* The object of a row, with revision and create_revision; null when it is a deletion. -ERR_CORRUPT,
  * -ERR_UNSUPPORTED (a newer version, a kind that is not known, no key to open it with). */
 int store_row_decode(int64_t row, const char *key, const void *data, size_t size,
-        const struct kind_registry *kinds, const struct store_seal *seal,
-        struct object **ret_object, struct err *e) MUST_CHECK;
+	const struct kind_registry *kinds, const struct store_seal *seal,
+	struct object **ret_object, struct err *e) MUST_CHECK;
 
 #endif

@@ -63,10 +63,10 @@ static int fail(const struct sqlite_log *q, int result, struct err *e)
 	if (code == ERR_BUSY)
 		return err_set(e, code, "%s is in use by another server", q->path);
 	if (code == ERR_NO_SPACE)
-		return err_set(
-		        e, code, "%s: no space left on the disk; make room, then retry", q->path);
-	return err_set(
-	        e, code, "%s: %s", q->path, q->db ? sqlite3_errmsg(q->db) : sqlite3_errstr(result));
+		return err_set(e, code, "%s: no space left on the disk; make room, then retry",
+			q->path);
+	return err_set(e, code, "%s: %s", q->path,
+		q->db ? sqlite3_errmsg(q->db) : sqlite3_errstr(result));
 }
 
 static int run(struct sqlite_log *q, const char *sql, struct err *e)
@@ -107,13 +107,13 @@ static int check_version(struct sqlite_log *q, int64_t *ret_version, struct err 
 	if (r < 0)
 		return r;
 	if ((tables && application != APPLICATION_ID) || *ret_version < 0)
-		return err_set(
-		        e, ERR_CORRUPT, "%s is a database, but not one of continuo", q->path);
+		return err_set(e, ERR_CORRUPT, "%s is a database, but not one of continuo",
+			q->path);
 	if (*ret_version > SCHEMA_VERSION)
 		return err_set(e, ERR_UNSUPPORTED,
-		        "%s has schema version %lld and this program knows %d: it was written by a "
-		        "newer version; use that one, or restore a backup",
-		        q->path, (long long)*ret_version, SCHEMA_VERSION);
+			"%s has schema version %lld and this program knows %d: it was written by a "
+			"newer version; use that one, or restore a backup",
+			q->path, (long long)*ret_version, SCHEMA_VERSION);
 	return 0;
 }
 
@@ -121,14 +121,14 @@ static int create_schema(struct sqlite_log *q, const char *epoch, struct err *e)
 {
 	CLEANUP(mem_free_ptr)
 	char *sql = mem_format("BEGIN IMMEDIATE;"
-	                       "CREATE TABLE rows(id INTEGER PRIMARY KEY, key TEXT NOT NULL,"
-	                       " data BLOB NOT NULL);"
-	                       "CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
-	                       "INSERT INTO meta VALUES('epoch', '%s'), ('compacted', 1),"
-	                       " ('reserved', 1);"
-	                       "PRAGMA application_id = %d; PRAGMA user_version = %d;"
-	                       "COMMIT",
-	        epoch, APPLICATION_ID, SCHEMA_VERSION);
+			       "CREATE TABLE rows(id INTEGER PRIMARY KEY, key TEXT NOT NULL,"
+			       " data BLOB NOT NULL);"
+			       "CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+			       "INSERT INTO meta VALUES('epoch', '%s'), ('compacted', 1),"
+			       " ('reserved', 1);"
+			       "PRAGMA application_id = %d; PRAGMA user_version = %d;"
+			       "COMMIT",
+		epoch, APPLICATION_ID, SCHEMA_VERSION);
 	int r = run(q, sql, e);
 	if (r < 0)
 		(void)run(q, "ROLLBACK", NULL);
@@ -170,16 +170,16 @@ static int connect_database(struct sqlite_log *q, const char *epoch, struct err 
 	if (result != SQLITE_OK)
 		return fail(q, result, e);
 	int r = run(q,
-	        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -512;"
-	        "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY",
-	        e);
+		"PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -512;"
+		"PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY",
+		e);
 	if (r == 0)
 		r = check_version(q, &version, e);
 	if (r == 0)
 		r = run(q,
-		        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-		        "PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 8388608",
-		        e);
+			"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+			"PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 8388608",
+			e);
 	if (r == 0 && version == 0 && epoch)
 		r = create_schema(q, epoch, e);
 	return r == 0 ? prepare_all(q, e) : r;
@@ -189,27 +189,27 @@ static int load_meta(struct sqlite_log *q, struct store *s, struct err *e)
 {
 	CLEANUP(done_statement)
 	sqlite3_stmt *statement = NULL;
-	int result = sqlite3_prepare_v2(
-	        q->db, "SELECT value FROM meta WHERE name = 'epoch'", -1, &statement, NULL);
+	int result = sqlite3_prepare_v2(q->db, "SELECT value FROM meta WHERE name = 'epoch'", -1,
+		&statement, NULL);
 	if (result == SQLITE_OK)
 		result = sqlite3_step(statement);
 	const char *epoch =
-	        result == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+		result == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
 	if (!epoch || !str_copy(s->epoch, sizeof(s->epoch), epoch))
 		return err_set(e, ERR_CORRUPT, "%s has no epoch", q->path);
-	int r = query_number(
-	        q, "SELECT value FROM meta WHERE name = 'compacted'", &s->compacted, e);
+	int r = query_number(q, "SELECT value FROM meta WHERE name = 'compacted'", &s->compacted,
+		e);
 	return r < 0 ? r
-	             : query_number(q, "SELECT value FROM meta WHERE name = 'reserved'",
-	                       &q->saved_reserved, e);
+		     : query_number(q, "SELECT value FROM meta WHERE name = 'reserved'",
+			       &q->saved_reserved, e);
 }
 
 static int load_rows(struct sqlite_log *q, struct store *s, struct err *e)
 {
 	CLEANUP(done_statement)
 	sqlite3_stmt *statement = NULL;
-	int result = sqlite3_prepare_v2(
-	        q->db, "SELECT id, key, data FROM rows ORDER BY id", -1, &statement, NULL);
+	int result = sqlite3_prepare_v2(q->db, "SELECT id, key, data FROM rows ORDER BY id", -1,
+		&statement, NULL);
 	if (result != SQLITE_OK)
 		return fail(q, result, e);
 	while ((result = sqlite3_step(statement)) == SQLITE_ROW) {
@@ -220,7 +220,7 @@ static int load_rows(struct sqlite_log *q, struct store *s, struct err *e)
 		if (!key)
 			return err_set(e, ERR_CORRUPT, "%s: a row has no key", q->path);
 		int r = store_row_decode(row, key, data, (size_t)sqlite3_column_bytes(statement, 2),
-		        s->kinds, q->has_seal ? &q->seal : NULL, &object, e);
+			s->kinds, q->has_seal ? &q->seal : NULL, &object, e);
 		if (r < 0) {
 			err_prefix(e, "%s", q->path);
 			return r;
@@ -379,14 +379,14 @@ static void sqlite_free(struct store_log *log)
 }
 
 static const struct store_log_ops sqlite_ops = {
-        .write = sqlite_write,
-        .disk_bytes = sqlite_disk_bytes,
-        .can_seal = sqlite_can_seal,
-        .free = sqlite_free,
+	.write = sqlite_write,
+	.disk_bytes = sqlite_disk_bytes,
+	.can_seal = sqlite_can_seal,
+	.free = sqlite_free,
 };
 
 int store_sqlite_open(struct loop *l, const struct kind_registry *kinds, const char *folder,
-        const char *vfs, const struct store_seal *seal, struct store **ret_store, struct err *e)
+	const char *vfs, const struct store_seal *seal, struct store **ret_store, struct err *e)
 {
 	struct sqlite_log *q = mem_new(struct sqlite_log);
 	q->log.ops = &sqlite_ops;

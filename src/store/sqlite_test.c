@@ -20,7 +20,7 @@
 /* ---- a seal that turns bytes around and notices a foreign key ---- */
 
 static int seal(void *context, const char *key, const void *data, size_t size, struct buf *out,
-        struct err *e)
+	struct err *e)
 {
 	(void)context, (void)e;
 	buf_append_string(out, key);
@@ -31,7 +31,7 @@ static int seal(void *context, const char *key, const void *data, size_t size, s
 }
 
 static int unseal(void *context, const char *key, const void *data, size_t size, struct buf *out,
-        struct err *e)
+	struct err *e)
 {
 	(void)context;
 	size_t skip = strlen(key) + 1;
@@ -118,8 +118,8 @@ static struct store *open_sqlite(const struct store_conformance *c)
 static enum err_code open_error(struct store_world *w, struct err *e)
 {
 	struct store *s;
-	int r = store_sqlite_open(
-	        w->backend->loop, w->backend->kinds, folder, "test-full", &test_seal, &s, e);
+	int r = store_sqlite_open(w->backend->loop, w->backend->kinds, folder, "test-full",
+		&test_seal, &s, e);
 	if (r == 0)
 		store_free(s);
 	return (enum err_code) - r;
@@ -150,7 +150,7 @@ static void erase(const struct store_conformance *c)
 static int setup(void **state)
 {
 	static struct store_conformance backend = {
-	        .run = run, .open = open_sqlite, .erase = erase, .persistent = true};
+		.run = run, .open = open_sqlite, .erase = erase, .persistent = true};
 	real_vfs = sqlite3_vfs_find(NULL);
 	full_vfs = *real_vfs;
 	full_vfs.zName = "test-full";
@@ -216,8 +216,8 @@ static void test_refuses_secrets_without_a_key(void **state)
 	struct store_world *w = *state;
 	store_free(w->store);
 	assert_int_equal(store_sqlite_open(w->backend->loop, w->backend->kinds, folder, NULL, NULL,
-	                         &w->store, NULL),
-	        0);
+				 &w->store, NULL),
+		0);
 	char key[OBJECT_KEY_MAX];
 	assert_int_equal(object_key_of(&kind_secret, "ns", "a", key, NULL), 0);
 	struct store_op op = {key, store_sample(&kind_secret, "ns", "a", "aHVudGVyMg==")};
@@ -244,7 +244,7 @@ static void edit(const char *sql)
 }
 
 static void check_refused(struct store_world *w, const char *sql, enum err_code code,
-        const char *sentence, const char *undo)
+	const char *sentence, const char *undo)
 {
 	struct err e = ERR_INIT;
 	edit(sql);
@@ -260,17 +260,17 @@ static void test_refuses_what_it_does_not_know(void **state)
 	store_put(w, "a", "1");
 	store_free(w->store);
 	check_refused(w, "PRAGMA user_version = 2", ERR_UNSUPPORTED, "newer version",
-	        "PRAGMA user_version = 1");
+		"PRAGMA user_version = 1");
 	check_refused(w, "PRAGMA application_id = 7", ERR_CORRUPT, "not one of continuo",
-	        "PRAGMA application_id = 1131312239");
+		"PRAGMA application_id = 1131312239");
 	check_refused(w, "UPDATE rows SET key = 'core/oddities/ns/a'", ERR_CORRUPT, "checksum",
-	        "UPDATE rows SET key = 'core/configmaps/ns/a'");
+		"UPDATE rows SET key = 'core/configmaps/ns/a'");
 	check_refused(w, "UPDATE rows SET id = id + 1", ERR_CORRUPT, "checksum",
-	        "UPDATE rows SET id = id - 1");
+		"UPDATE rows SET id = id - 1");
 	check_refused(w,
-	        "UPDATE rows SET data = CAST(replace(CAST(data AS TEXT), 'x', 'x') AS BLOB)"
-	        " || x'00'",
-	        ERR_CORRUPT, "checksum", "SELECT 1");
+		"UPDATE rows SET data = CAST(replace(CAST(data AS TEXT), 'x', 'x') AS BLOB)"
+		" || x'00'",
+		ERR_CORRUPT, "checksum", "SELECT 1");
 	w->store = NULL;
 }
 
@@ -505,7 +505,7 @@ static void test_killed_under_load(void **state)
 			int found = crash_value(o);
 			if (found < last[i] || found > last[i] + 1)
 				fail_msg("round %d: %s holds %d, %d was acknowledged", round, name,
-				        found, last[i]);
+					found, last[i]);
 			last[i] = found;
 		}
 		store_free(take_ptr(w->store));
@@ -517,12 +517,12 @@ int main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[1], "child") == 0)
 		return crash_child(argv[2]);
 	const struct CMUnitTest tests[] = {STORE_CONFORMANCE_TESTS STORE_TEST(test_sealed_at_rest),
-	        STORE_TEST(test_refuses_secrets_without_a_key),
-	        STORE_TEST(test_one_server_per_folder),
-	        STORE_TEST(test_refuses_what_it_does_not_know),
-	        STORE_TEST(test_finds_a_flipped_bit), STORE_TEST(test_full_disk),
-	        STORE_TEST(test_broken_disk), STORE_TEST(test_forgets_old_rows),
-	        STORE_TEST(test_killed_under_load)};
+		STORE_TEST(test_refuses_secrets_without_a_key),
+		STORE_TEST(test_one_server_per_folder),
+		STORE_TEST(test_refuses_what_it_does_not_know),
+		STORE_TEST(test_finds_a_flipped_bit), STORE_TEST(test_full_disk),
+		STORE_TEST(test_broken_disk), STORE_TEST(test_forgets_old_rows),
+		STORE_TEST(test_killed_under_load)};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -24,9 +24,9 @@ struct store;
 /* Encrypts what goes to disk for kinds that are sealed; kept by pki. Both append to out. */
 struct store_seal {
 	int (*seal)(void *context, const char *key, const void *data, size_t size, struct buf *out,
-	        struct err *e);
+		struct err *e);
 	int (*open)(void *context, const char *key, const void *data, size_t size, struct buf *out,
-	        struct err *e);
+		struct err *e);
 	void *context;
 };
 
@@ -38,8 +38,8 @@ struct store *store_memory_new(struct loop *l, const struct kind_registry *kinds
  * the whole state before it returns. -ERR_CORRUPT, -ERR_UNSUPPORTED (a newer version),
  * -ERR_NO_SPACE. */
 int store_sqlite_open(struct loop *l, const struct kind_registry *kinds, const char *folder,
-        const char *vfs, const struct store_seal *seal, struct store **ret_store,
-        struct err *e) MUST_CHECK;
+	const char *vfs, const struct store_seal *seal, struct store **ret_store,
+	struct err *e) MUST_CHECK;
 
 void store_free(struct store *s); /* waiting commits get -ERR_CANCELLED: their outcome is unknown */
 
@@ -65,8 +65,8 @@ struct store_list {
 	int64_t remaining;
 };
 int store_list(const struct store *s, const char *prefix, const char *after, size_t limit,
-        int64_t revision, struct store_list *ret_list,
-        struct err *e) MUST_CHECK; /* -ERR_GONE, -ERR_INVALID (future revision) */
+	int64_t revision, struct store_list *ret_list,
+	struct err *e) MUST_CHECK; /* -ERR_GONE, -ERR_INVALID (future revision) */
 void store_list_done(struct store_list *list);
 
 /* Calls done once readers of this server see all that was acknowledged anywhere before the call. */
@@ -87,7 +87,7 @@ struct store_compare {
 struct store_op {
 	const char *key;
 	struct object
-	        *object; /* put: the store takes the reference, even on failure; null: delete */
+		*object; /* put: the store takes the reference, even on failure; null: delete */
 };
 
 /* A failed comparison is -ERR_CONFLICT (failed names the first such key), or -ERR_EXISTS when it
@@ -103,7 +103,7 @@ typedef void store_commit_cb(void *arg, const struct store_result *result);
 /* The only write. Takes copies of keys and comparisons. done may be null. Comparisons and
  * operations of commits are carried out in the order of the calls. */
 void store_commit(struct store *s, const struct store_compare *compares, size_t compare_count,
-        const struct store_op *ops, size_t op_count, store_commit_cb *done, void *arg);
+	const struct store_op *ops, size_t op_count, store_commit_cb *done, void *arg);
 
 /* Forgets history below revision (at most the current one). The store does so itself to keep
  * STORE_HISTORY. */
@@ -134,8 +134,8 @@ struct store_watch_events {
 /* Everything after from_revision (0: from now) under prefix. Never calls back from inside.
  * -ERR_GONE. */
 int store_watch(struct store *s, const char *prefix, int64_t from_revision,
-        const struct store_watch_events *events, void *arg, struct store_watch **ret_watch,
-        struct err *e) MUST_CHECK;
+	const struct store_watch_events *events, void *arg, struct store_watch **ret_watch,
+	struct err *e) MUST_CHECK;
 /* While paused nothing is delivered and nothing is queued: it goes on from the history. */
 void store_watch_pause(struct store_watch *w, bool paused);
 void store_watch_free(struct store_watch *w);

@@ -22,25 +22,25 @@ struct store_watch {
 	char prefix[];
 };
 
-static int check_from(
-        const struct store *s, const char *prefix, int64_t from_revision, struct err *e)
+static int check_from(const struct store *s, const char *prefix, int64_t from_revision,
+	struct err *e)
 {
 	if (from_revision == 0)
 		return 0;
 	if (from_revision < s->compacted)
 		return err_set(e, ERR_GONE,
-		        "revision %lld is too old to watch from, the oldest is %lld: list again",
-		        (long long)from_revision, (long long)s->compacted);
+			"revision %lld is too old to watch from, the oldest is %lld: list again",
+			(long long)from_revision, (long long)s->compacted);
 	if (from_revision > s->revision)
 		return err_set(e, ERR_GONE,
-		        "revision %lld is not of this store, which is at %lld: list again",
-		        (long long)from_revision, (long long)s->revision);
+			"revision %lld is not of this store, which is at %lld: list again",
+			(long long)from_revision, (long long)s->revision);
 	return store_check_memory_kind(s, prefix, from_revision, e);
 }
 
 int store_watch(struct store *s, const char *prefix, int64_t from_revision,
-        const struct store_watch_events *events, void *arg, struct store_watch **ret_watch,
-        struct err *e)
+	const struct store_watch_events *events, void *arg, struct store_watch **ret_watch,
+	struct err *e)
 {
 	int r = check_from(s, prefix, from_revision, e);
 	if (r < 0)
@@ -53,7 +53,7 @@ int store_watch(struct store *s, const char *prefix, int64_t from_revision,
 	w->prefix_size = size;
 	memcpy(w->prefix, prefix, size + 1);
 	w->position =
-	        from_revision ? store_history_seek(&s->history, from_revision) : s->history.end;
+		from_revision ? store_history_seek(&s->history, from_revision) : s->history.end;
 	w->bookmark_due = true;
 	w->told_ms = loop_now_ms(s->loop);
 	list_append(&s->watches, &w->link);
@@ -96,7 +96,7 @@ static void end_watch(struct store_watch *w)
 {
 	struct err e;
 	err_set(&e, ERR_GONE, "the watch fell behind the history, which begins at %lld: list again",
-	        (long long)w->store->compacted);
+		(long long)w->store->compacted);
 	w->store->stats.watches--;
 	w->ended = true;
 	w->events.on_ended(w->arg, &e);
@@ -105,10 +105,10 @@ static void end_watch(struct store_watch *w)
 static struct store_event event_of(const struct store_change *change)
 {
 	return (struct store_event){.type = change->object ? STORE_PUT : STORE_DELETE,
-	        .revision = change->revision,
-	        .key = change->entry->key,
-	        .object = change->object ? change->object : change->previous,
-	        .previous = change->previous};
+		.revision = change->revision,
+		.key = change->entry->key,
+		.object = change->object ? change->object : change->previous,
+		.previous = change->previous};
 }
 
 /* The next events for one watch; returns whether there is more for the next turn. */
@@ -190,7 +190,7 @@ void store_watches_bookmark(struct store *s)
 	LIST_EACH (&s->watches, link) {
 		struct store_watch *w = LIST_ITEM(link, struct store_watch, link);
 		if (w->freed || w->ended || w->paused || !w->events.on_bookmark ||
-		        w->position != s->history.end || now_ms - w->told_ms < STORE_BOOKMARK_MS)
+			w->position != s->history.end || now_ms - w->told_ms < STORE_BOOKMARK_MS)
 			continue;
 		w->told_ms = now_ms;
 		w->events.on_bookmark(w->arg, s->revision);
