@@ -6,7 +6,9 @@
  *   rows(id = revision * 128 + position in the commit, key, data as row.h says)
  *   meta(name, value): epoch, compacted, reserved
  *
- * WAL with synchronous=FULL: a transaction that returned is on the disk. locking_mode=EXCLUSIVE
+ * WAL with synchronous=EXTRA: a transaction that returned is on the disk. For the WAL that is FULL;
+ * it also syncs the folder when the rollback journal of the new database is removed, which else can
+ * come back with a power loss and undo everything (the simulator found it). locking_mode=EXCLUSIVE
  * keeps a second server out of the folder and makes shared memory unnecessary. The connection is
  * used by the loop's thread while opening and closing, else by one job at a time.
  */
@@ -171,13 +173,14 @@ static int connect_database(struct sqlite_log *q, const char *epoch, struct err 
 		return fail(q, result, e);
 	int r = run(q,
 		"PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -512;"
-		"PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY",
+		"PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA synchronous = "
+		"EXTRA",
 		e);
 	if (r == 0)
 		r = check_version(q, &version, e);
 	if (r == 0)
 		r = run(q,
-			"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+			"PRAGMA journal_mode = WAL;"
 			"PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 8388608",
 			e);
 	if (r == 0 && version == 0 && epoch)
