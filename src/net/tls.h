@@ -12,7 +12,9 @@
 struct tls_context; /* shared by connections; reference counted inside its streams */
 
 struct tls_config {
-	const char *certificate_pem; /* own chain; null: none (client without certificate) */
+	/* Own chain; null: none (client without certificate). A server sends the CA of ca_pem that
+	 * issued it along, so that pins work. */
+	const char *certificate_pem;
 	const char *key_pem;
 	const char *ca_pem; /* whom to trust; required */
 	bool server;

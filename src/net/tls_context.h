@@ -1,0 +1,44 @@
+/* What the parts of TLS share. Internal to src/net. */
+#ifndef CONTINUO_NET_TLS_CONTEXT_H
+#define CONTINUO_NET_TLS_CONTEXT_H
+
+#include <openssl/ssl.h>
+
+#include "base/list.h"
+#include "net/tls.h"
+
+#define TLS_JOBS_MAX 4         /* handshakes of one context that are on the pool at once */
+#define TLS_HANDSHAKE_MS 10000 /* to connect and shake hands */
+#define TLS_PENDING_MAX 512    /* connections of an acceptor that have not shaken hands */
+
+struct tls_context {
+	int refs;
+	SSL_CTX *ssl;
+	bool server;
+	char *server_name;
+	unsigned char alpn[64]; /* as it goes over the wire */
+	unsigned alpn_size;
+	char *pinned_ca; /* null: ca_pem decides */
+	int64_t (*wall_ms)(void *context);
+	void *wall_context;
+	SSL_SESSION *session; /* client: of the last connection, to resume */
+	int jobs;             /* on the pool now */
+	struct list waiting;  /* streams whose handshake waits for the pool */
+};
+
+/* What a refused certificate said of itself; the SSL's app data, so that errors can quote it. */
+struct tls_names {
+	char subject[100], issuer[100];
+};
+
+struct tls_context *tls_context_ref(struct tls_context *c) MUST_CHECK;
+int64_t tls_context_wall_ms(const struct tls_context *c);
+
+/* Tickets that from gave out are good for c as well. */
+void tls_context_share_tickets(struct tls_context *c, const struct tls_context *from);
+
+/* Why a handshake failed, in words for whoever has to mend it; on the thread where it failed.
+ * peer: its address or name. */
+int tls_explain(const struct tls_context *c, SSL *ssl, const char *peer, struct err *e);
+
+#endif
