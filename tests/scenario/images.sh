@@ -1,0 +1,196 @@
+#!/bin/bash
+# continuo-pull against real registries (http; TLS with a private CA and basic auth) and one that
+# misbehaves: what is pulled, what is refused, what is said, and that nothing is left over.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/tap.sh
+. tests/lib/registry.sh
+build=$(realpath "${CONTINUO_BUILD:-build}")
+pull=$build/src/main/continuo-pull
+work=$(mktemp -d /tmp/continuo-images-XXXXXX)
+at_exit rm -rf --one-file-system "$work"
+layout=$work/oci
+store=$work/store
+other_digest=sha256:$(printf x | sha256sum | cut -c1-64)
+
+# ---- images ----
+mkdir -p "$work"/{base,top,arm}/etc "$work"/big
+echo base >"$work/base/etc/base"
+echo gone >"$work/base/etc/gone"
+ln -s base "$work/base/etc/link"
+echo top >"$work/top/etc/top"
+touch "$work/top/etc/.wh.gone"
+echo 'grün' >"$work/top/etc/grün"
+echo arm >"$work/arm/etc/arm"
+head -c 6000000 /dev/urandom >"$work/big/data"
+image() { tools/ocilayout.py "$layout" "$@"; }
+image app --layer "$work/base:gzip" --layer "$work/top:zstd" --config '{"Cmd": ["/x"]}' >"$work/app.digest"
+image plain --layer "$work/base:none" >/dev/null
+image again --layer "$work/base:gzip" --layer "$work/top:zstd" --layer "$work/base:gzip" >/dev/null
+image arm --architecture arm64 --variant v8 --layer "$work/arm" >/dev/null
+image multi --index app arm >/dev/null
+image armonly --index arm >/dev/null
+image big --layer "$work/big:none" --layer "$work/base:gzip" >/dev/null
+python3 - "$work/evil.tar" <<-'EOF'
+	import sys, tarfile
+	with tarfile.open(sys.argv[1], "w") as tar:
+	    tar.addfile(tarfile.TarInfo("../../evil"))
+EOF
+image evil --layer "$work/evil.tar:none" >/dev/null
+
+# ---- registries ----
+port=$((20000 + $$ % 20000))
+plain=127.0.0.1:$port
+secure=127.0.0.1:$((port + 1))
+registry_start "$work/plain" "$plain" || exit 1
+at_exit end_process $registry_pid
+for name in app plain again multi armonly big; do
+	registry_push "$layout" $name "$plain/team/$name:1" || exit 1
+done
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test \
+	-addext subjectAltName=IP:127.0.0.1 -keyout "$work/key.pem" -out "$work/ca.pem" 2>/dev/null
+# bcrypt of "secret"
+python3 - "$work/htpasswd" <<-'EOF'
+	import sys, warnings
+	warnings.simplefilter("ignore")
+	import crypt
+	open(sys.argv[1], "w").write("user:" + crypt.crypt("secret", "$2y$05$" + "a" * 22) + "\n")
+EOF
+registry_start "$work/secure" "$secure" "$(printf '  tls: {certificate: %s, key: %s}\nauth:\n  htpasswd: {realm: x, path: %s}' \
+	"$work/ca.pem" "$work/key.pem" "$work/htpasswd")" || exit 1
+at_exit end_process $registry_pid
+registry_push "$layout" app "$secure/app:1" --dest-creds user:secret || exit 1
+tests/lib/registry_fake.py "$layout" "$work/port" "$work/requests" &
+at_exit end_process $!
+wait_for 10 test -s "$work/port" || exit 1
+fake=127.0.0.1:$(cat "$work/port")
+cat >"$work/registries.json" <<-EOF
+	{"$plain": {"insecure": true}, "$fake": {"insecure": true}, "$secure": {"ca": "$work/ca.pem"},
+	 "127.0.0.1:1": {"insecure": true}, "docker.io": {"mirror": "$plain"},
+	 "mirrored.example": {"mirror": "$fake"}}
+EOF
+
+# ---- helpers ----
+# pull REFERENCE [,"more": "of the request"]: the last line is in $answer
+pull() {
+	lines=$work/lines.$BASHPID
+	answer=$("$pull" <<<"{\"folder\": \"$store\", \"reference\": \"$1\", \"registriesFile\":
+		\"$work/registries.json\", \"temporary\": \"t$BASHPID\"${2:-}}" | tee "$lines" | tail -1)
+}
+# field NAME: of the answer; the values have no quotes in them that matter here
+field() {
+	[[ $answer =~ \"$1\":(\"([^\"]*)\"|([a-z]+)) ]] && echo "${BASH_REMATCH[2]}${BASH_REMATCH[3]}"
+}
+fresh() { rm -rf --one-file-system "$store"; }
+layer() { # the folder of layer N (1 is the lowest) of the image that was pulled last
+	local record=$store/images/$(field digest | tr : -).json
+	sed 's/.*"layers":\[\([^]]*\)\].*/\1/' "$record" | tr ',' '\n' | tr -d '"' |
+		sed -n "$1s|^sha256:|$store/layers/sha256-|p"
+}
+gives() { # NAME REFERENCE REQUEST: the pull must succeed
+	pull "$2" "${3:-}"
+	tap_check "$1" test -n "$(field digest)"
+	[ -n "$(field digest)" ] || tap_note <<<"$answer"
+}
+refuses() { # NAME REFERENCE ERROR SENTENCE [REQUEST]
+	fresh
+	pull "$2" "${5:-}"
+	local ok=1
+	[ "$(field error)" = "$3" ] && grep -qF -- "$4" <<<"$answer" && ok=0
+	[ -z "$(ls "$store/tmp" 2>/dev/null)" ] || { ok=1; echo "# something is left in tmp/"; }
+	tap_result $ok "$1"
+	[ $ok -eq 0 ] || tap_note <<<"$answer"
+}
+
+# ---- what works ----
+gives "an image with gzip and zstd layers" "$plain/team/app:1"
+tap_check "its digest is that of its manifest" test "$(field digest)" = "$(cat "$work/app.digest")"
+tap_check "a file of the lowest layer" grep -q base "$(layer 1)/etc/base"
+tap_check "a symbolic link is one" test "$(readlink "$(layer 1)/etc/link")" = base
+tap_check "a whiteout is a device 0/0" test "$(stat -c '%F %t:%T' "$(layer 2)/etc/gone")" = "character special file 0:0"
+tap_check "a name with an umlaut" grep -q grün "$(layer 2)/etc/grün"
+mkdir "$work/merged"
+mount -t overlay overlay -o "ro,lowerdir=$(layer 2):$(layer 1)" "$work/merged"
+tap_check "overlayfs hides what was removed" test ! -e "$work/merged/etc/gone" -a -e "$work/merged/etc/base" -a -e "$work/merged/etc/top"
+umount "$work/merged"
+pull "$plain/team/app:1"
+tap_check "a second pull fetches nothing" test "$(field present)" = true
+gives "a plain tar, which shares no layer" "$plain/team/plain:1"
+gives "an image with the same layer twice" "$plain/team/again:1"
+tap_check "keeps the upper one of them" grep -q base "$(layer 2)/etc/base"
+gives "by digest" "$plain/team/app@$(cat "$work/app.digest")"
+fresh
+gives "an index gives this machine's image" "$plain/team/multi:1"
+case $(uname -m) in x86_64) mine=base ;; *) mine=arm ;; esac
+tap_check "and it is the right one" grep -q "$mine" "$(layer 1)/etc/$mine"
+gives "an index, asked for arm64" "$plain/team/multi:1" ', "architecture": "arm64", "variant": "v8"'
+fresh
+gives "a large layer, with progress" "$plain/team/big:1"
+tap_check "progress ends at the total" grep -q '^{"done":\([0-9]*\),"total":\1}$' "$lines"
+tap_check "the large file is whole" cmp "$work/big/data" "$store"/layers/*/data
+gives "over the mirror" "docker.io/team/app:1"
+credentials() { # HOST USER PASSWORD: a config.json as a part of the request
+	printf ', "auth": "{\\"auths\\": {\\"%s\\": {\\"auth\\": \\"%s\\"}}}"' "$1" "$(printf %s "$2:$3" | base64)"
+}
+auth=$(credentials "$secure" user secret)
+fresh
+gives "private CA and basic auth" "$secure/app:1" "$auth"
+fresh
+gives "a token from a token server" "$fake/token/app:1"
+fresh
+: >"$work/requests"
+gives "blobs from another host" "$fake/redirect/app:1"
+tap_check "the other host was asked" grep -q '^blobs GET' "$work/requests"
+tap_check "and got no token" test -z "$(grep '^blobs' "$work/requests" | grep -v ' -$')"
+pull "$fake/recover/app:1"
+pull "$fake/recover/app:1"
+gives "a registry that came back" "$fake/recover/app:1"
+fresh
+pull "$plain/team/big:1" &
+first=$!
+pull "$plain/team/big:1"
+wait $first
+tap_check "two at the same time" test -n "$(field digest)" -a "$(ls "$store/layers" | wc -l)" = 2
+
+# ---- what is refused ----
+refuses "a reference that is none" "A b" invalid "is no repository"
+refuses "an image that does not exist" "$plain/team/none:1" "not found" "has no such image"
+refuses "a tag that does not exist" "$plain/team/app:2" "not found" "manifest unknown"
+refuses "an index without this architecture" "$plain/team/armonly:1" "not found" "linux/s390x, it has: linux/arm64" \
+	', "architecture": "s390x"'
+refuses "a registry that is down" "127.0.0.1:1/x:1" unavailable "127.0.0.1:1"
+refuses "a host without an address" "registry.invalid/x:1" unavailable "registry.invalid"
+refuses "a CA that is not known" "127.0.0.1:$((port + 1))/app:1" unauthorized "no credentials"
+sed -i "s|\"ca\": \"[^\"]*\"||" "$work/registries.json"
+refuses "a certificate that is not trusted" "$secure/app:1" unavailable "certificate is not trusted"
+refuses "http where https is wanted" "$secure/x:1" unavailable "" "$auth"
+refuses "401" "$fake/s401/app:1" unauthorized "no credentials for it were given"
+refuses "401 with credentials" "$fake/s401/app:1" unauthorized "credentials that it was given do not do" \
+	"$(credentials "$fake" a b)"
+refuses "a token server that refuses" "$fake/token/app:1" unauthorized "token server" \
+	"$(credentials "$fake" wrong b)"
+refuses "403" "$fake/s403/app:1" unauthorized "answers 403"
+refuses "429 with its time" "$fake/s429/app:1" "too many requests" "after 17"
+refuses "500" "$fake/s500/app:1" unavailable "answers 500: it hurts"
+refuses "a web page" "$fake/html/app:1" "protocol error" "no JSON"
+refuses "noise" "$fake/noise/app:1" "protocol error" "$fake"
+refuses "a manifest of 4 MiB" "$fake/big/app:1" "too large" "manifest"
+refuses "endless redirects" "$fake/loop/app:1" "protocol error" "redirects"
+refuses "a blob with another digest" "$fake/wrong/app:1" "stored data is corrupt" "instead of"
+refuses "a blob that is too long" "$fake/long/app:1" "stored data is corrupt" "more than"
+refuses "a manifest with another digest" "$fake/wrongmanifest/app:1" "stored data is corrupt" "manifest with the digest"
+refuses "a digest that the registry has not got" "$plain/team/app@$other_digest" "not found" ""
+refuses "a connection that breaks" "$fake/cut/big:1" unavailable "transfer closed"
+refuses "a layer that climbs out" "$fake/plain/evil:1" "protocol error" "leads out of the image"
+tap_check "nothing climbed out" test ! -e "$work/evil" -a ! -e "$store/evil" -a ! -e "$store/layers/evil"
+refuses "credentials that are garbage" "$plain/team/app:1" "cannot be decoded" "credentials" ', "auth": "{"'
+mkdir -p "$store"
+mount -t tmpfs -o size=4m tmpfs "$store"
+at_exit "umount '$store' 2>/dev/null"
+pull "$plain/team/big:1"
+tap_check "a full disk is said" test "$(field error)" = "no space left"
+tap_check "and leaves no part behind" test -z "$(ls "$store/tmp")"
+gives "a small image still fits then" "$plain/team/app:1"
+umount "$store"
+tap_check "a request that is none" grep -q "reads one request" <("$pull" <<<nonsense)
+tap_finish
