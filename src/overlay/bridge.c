@@ -65,8 +65,8 @@ static int mtu_of_node(struct overlay *o, const struct netlink_addresses *addres
 static int make_link(struct overlay *o, struct err *e)
 {
 	struct netlink_link link;
-	uint8_t mac[ADDRESS_MAC_SIZE];
-	address_mac(ipam_gateway(&o->ipam), mac);
+	uint8_t mac[IPV4_MAC_SIZE];
+	ipv4_mac(ipam_gateway(&o->ipam), mac);
 	int code = netlink_link_get(o->netlink, OVERLAY_BRIDGE, &link, e);
 	/* Pods know its hardware address: one that was made for another range is of no use. */
 	if (!code && memcmp(link.mac, mac, sizeof(mac)) != 0) {

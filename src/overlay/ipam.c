@@ -8,7 +8,7 @@
 
 #define HEADING "continuo leases 1"
 
-int ipam_init(struct ipam *p, struct address_range range, struct err *e)
+int ipam_init(struct ipam *p, struct ipv4_range range, struct err *e)
 {
 	if (range.prefix < 12 || range.prefix > 30)
 		return err_set(e, ERR_INVALID,
@@ -16,7 +16,7 @@ int ipam_init(struct ipam *p, struct address_range range, struct err *e)
 			range.prefix);
 	*p = (struct ipam){.range = range, .next = range.first + 2};
 	map_init(&p->by_uid, free);
-	p->used = mem_alloc_array(address_range_size(range) / 64 + 1, sizeof(*p->used));
+	p->used = mem_alloc_array(ipv4_range_size(range) / 64 + 1, sizeof(*p->used));
 	return 0;
 }
 
@@ -34,12 +34,12 @@ uint32_t ipam_gateway(const struct ipam *p)
 
 size_t ipam_capacity(const struct ipam *p)
 {
-	return (size_t)address_range_size(p->range) - 3;
+	return (size_t)ipv4_range_size(p->range) - 3;
 }
 
 static uint32_t last_of(const struct ipam *p)
 {
-	return p->range.first + (uint32_t)address_range_size(p->range) - 2;
+	return p->range.first + (uint32_t)ipv4_range_size(p->range) - 2;
 }
 
 static bool is_given(const struct ipam *p, uint32_t address)
@@ -89,11 +89,11 @@ int ipam_take(struct ipam *p, const char *uid, uint32_t *ret_address, bool *ret_
 			IPAM_UID_MAX);
 	if (ipam_find(p, uid, ret_address))
 		return 0;
-	char first[ADDRESS_TEXT_SIZE];
+	char first[IPV4_TEXT_SIZE];
 	if (p->by_uid.count == ipam_capacity(p))
 		return err_set(e, ERR_UNAVAILABLE,
 			"all %zu pod addresses of this node's range %s/%d are given",
-			ipam_capacity(p), address_format(p->range.first, first), p->range.prefix);
+			ipam_capacity(p), ipv4_format(p->range.first, first), p->range.prefix);
 	uint32_t address = p->next;
 	while (is_given(p, address))
 		address = address == last_of(p) ? p->range.first + 2 : address + 1;
@@ -115,11 +115,11 @@ bool ipam_release(struct ipam *p, const char *uid)
 
 void ipam_encode(const struct ipam *p, struct buf *b)
 {
-	char text[ADDRESS_TEXT_SIZE];
-	buf_printf(b, HEADING "\nnext %s\n", address_format(p->next, text));
+	char text[IPV4_TEXT_SIZE];
+	buf_printf(b, HEADING "\nnext %s\n", ipv4_format(p->next, text));
 	MAP_EACH (&p->by_uid, entry) {
 		const struct ipam_lease *lease = entry->value;
-		buf_printf(b, "%s %s\n", address_format(lease->address, text), entry->key);
+		buf_printf(b, "%s %s\n", ipv4_format(lease->address, text), entry->key);
 	}
 	/* A file that ends early is noticed. */
 	buf_printf(b, "end %zu\n", p->by_uid.count);
@@ -127,7 +127,7 @@ void ipam_encode(const struct ipam *p, struct buf *b)
 
 static bool is_ours(const struct ipam *p, uint32_t address)
 {
-	return address_range_has(p->range, address) && address > ipam_gateway(p) &&
+	return ipv4_range_has(p->range, address) && address > ipam_gateway(p) &&
 	       address <= last_of(p);
 }
 
@@ -146,12 +146,12 @@ static int decode_line(struct ipam *p, char *line, size_t *count, bool *ended)
 		return code || said != (int64_t)*count ? -ERR_CORRUPT : 0;
 	}
 	if (str_equal(line, "next")) {
-		if (address_parse(rest, "next", &address, NULL))
+		if (ipv4_parse(rest, "next", &address, NULL))
 			return -ERR_CORRUPT;
 		p->next = is_ours(p, address) ? address : p->next;
 		return 0;
 	}
-	if (address_parse(line, "lease", &address, NULL) || !uid_is_plain(rest))
+	if (ipv4_parse(line, "lease", &address, NULL) || !uid_is_plain(rest))
 		return -ERR_CORRUPT;
 	(*count)++;
 	if (!is_ours(p, address))
@@ -166,7 +166,7 @@ static void forget_all(struct ipam *p)
 {
 	map_done(&p->by_uid);
 	map_init(&p->by_uid, free);
-	memset(p->used, 0, (address_range_size(p->range) / 64 + 1) * sizeof(*p->used));
+	memset(p->used, 0, (ipv4_range_size(p->range) / 64 + 1) * sizeof(*p->used));
 	p->next = p->range.first + 2;
 }
 

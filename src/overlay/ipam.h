@@ -11,12 +11,12 @@
 
 #include "base/buf.h"
 #include "base/map.h"
-#include "overlay/address.h"
+#include "overlay/ipv4.h"
 
 #define IPAM_UID_MAX 128
 
 struct ipam {
-	struct address_range range;
+	struct ipv4_range range;
 	uint32_t next;     /* where the search for the next free one begins */
 	struct map by_uid; /* pod uid -> struct ipam_lease */
 	uint64_t *used;    /* a bit per address of the range */
@@ -27,7 +27,7 @@ struct ipam_lease {
 };
 
 /* range: /30 to /12, else -ERR_INVALID. */
-int ipam_init(struct ipam *p, struct address_range range, struct err *e) MUST_CHECK;
+int ipam_init(struct ipam *p, struct ipv4_range range, struct err *e) MUST_CHECK;
 void ipam_done(struct ipam *p);
 
 uint32_t ipam_gateway(const struct ipam *p);

@@ -9,10 +9,10 @@
 
 #include "base/str.h"
 
-static struct address_range range_of(const char *text)
+static struct ipv4_range range_of(const char *text)
 {
-	struct address_range r;
-	assert_int_equal(address_range_parse(text, "range", &r, NULL), 0);
+	struct ipv4_range r;
+	assert_int_equal(ipv4_range_parse(text, "range", &r, NULL), 0);
 	return r;
 }
 
@@ -130,17 +130,17 @@ static void refuses_uids_that_break_the_text(void **state)
 static void parses_addresses_and_ranges(void **state)
 {
 	(void)state;
-	struct address_range r;
-	char text[ADDRESS_TEXT_SIZE];
-	assert_int_equal(address_range_parse("10.43.0.0/16", "x", &r, NULL), 0);
-	assert_string_equal(address_format(r.first, text), "10.43.0.0");
-	assert_true(address_range_has(r, 0x0a2bffff));
-	assert_false(address_range_has(r, 0x0a2c0000));
+	struct ipv4_range r;
+	char text[IPV4_TEXT_SIZE];
+	assert_int_equal(ipv4_range_parse("10.43.0.0/16", "x", &r, NULL), 0);
+	assert_string_equal(ipv4_format(r.first, text), "10.43.0.0");
+	assert_true(ipv4_range_has(r, 0x0a2bffff));
+	assert_false(ipv4_range_has(r, 0x0a2c0000));
 	const char *wrong[] = {"", "10.43.0.0", "10.43.0.0/", "10.43.0.0/33", "10.43.0.1/24",
 		"10.43.0/16", "x/16", "1000.1000.1000.1000.1000/8", "10.43.0.0/16 "};
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
-		assert_int_equal(address_range_parse(wrong[i], "x", &r, NULL), -ERR_INVALID);
-	assert_int_equal(address_range_parse(NULL, "x", &r, NULL), -ERR_INVALID);
+		assert_int_equal(ipv4_range_parse(wrong[i], "x", &r, NULL), -ERR_INVALID);
+	assert_int_equal(ipv4_range_parse(NULL, "x", &r, NULL), -ERR_INVALID);
 }
 
 int main(void)

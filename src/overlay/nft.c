@@ -69,12 +69,11 @@ static void load_protocol_port(struct nft_rule *r, uint32_t to)
 	nft_rule_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, OFFSET_PORT, 2, to + 1);
 }
 
-static void match_range(struct nft_rule *r, uint32_t offset, struct address_range range,
-	bool inside)
+static void match_range(struct nft_rule *r, uint32_t offset, struct ipv4_range range, bool inside)
 {
 	uint32_t first = htonl(range.first);
 	load_address(r, offset, 0);
-	nft_rule_mask(r, 0, htonl(address_mask(range.prefix)));
+	nft_rule_mask(r, 0, htonl(ipv4_mask(range.prefix)));
 	nft_rule_compare(r, 0, inside ? NFT_CMP_EQ : NFT_CMP_NEQ, &first, sizeof(first));
 }
 
@@ -105,7 +104,7 @@ static void put_service_rules(struct nft_batch *b, const char *chain)
 	nft_rule_verdict_map(&r, nft_sets[SERVICES_FRONT].name, 0);
 	nft_rule_end(&r);
 
-	const struct address_range loopback = {.first = 0x7f000000, .prefix = 8};
+	const struct ipv4_range loopback = {.first = 0x7f000000, .prefix = 8};
 	nft_rule_begin(b, chain, &r);
 	match_range(&r, OFFSET_DESTINATION, loopback, false);
 	nft_rule_fib_local(&r, 0);
@@ -474,12 +473,12 @@ int nft_open(const struct nft_config *config, struct nft **ret_nft, struct err *
 	x->config = *config;
 	snprintf(x->bridge, sizeof(x->bridge), "%s", config->bridge);
 	x->config.bridge = x->bridge;
-	char pods[ADDRESS_TEXT_SIZE], domain[ADDRESS_TEXT_SIZE], services[ADDRESS_TEXT_SIZE];
+	char pods[IPV4_TEXT_SIZE], domain[IPV4_TEXT_SIZE], services[IPV4_TEXT_SIZE];
 	snprintf(x->comment, sizeof(x->comment),
 		"layout 1, %s, pods %s/%d of %s/%d, services %s/%d", config->bridge,
-		address_format(config->pods.first, pods), config->pods.prefix,
-		address_format(config->domain.first, domain), config->domain.prefix,
-		address_format(config->services.first, services), config->services.prefix);
+		ipv4_format(config->pods.first, pods), config->pods.prefix,
+		ipv4_format(config->domain.first, domain), config->domain.prefix,
+		ipv4_format(config->services.first, services), config->services.prefix);
 	int code = netlink_open(NETLINK_NETFILTER, &x->netlink, e);
 	if (!code)
 		code = recover(x, e);

@@ -23,7 +23,7 @@ struct nft;
 
 struct nft_config {
 	const char *bridge; /* name of the interface to this node's pods */
-	struct address_range pods, domain, services;
+	struct ipv4_range pods, domain, services;
 };
 
 /* Takes over the table that a former run left, if it was made for the same configuration; else

@@ -1,15 +1,24 @@
 #include "overlay/overlay.h"
 
+#include <ctype.h>
 #include <linux/netlink.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "overlay/names_server.h"
 #include "overlay/private.h"
 #include "sys/fs.h"
 
 /* ---- opening ---- */
+
+static const char *lower(char *text)
+{
+	for (char *c = text; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	return text;
+}
 
 static void copy_config(struct overlay *o, const struct overlay_config *c)
 {
@@ -21,7 +30,7 @@ static void copy_config(struct overlay *o, const struct overlay_config *c)
 	o->config.pod_cidr = arena_dup(a, c->pod_cidr);
 	o->config.domain_cidr = arena_dup(a, c->domain_cidr);
 	o->config.service_cidr = arena_dup(a, c->service_cidr);
-	o->config.cluster_domain = arena_dup(a, c->cluster_domain);
+	o->config.cluster_domain = lower(arena_dup(a, c->cluster_domain));
 	o->config.state_folder = arena_dup(a, c->state_folder);
 	o->config.resolv_conf = arena_dup(a, c->resolv_conf);
 	o->lease_path = arena_format(a, "%s/leases", c->state_folder);
@@ -34,18 +43,18 @@ static int parse_config(struct overlay *o, struct err *e)
 		return err_set(e, ERR_UNSUPPORTED,
 			"there is no network backend \"%.40s\": use \"direct\"",
 			c->backend ? c->backend : "");
-	int code = address_range_parse(c->pod_cidr, "pod_cidr", &o->pods, e);
+	int code = ipv4_range_parse(c->pod_cidr, "pod_cidr", &o->pods, e);
 	if (!code)
-		code = address_range_parse(c->domain_cidr, "domain_cidr", &o->domain, e);
+		code = ipv4_range_parse(c->domain_cidr, "domain_cidr", &o->domain, e);
 	if (!code)
-		code = address_range_parse(c->service_cidr, "service_cidr", &o->services, e);
+		code = ipv4_range_parse(c->service_cidr, "service_cidr", &o->services, e);
 	if (!code)
-		code = address_parse(c->node_address, "node_address", &o->node_address, e);
-	if (!code && !address_range_has(o->domain, o->pods.first))
+		code = ipv4_parse(c->node_address, "node_address", &o->node_address, e);
+	if (!code && !ipv4_range_has(o->domain, o->pods.first))
 		code = err_set(e, ERR_INVALID, "pod_cidr %s lies outside domain_cidr %s",
 			c->pod_cidr, c->domain_cidr);
-	if (!code && (address_range_has(o->domain, o->services.first) ||
-			     address_range_has(o->services, o->domain.first)))
+	if (!code && (ipv4_range_has(o->domain, o->services.first) ||
+			     ipv4_range_has(o->services, o->domain.first)))
 		code = err_set(e, ERR_INVALID, "service_cidr %s and domain_cidr %s overlap",
 			c->service_cidr, c->domain_cidr);
 	return code;
@@ -79,6 +88,18 @@ static int open_kernel(struct overlay *o, struct err *e)
 	return code;
 }
 
+static int open_names(struct overlay *o, struct err *e)
+{
+	ipv4_format(ipam_gateway(&o->ipam), o->dns_address);
+	const struct names_server_config names = {.loop = o->config.loop,
+		.address = o->dns_address,
+		.zone = o->config.cluster_domain,
+		.resolv_conf = o->config.resolv_conf,
+		.domain = o->domain,
+		.services = o->services};
+	return names_server_open(&names, &o->names, e);
+}
+
 int overlay_open(const struct overlay_config *config, struct overlay **ret_overlay, struct err *e)
 {
 	struct overlay *o = mem_new(struct overlay);
@@ -93,11 +114,12 @@ int overlay_open(const struct overlay_config *config, struct overlay **ret_overl
 		code = overlay_load_leases(o, e);
 	if (!code)
 		code = open_kernel(o, e);
+	if (!code)
+		code = open_names(o, e);
 	if (code) {
 		overlay_close(o, true);
 		return code;
 	}
-	address_format(ipam_gateway(&o->ipam), o->dns_address);
 	o->step_timer = loop_timer_new(config->loop, overlay_step, o);
 	o->check_timer = loop_timer_new(config->loop, overlay_check, o);
 	o->news_poll = loop_poll_new(config->loop, netlink_fd(o->news), on_news, o);
@@ -115,6 +137,7 @@ void overlay_close(struct overlay *o, bool keep)
 	if (o->check_timer)
 		loop_timer_free(o->check_timer);
 	overlay_abandon_removals(o);
+	names_server_close(o->names);
 	if (o->news_poll)
 		loop_poll_free(o->news_poll);
 	if (!keep) {
@@ -168,4 +191,5 @@ void overlay_metrics(const struct overlay *o, struct buf *b)
 	metric(b, "rules_behind", "gauge", "1 while the table is being written.", o->behind);
 	metric(b, "write_errors_total", "counter", "Batches that the kernel refused.",
 		o->write_errors);
+	names_server_metrics(o->names, b);
 }

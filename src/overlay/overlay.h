@@ -52,7 +52,9 @@ struct overlay_port {
 };
 struct overlay_service {
 	const char *namespace, *name;
-	const char *cluster_ip;    /* "" or "None": headless */
+	/* "" or "None": headless; without ports such a service has one of port 0 with its endpoints
+	 */
+	const char *cluster_ip;
 	const char *external_name; /* CNAME; "" otherwise */
 	bool publish_not_ready;
 	int affinity_seconds; /* 0: none; else clients stick by a hash, as long as the endpoints

@@ -23,7 +23,7 @@ static int connected_by(const struct overlay *o, const struct netlink_addresses 
 {
 	for (size_t i = 0; i < own->list.count; i++) {
 		const struct netlink_address *a = &own->list.items[i];
-		uint32_t mask = address_mask(a->prefix);
+		uint32_t mask = ipv4_mask(a->prefix);
 		if (a->index != o->bridge_index && a->prefix < 32 && a->prefix > 0 &&
 			(a->address & mask) == (address & mask))
 			return a->index;
@@ -130,9 +130,9 @@ int overlay_set_peers(struct overlay *o, const struct overlay_peer *peers, size_
 		struct peer p;
 		struct err trouble;
 		struct err *say = code ? &trouble : e;
-		int bad = address_range_parse(peers[i].pod_cidr, "a peer's pod_cidr", &p.pods, say);
+		int bad = ipv4_range_parse(peers[i].pod_cidr, "a peer's pod_cidr", &p.pods, say);
 		if (!bad)
-			bad = address_parse(peers[i].address, "a peer's address", &p.address, say);
+			bad = ipv4_parse(peers[i].address, "a peer's address", &p.address, say);
 		keep_first(&code, bad);
 		if (!bad && p.pods.first != o->pods.first && p.address != o->node_address)
 			vec_push(&o->peers, p);

@@ -57,7 +57,7 @@ static int make_pair(struct overlay *o, uint32_t address, int netns_fd, struct e
 		.master = o->bridge_index,
 		.mtu = o->mtu,
 		.peer_netns_fd = netns_fd};
-	address_mac(address, pair.peer_mac);
+	ipv4_mac(address, pair.peer_mac);
 	int code = netlink_veth_add(o->netlink, &pair, e);
 	struct netlink_link port;
 	if (!code)
@@ -78,8 +78,8 @@ static int ensure_pair(struct overlay *o, struct netlink *pod, uint32_t address,
 	port_name(address, name);
 	int code = netlink_link_get(o->netlink, name, &port, e);
 	if (!code) {
-		uint8_t mac[ADDRESS_MAC_SIZE];
-		address_mac(address, mac);
+		uint8_t mac[IPV4_MAC_SIZE];
+		ipv4_mac(address, mac);
 		code = netlink_link_get(pod, "eth0", ret_eth0, e);
 		if (!code && ret_eth0->peer_index == port.index &&
 			port.peer_index == ret_eth0->index &&
@@ -111,8 +111,8 @@ static int configure_eth0(struct overlay *o, struct netlink *pod, const struct n
 		.protocol = RTPROT_BOOT};
 	const struct netlink_route to_all = {
 		.gateway = gateway, .index = eth0->index, .protocol = RTPROT_BOOT};
-	uint8_t mac[ADDRESS_MAC_SIZE];
-	address_mac(gateway, mac);
+	uint8_t mac[IPV4_MAC_SIZE];
+	ipv4_mac(gateway, mac);
 	int code = netlink_link_up(pod, LOOPBACK_INDEX, e);
 	if (!code && !eth0->up)
 		code = netlink_link_up(pod, eth0->index, e);
@@ -124,7 +124,7 @@ static int configure_eth0(struct overlay *o, struct netlink *pod, const struct n
 		code = netlink_route_set(pod, &to_all, e);
 	if (!code)
 		code = netlink_neighbour_set(pod, eth0->index, gateway, mac, e);
-	address_mac(address, mac);
+	ipv4_mac(address, mac);
 	return code ? code : netlink_neighbour_set(o->netlink, o->bridge_index, address, mac, e);
 }
 
@@ -168,7 +168,7 @@ int overlay_attach(struct overlay *o, const char *pod_uid, const char *netns_pat
 	code = attach_address(o, address, netns_path, e);
 	if (code)
 		return err_prefix(e, "pod %.60s", pod_uid);
-	address_format(address, ret_ip);
+	ipv4_format(address, ret_ip);
 	return 0;
 }
 
@@ -381,7 +381,7 @@ int overlay_set_host_ports(struct overlay *o, const char *pod_uid,
 	struct host_ports *h = mem_new(struct host_ports);
 	h->ports = mem_alloc_array(count + 1, sizeof(*ports));
 	h->count = count;
-	address_format(address, h->ip);
+	ipv4_format(address, h->ip);
 	for (size_t i = 0; i < count; i++) {
 		h->ports[i] = ports[i];
 		h->ports[i].protocol = str_equal(ports[i].protocol, "TCP") ? "TCP" : "UDP";

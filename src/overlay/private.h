@@ -16,20 +16,20 @@
 #define OVERLAY_ROUTE_PROTOCOL 142
 
 struct peer {
-	struct address_range pods;
+	struct ipv4_range pods;
 	uint32_t address;
 };
 
 struct host_ports {
 	struct overlay_host_port *ports;
 	size_t count;
-	char ip[ADDRESS_TEXT_SIZE];
+	char ip[IPV4_TEXT_SIZE];
 };
 
 struct overlay {
 	struct overlay_config config; /* texts are copies in the arena */
 	struct arena arena;
-	struct address_range pods, domain, services;
+	struct ipv4_range pods, domain, services;
 	uint32_t node_address;
 
 	struct netlink *netlink, *news;
@@ -49,7 +49,7 @@ struct overlay {
 	bool behind; /* the kernel does not have all of the table yet */
 	uint64_t write_errors;
 
-	char dns_address[ADDRESS_TEXT_SIZE];
+	char dns_address[IPV4_TEXT_SIZE];
 	struct names_server *names;
 };
 

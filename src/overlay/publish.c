@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "overlay/conntrack.h"
+#include "overlay/names_server.h"
 #include "overlay/private.h"
 
 /* Elements of one transaction: a few milliseconds of the kernel's work. */
@@ -93,6 +94,7 @@ void overlay_check(void *overlay)
 	}
 	overlay_save_released(o);
 	overlay_retry_removals(o);
+	names_server_reload(o->names);
 	loop_timer_start(o->check_timer, CHECK_MS);
 }
 
@@ -101,7 +103,9 @@ int overlay_set_services(struct overlay *o, const struct overlay_service *servic
 {
 	struct table next;
 	table_init(&next, services, count);
-	table_done(&o->table);
+	struct table last = o->table;
 	o->table = next;
+	names_server_set(o->names, &o->table);
+	table_done(&last);
 	return overlay_publish(o, e);
 }

@@ -38,19 +38,19 @@ bool services_same(const struct services_element *a, const struct services_eleme
 
 /* ---- building ---- */
 
+struct target {
+	uint32_t address;
+	uint16_t port;
+};
+
 struct build {
 	struct services_state *state;
-	struct address_range pods, domain;
+	struct ipv4_range pods, domain;
 	const struct overlay_service *service;
 	uint32_t owner;
 	struct err *e;
 	int code;
 	VEC(struct target) targets; /* ready endpoints of the port at hand */
-};
-
-struct target {
-	uint32_t address;
-	uint16_t port;
 };
 
 static void complain(struct build *b, const char *what, const char *value)
@@ -76,7 +76,7 @@ static void collect_targets(struct build *b, const struct overlay_port *port)
 		if (!x->ready && !b->service->publish_not_ready)
 			continue;
 		uint32_t address;
-		if (x->port == 0 || address_parse(x->ip, "endpoint", &address, NULL))
+		if (x->port == 0 || ipv4_parse(x->ip, "endpoint", &address, NULL))
 			complain(b, "no endpoint address and port", x->ip);
 		else
 			vec_push(&b->targets, (struct target){.address = address, .port = x->port});
@@ -121,10 +121,10 @@ static void add_group(struct build *b, bool node, uint32_t address, uint8_t prot
 static void add_return_ways(struct build *b, uint8_t protocol)
 {
 	VEC_EACH (&b->targets, struct target, t) {
-		if (address_range_has(b->pods, t->address))
+		if (ipv4_range_has(b->pods, t->address))
 			add(b, (struct services_element){
 				       .set = SERVICES_HAIRPIN, .address = t->address});
-		else if (!address_range_has(b->domain, t->address))
+		else if (!ipv4_range_has(b->domain, t->address))
 			add(b, (struct services_element){.set = SERVICES_OUTSIDE,
 				       .address = t->address,
 				       .protocol = protocol,
@@ -134,6 +134,11 @@ static void add_return_ways(struct build *b, uint8_t protocol)
 
 static void build_port(struct build *b, const struct overlay_port *port)
 {
+	const char *ip = b->service->cluster_ip;
+	bool headless = str_empty(ip) || str_equal(ip, "None");
+	uint32_t address = 0;
+	if (headless && !port->node_port)
+		return;
 	uint8_t protocol = 0;
 	if (str_equal(port->protocol, "TCP"))
 		protocol = IPPROTO_TCP;
@@ -141,13 +146,8 @@ static void build_port(struct build *b, const struct overlay_port *port)
 		protocol = IPPROTO_UDP;
 	else
 		return complain(b, "protocol is neither TCP nor UDP:", port->protocol);
-	const char *ip = b->service->cluster_ip;
-	bool headless = str_empty(ip) || str_equal(ip, "None");
-	uint32_t address = 0;
-	if (!headless && address_parse(ip, "clusterIP", &address, NULL))
+	if (!headless && ipv4_parse(ip, "clusterIP", &address, NULL))
 		return complain(b, "no IPv4 address in clusterIP", ip);
-	if (headless && !port->node_port)
-		return;
 	collect_targets(b, port);
 	if (!b->targets.count)
 		return;
@@ -184,8 +184,8 @@ void services_sort(struct services_state *s)
 	s->list.count = kept;
 }
 
-int services_build(const struct overlay_service *services, size_t count, struct address_range pods,
-	struct address_range domain, struct services_state *ret_state, struct err *e)
+int services_build(const struct overlay_service *services, size_t count, struct ipv4_range pods,
+	struct ipv4_range domain, struct services_state *ret_state, struct err *e)
 {
 	*ret_state = (struct services_state){0};
 	struct build b = {.state = ret_state, .pods = pods, .domain = domain, .e = e};

@@ -11,7 +11,7 @@
 #define CONTINUO_OVERLAY_SERVICES_H
 
 #include "base/vec.h"
-#include "overlay/address.h"
+#include "overlay/ipv4.h"
 #include "overlay/overlay.h"
 
 /* Of one service port; more are left out (the first by address are taken). */
@@ -53,8 +53,8 @@ bool services_same(const struct services_element *a, const struct services_eleme
 
 /* Host ports come as services without address: cluster_ip "", node_port the host's. Everything that
  * is well formed is in ret_state also when something is not: -ERR_INVALID then names the first. */
-int services_build(const struct overlay_service *services, size_t count, struct address_range pods,
-	struct address_range domain, struct services_state *ret_state, struct err *e) MUST_CHECK;
+int services_build(const struct overlay_service *services, size_t count, struct ipv4_range pods,
+	struct ipv4_range domain, struct services_state *ret_state, struct err *e) MUST_CHECK;
 
 /* Sorts elements that were read from the kernel. */
 void services_sort(struct services_state *s);
