@@ -269,3 +269,9 @@ void calls_exec(struct request *r)
 	else
 		begin(r, "exec");
 }
+
+void calls_drop(struct server *s)
+{
+	LIST_EACH (&s->calls, link)
+		on_client_closed(LIST_ITEM(link, struct call, link));
+}

@@ -14,4 +14,6 @@ void calls_exec(struct request *r); /* POST pods/NAME/exec */
 /* POST /agent/v1/calls/ID: takes http. */
 void calls_answer(struct server *s, struct http_request *http, const struct user *u, int64_t id);
 
+void calls_drop(struct server *s); /* server_free: ends all */
+
 #endif

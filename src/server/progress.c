@@ -44,3 +44,9 @@ void progress_publish(struct server *s, const char *node, json_t *message)
 			http_respond_write(w->request->http, b.data, b.size);
 	}
 }
+
+void progress_drop(struct server *s)
+{
+	LIST_EACH (&s->progress, link)
+		on_closed(LIST_ITEM(link, struct watcher, link));
+}

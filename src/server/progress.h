@@ -9,5 +9,6 @@ void progress_publish(struct server *s, const char *node, json_t *message);
 
 /* GET /continuo/v1/progress: JSON lines as they come. Takes r. */
 void progress_watch(struct request *r);
+void progress_drop(struct server *s); /* server_free: ends all */
 
 #endif

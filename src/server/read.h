@@ -19,5 +19,6 @@ void read_selectors_done(struct read_selectors *s);
 
 /* A stream of events from a revision (watch.c). Takes r. */
 void read_watch(struct request *r);
+void read_watches_drop(struct server *s); /* server_free: ends all */
 
 #endif

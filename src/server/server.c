@@ -5,9 +5,12 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "server/addresses.h"
+#include "server/calls.h"
 #include "server/commit.h"
 #include "server/feed.h"
 #include "server/nodes.h"
+#include "server/progress.h"
+#include "server/read.h"
 #include "server/revocations.h"
 #include "server/router.h"
 
@@ -109,6 +112,7 @@ int server_new(const struct server_config *config, struct server **ret_server, s
 		.ca = config->ca};
 	list_init(&s->calls);
 	list_init(&s->progress);
+	list_init(&s->watches);
 	set_limits(s, config);
 	int r = set_names(s, config, e);
 	if (r == 0)
@@ -150,6 +154,9 @@ void server_free(struct server *s)
 	if (!s)
 		return;
 	loop_timer_free(s->sweep);
+	read_watches_drop(s);
+	progress_drop(s);
+	calls_drop(s);
 	http_server_free(s->http);
 	control_free(s->control);
 	feed_free(s->feed);

@@ -45,6 +45,8 @@ int server_new(const struct server_config *config, struct server **ret_server,
 struct http_server *server_http(struct server *s);
 
 bool server_ready(const struct server *s); /* as /readyz says */
+
+/* No commit may be under way: their requests would be answered into freed memory. */
 void server_free(struct server *s);
 
 #endif

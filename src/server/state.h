@@ -36,6 +36,7 @@ struct server {
 	struct list calls;               /* calls.c: reverse calls under way */
 	int64_t next_call;
 	struct list progress;     /* progress.c: who watches pulls */
+	struct list watches;      /* watch.c: watches under way */
 	struct loop_timer *sweep; /* server.c: once, after the start */
 	struct server_counters counters;
 	bool bootstrapped; /* the namespaces of every domain exist */

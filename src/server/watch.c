@@ -9,6 +9,7 @@
 	((size_t)1 << 20) /* bytes on their way to a slow client before the watch pauses */
 
 struct watch {
+	struct list link;
 	struct request *request;
 	struct store_watch *store_watch;
 	struct loop_timer *timeout;
@@ -18,6 +19,7 @@ struct watch {
 
 static void watch_free(struct watch *w)
 {
+	list_remove(&w->link);
 	if (w->store_watch)
 		store_watch_free(w->store_watch);
 	loop_timer_free(w->timeout);
@@ -197,9 +199,18 @@ void read_watch(struct request *r)
 	w->request = r;
 	w->bookmarks = str_equal(http_request_query(r->http, "allowWatchBookmarks", 0), "true");
 	r->server->counters.watches++;
-	if (start(w, &e) == 0)
+	list_init(&w->link);
+	if (start(w, &e) == 0) {
+		list_append(&r->server->watches, &w->link);
 		return;
+	}
 	read_selectors_done(&w->selectors);
 	free(w);
 	request_fail(r, &e);
+}
+
+void read_watches_drop(struct server *s)
+{
+	LIST_EACH (&s->watches, link)
+		watch_free(LIST_ITEM(link, struct watch, link));
 }
