@@ -1,0 +1,348 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "server/fixture.h"
+
+#define PODS "/api/v1/namespaces/default/pods"
+#define HELLO(held)                                                                                \
+	"{'type':'hello','epoch':'','version':'1','node':{'metadata':{'labels':{'continuo.dev/"    \
+	"tier':'edge',"                                                                            \
+	"'continuo.dev/"                                                                           \
+	"trust':'100'}},'status':{'capacity':{'cpu':'2','memory':'1Gi','pods':'110'},"             \
+	"'allocatable':{'cpu':'2','memory':'1Gi','pods':'110'},'addresses':[{'type':'InternalIP'," \
+	"'address':'192.0."                                                                        \
+	"2.7'}]}},'held':" held "}\n"
+
+static struct fixture_stream *open_feed(struct fixture *f, const char *hello)
+{
+	struct fixture_stream *feed =
+		fixture_stream_open(f, FIXTURE_NODE, "POST", "/agent/v1/feed", hello);
+	fixture_stream_await(f, feed, "'bookmark'");
+	return feed;
+}
+
+static int report(struct fixture *f, const char *body)
+{
+	struct fixture_answer a = fixture_call(f, FIXTURE_NODE, "POST", "/agent/v1/report",
+		"application/x-ndjson", body);
+	fixture_answer_done(&a);
+	return a.status;
+}
+
+/* Makes a pod with a ConfigMap that it names, bound to a node; gives the uid. */
+static void make_pod(struct fixture *f, const char *name, const char *node, char ret_uid[static 40])
+{
+	char body[1024], path[256];
+	snprintf(body, sizeof(body),
+		"{'metadata':{'name':'%s'},'spec':{'containers':[{'name':'c','image':'busybox:1','"
+		"envFrom':[{'configMapRef':"
+		"{'name':'settings'}}]}]}}",
+		name);
+	json_t *pod = fixture_expect(f, 201, "POST", PODS, body);
+	snprintf(ret_uid, 40, "%s", json_text(pod, "", "metadata", "uid"));
+	json_decref(pod);
+	snprintf(path, sizeof(path), PODS "/%s/binding", name);
+	snprintf(body, sizeof(body), "{'target':{'name':'%s'}}", node);
+	json_decref(fixture_expect(f, 201, "POST", path, body));
+}
+
+static void a_hello_makes_a_ready_node_with_a_range(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	assert_non_null(strstr(buf_text(&feed->text), "\"pod_cidr\":\"10.42."));
+	json_t *node = fixture_expect(f, 200, "GET", "/api/v1/nodes/node-a", NULL);
+	assert_string_equal(json_text(node, "", "metadata", "labels", "continuo.dev/tier"), "edge");
+	/* Trust is the domain's to give. */
+	assert_null(json_at(node, "metadata", "labels", "continuo.dev/trust"));
+	assert_string_equal(json_text(json_array_get(json_at(node, "status", "conditions"), 0), "",
+				    "status"),
+		"True");
+	json_decref(node);
+	struct fixture_stream *w =
+		fixture_stream_open(f, FIXTURE_ADMIN, "GET", "/api/v1/nodes?watch=true", NULL);
+	/* No heartbeat comes: after the silence the node is lost. */
+	fixture_stream_await(f, w, "'Unknown'");
+	fixture_stream_free(w);
+	fixture_stream_free(feed);
+}
+
+static void a_slice_has_the_pod_and_what_it_names_and_nothing_else(void **state)
+{
+	struct fixture *f = *state;
+	char uid[40], other[40];
+	json_decref(fixture_expect(f, 201, "POST", "/api/v1/namespaces/default/configmaps",
+		"{'metadata':{'name':'settings'},'data':{'a':'1'}}"));
+	json_decref(fixture_expect(f, 201, "POST", "/api/v1/namespaces/default/configmaps",
+		"{'metadata':{'name':'unnamed'},'data':{'a':'secret-of-others'}}"));
+	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	make_pod(f, "mine", "node-a", uid);
+	make_pod(f, "theirs", "node-b", other);
+	fixture_stream_await(f, feed, uid);
+	fixture_stream_await(f, feed, "'settings'");
+	json_decref(fixture_expect(f, 200, "PATCH",
+		"/api/v1/namespaces/default/configmaps/settings", "{'data':{'a':'2'}}"));
+	fixture_stream_await(f, feed, "{'a':'2'}");
+	assert_null(strstr(buf_text(&feed->text), other));
+	assert_null(strstr(buf_text(&feed->text), "secret-of-others"));
+	struct fixture_answer a = fixture_call(f, FIXTURE_NODE, "GET",
+		"/agent/v1/objects/core/configmaps/default/unnamed", NULL, NULL);
+	assert_int_equal(a.status, 403);
+	fixture_answer_done(&a);
+	json_decref(fixture_expect(f, 200, "DELETE", PODS "/mine?gracePeriodSeconds=0", NULL));
+	fixture_stream_await(f, feed, "'delete'");
+	fixture_stream_free(feed);
+}
+
+static void what_the_agent_holds_is_not_sent_again(void **state)
+{
+	struct fixture *f = *state;
+	char uid[40], hello[2048];
+	make_pod(f, "p", "node-a", uid);
+	json_t *pod = fixture_expect(f, 200, "GET", PODS "/p", NULL);
+	snprintf(hello, sizeof(hello),
+		"{'type':'hello','epoch':'%s','node':{},'held':[['core/pods/default/"
+		"p','%s',%s],['core/pods/default/old','u',1]]}\n",
+		store_epoch(f->store), uid, json_text(pod, "", "metadata", "resourceVersion"));
+	json_decref(pod);
+	struct fixture_stream *feed = open_feed(f, hello);
+	assert_null(strstr(buf_text(&feed->text), "\"containers\""));
+	assert_non_null(strstr(buf_text(&feed->text), "\"core/pods/default/old\""));
+	fixture_stream_free(feed);
+}
+
+static void a_node_writes_the_status_of_its_own_pods_only(void **state)
+{
+	struct fixture *f = *state;
+	char uid[40], other[40], body[512];
+	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	make_pod(f, "mine", "node-a", uid);
+	make_pod(f, "theirs", "node-b", other);
+	snprintf(body, sizeof(body),
+		"{'type':'status','key':'core/pods/default/"
+		"mine','uid':'%s','status':{'phase':'Running'}}\n",
+		uid);
+	assert_int_equal(report(f, body), 200);
+	snprintf(body, sizeof(body),
+		"{'type':'status','key':'core/pods/default/"
+		"theirs','uid':'%s','status':{'phase':'Failed'}}\n",
+		other);
+	assert_int_equal(report(f, body), 403);
+	snprintf(body, sizeof(body), "{'type':'gone','key':'core/pods/default/mine','uid':'%s'}\n",
+		uid);
+	/* Not asked to go: a report alone deletes nothing. */
+	assert_int_equal(report(f, body), 200);
+	json_t *pod = fixture_expect(f, 200, "GET", PODS "/mine", NULL);
+	assert_string_equal(json_text(pod, "", "status", "phase"), "Running");
+	json_decref(pod);
+	json_decref(fixture_expect(f, 200, "DELETE", PODS "/mine", NULL));
+	assert_int_equal(report(f, body), 200);
+	json_decref(fixture_expect(f, 404, "GET", PODS "/mine", NULL));
+	pod = fixture_expect(f, 200, "GET", PODS "/theirs", NULL);
+	assert_string_not_equal(json_text(pod, "", "status", "phase"), "Failed");
+	json_decref(pod);
+	fixture_stream_free(feed);
+}
+
+static void equal_events_are_counted(void **state)
+{
+	struct fixture *f = *state;
+	char uid[40], body[512];
+	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	make_pod(f, "p", "node-a", uid);
+	fixture_stream_await(f, feed, uid);
+	snprintf(body, sizeof(body),
+		"{'type':'event','key':'core/pods/default/"
+		"p','uid':'%s','warning':true,'reason':'BackOff','message':'again'}\n",
+		uid);
+	assert_int_equal(report(f, body), 200);
+	assert_int_equal(report(f, body), 200);
+	json_t *events = fixture_expect(f, 200, "GET",
+		"/api/v1/namespaces/default/"
+		"events?fieldSelector=involvedObject.name%3Dp,reason%3DBackOff",
+		NULL);
+	assert_int_equal(json_array_size(json_at(events, "items")), 1);
+	assert_int_equal(json_int(json_array_get(json_at(events, "items"), 0), 0, "count"), 2);
+	json_decref(events);
+	fixture_stream_free(feed);
+}
+
+static void a_report_without_a_session_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(report(f, ""), 409);
+}
+
+/* ---- tokens ---- */
+
+static char *make_csr(void)
+{
+	struct err e = ERR_INIT;
+	CLEANUP(mem_free_ptr) char *key = NULL;
+	char *csr = NULL;
+	assert_int_equal(pki_csr_new("x", &key, &csr, &e), 0);
+	return csr;
+}
+
+static struct fixture_answer join(struct fixture *f, const char *token, const char *name,
+	const char *csr)
+{
+	CLEANUP(json_done)
+	json_t *body = json_pack("{s:s, s:s, s:s}", "token", token, "name", name, "csr", csr);
+	CLEANUP(mem_free_ptr) char *text = json_encode_string(body);
+	return fixture_call(f, FIXTURE_NOBODY, "POST", "/agent/v1/join", NULL, text);
+}
+
+static void expect_join(struct fixture *f, int status, const char *token, const char *name,
+	const char *words)
+{
+	CLEANUP(mem_free_ptr) char *csr = make_csr();
+	struct fixture_answer a = join(f, token, name, csr);
+	assert_int_equal(a.status, status);
+	if (status == 200) {
+		struct pki_info info;
+		struct err e = ERR_INIT;
+		assert_int_equal(pki_inspect(json_text(a.body, "", "certificate"), &info, &e), 0);
+		assert_non_null(strstr(info.spiffe_id, words));
+	} else if (!strstr(json_text(a.body, "", "message"), words)) {
+		fail_msg("no \"%s\" in: %s", words, json_text(a.body, "", "message"));
+	}
+	fixture_answer_done(&a);
+}
+
+static void a_token_lets_one_node_in_once(void **state)
+{
+	struct fixture *f = *state;
+	json_t *t = fixture_expect(f, 201, "POST", "/continuo/v1/tokens", "{'ttl_s':60}");
+	const char *token = json_text(t, "", "token");
+	char forged[PKI_TOKEN_MAX];
+	snprintf(forged, sizeof(forged), "%s", token);
+	char *secret = strchr(strchr(forged, '.') + 1, '.') + 1;
+	*secret = *secret == 'a' ? 'b' : 'a';
+	expect_join(f, 401, forged, "n1", "forged");
+	expect_join(f, 401, "nonsense", "n1", "read");
+	expect_join(f, 422, token, "Not A Name", "node name");
+	expect_join(f, 200, token, "n1", "/node/n1");
+	expect_join(f, 401, token, "n2", "used");
+	json_t *list = fixture_expect(f, 200, "GET", "/continuo/v1/tokens", NULL);
+	assert_int_equal(json_array_size(list), 0);
+	json_decref(list);
+	json_decref(t);
+}
+
+static void an_expired_token_and_a_taken_name_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	json_t *t = fixture_expect(f, 201, "POST", "/continuo/v1/tokens", "{'ttl_s':60}");
+	expect_join(f, 409, json_text(t, "", "token"), "node-a", "exists");
+	char path[128];
+	snprintf(path, sizeof(path), "/api/v1/namespaces/kube-system/secrets/bootstrap-token-%s",
+		json_text(t, "", "id"));
+	/* 2020-01-01T00:00:00Z */
+	json_decref(fixture_expect(f, 200, "PATCH", path,
+		"{'data':{'expiration':'MjAyMC0wMS0wMVQwMDowMDowMFo='}}"));
+	expect_join(f, 401, json_text(t, "", "token"), "n1", "expired");
+	json_decref(t);
+	t = fixture_expect(f, 201, "POST", "/continuo/v1/tokens", "{'node':'bound'}");
+	expect_join(f, 200, json_text(t, "", "token"), "other", "/node/bound");
+	json_decref(t);
+	fixture_stream_free(feed);
+}
+
+static bool is_lost(void *arg)
+{
+	return ((struct fixture_stream *)arg)->ended;
+}
+
+static void a_revoked_node_is_out_at_once(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	json_decref(fixture_expect(f, 200, "POST", "/continuo/v1/nodes/node-a/revoke", ""));
+	assert_true(loop_uv_run_until(f->loop, is_lost, feed, 1000));
+	assert_int_equal(report(f, ""), 401);
+	fixture_stream_free(feed);
+	feed = fixture_stream_open(f, FIXTURE_NODE, "POST", "/agent/v1/feed", HELLO("[]"));
+	assert_true(loop_uv_run_until(f->loop, is_lost, feed, 5000));
+	assert_int_equal(feed->status, 401);
+	fixture_stream_free(feed);
+}
+
+static void a_clone_is_refused_while_the_first_one_answers(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture_stream *first = open_feed(f, HELLO("[]"));
+	struct fixture_stream *second =
+		fixture_stream_open(f, FIXTURE_NODE, "POST", "/agent/v1/feed", HELLO("[]"));
+	fixture_stream_await(f, first, "'ping'");
+	const char *ping = strstr(buf_text(&first->text), "\"id\":");
+	char pong[64];
+	snprintf(pong, sizeof(pong), "{'type':'pong','id':%d}\n", atoi(ping + 5));
+	assert_int_equal(report(f, pong), 200);
+	fixture_stream_await(f, second, "clone");
+	assert_int_equal(second->status, 409);
+	fixture_stream_free(second);
+	/* One that stays silent is replaced. */
+	second = open_feed(f, HELLO("[]"));
+	assert_true(loop_uv_run_until(f->loop, is_lost, first, 1000));
+	fixture_stream_free(second);
+	fixture_stream_free(first);
+}
+
+/* ---- reverse calls ---- */
+
+static void logs_come_back_over_a_reverse_call(void **state)
+{
+	struct fixture *f = *state;
+	char uid[40], path[64];
+	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	make_pod(f, "p", "node-a", uid);
+	struct fixture_stream *logs =
+		fixture_stream_open(f, FIXTURE_ADMIN, "GET", PODS "/p/log?tailLines=5", NULL);
+	fixture_stream_await(f, feed, "'tailLines':'5'");
+	const char *call = strstr(buf_text(&feed->text), "\"type\":\"call\"");
+	snprintf(path, sizeof(path), "/agent/v1/calls/%d", atoi(strstr(call, "\"id\":") + 5));
+	struct http_call_spec spec = {.method = "POST",
+		.path = path,
+		.content_type = "application/octet-stream",
+		.body = "\1\0\0\0\5line\n\3\0\0\0\12{\"exit\":0}",
+		.body_size = 10 + 15};
+	struct fixture_stream answer = {0};
+	static const struct http_call_events events = {0};
+	struct http_call *up = http_call_start(f->clients[FIXTURE_NODE], &spec, &events, &answer);
+	fixture_stream_await(f, logs, "line\n");
+	assert_true(loop_uv_run_until(f->loop, is_lost, logs, 5000));
+	assert_int_equal(logs->status, 200);
+	assert_string_equal(buf_text(&logs->text), "line\n");
+	http_call_free(up);
+	fixture_stream_free(logs);
+	fixture_stream_free(feed);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(a_hello_makes_a_ready_node_with_a_range),
+		TEST(a_slice_has_the_pod_and_what_it_names_and_nothing_else),
+		TEST(what_the_agent_holds_is_not_sent_again),
+		TEST(a_node_writes_the_status_of_its_own_pods_only),
+		TEST(equal_events_are_counted),
+		TEST(a_report_without_a_session_is_refused),
+		TEST(a_token_lets_one_node_in_once),
+		TEST(an_expired_token_and_a_taken_name_are_refused),
+		TEST(a_revoked_node_is_out_at_once),
+		TEST(a_clone_is_refused_while_the_first_one_answers),
+		TEST(logs_come_back_over_a_reverse_call),
+	};
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
