@@ -14,7 +14,7 @@ server_start "$state" || { echo "Bail out! the server does not start"; exit 1; }
 
 python3 tests/lib/load.py "$server_url" "$credentials" "$work/acknowledged" "$work/stop" &
 load_pid=$!
-acknowledged() { wc -l <"$work/acknowledged" 2>/dev/null || echo 0; }
+acknowledged() { [ -e "$work/acknowledged" ] && wc -l <"$work/acknowledged" || echo 0; }
 more_than() { [ "$(acknowledged)" -gt "$1" ]; }
 
 for round in $(seq 20); do
