@@ -13,8 +13,8 @@ static int parse_port(const char *text, const char *port, uint16_t *ret_port, st
 	if (r < 0)
 		return r;
 	if (number < 0 || number > 65535)
-		return err_set(
-		        e, ERR_INVALID, "address \"%s\": port is not within 0 to 65535", text);
+		return err_set(e, ERR_INVALID, "address \"%s\": port is not within 0 to 65535",
+			text);
 	*ret_port = (uint16_t)number;
 	return 0;
 }
@@ -43,9 +43,9 @@ int address_parse(const char *text, struct address *ret_address, struct err *e)
 		a.kind = ADDRESS_UNIX;
 		if (text[5] != '/' || !str_copy(a.path, sizeof(a.path), text + 5))
 			return err_set(e, ERR_INVALID,
-			        "address \"%s\": want unix: and an absolute path of at most 107 "
-			        "bytes",
-			        text);
+				"address \"%s\": want unix: and an absolute path of at most 107 "
+				"bytes",
+				text);
 		*ret_address = a;
 		return 0;
 	}
@@ -55,7 +55,7 @@ int address_parse(const char *text, struct address *ret_address, struct err *e)
 	size_t size = colon ? (size_t)(colon - host) - (brackets ? 1 : 0) : 0;
 	if (size == 0 || size >= sizeof(a.host) || (!brackets && memchr(host, ':', size)))
 		return err_set(e, ERR_INVALID,
-		        "address \"%s\": want HOST:PORT, [IPV6]:PORT or unix:PATH", text);
+			"address \"%s\": want HOST:PORT, [IPV6]:PORT or unix:PATH", text);
 	memcpy(a.host, host, size);
 	uint16_t port = 0;
 	int r = parse_port(text, colon + 1, &port, e);
@@ -64,8 +64,8 @@ int address_parse(const char *text, struct address *ret_address, struct err *e)
 	snprintf(a.port, sizeof(a.port), "%u", port);
 	a.kind = parse_numeric(&a, brackets, port) ? ADDRESS_NUMERIC : ADDRESS_NAME;
 	if (brackets && a.kind == ADDRESS_NAME)
-		return err_set(
-		        e, ERR_INVALID, "address \"%s\": not an IPv6 address in brackets", text);
+		return err_set(e, ERR_INVALID, "address \"%s\": not an IPv6 address in brackets",
+			text);
 	*ret_address = a;
 	return 0;
 }

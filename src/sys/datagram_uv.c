@@ -12,7 +12,7 @@ struct uv_datagram {
 };
 
 static void on_datagram(uv_udp_t *handle, ssize_t size, const uv_buf_t *buffer,
-        const struct sockaddr *from, unsigned flags)
+	const struct sockaddr *from, unsigned flags)
 {
 	struct uv_datagram *d = handle->data;
 	if (d->freed || size < 0 || !from || (flags & UV_UDP_PARTIAL))
@@ -45,15 +45,15 @@ static void close_datagram(struct datagram *base)
 }
 
 int datagram_uv_new(struct loop *l, const char *address, datagram_cb *cb, void *arg,
-        struct datagram **ret_datagram, struct err *e)
+	struct datagram **ret_datagram, struct err *e)
 {
 	struct address a;
 	int r = address_parse(address, &a, e);
 	if (r < 0)
 		return r;
 	if (a.kind != ADDRESS_NUMERIC)
-		return err_set(
-		        e, ERR_INVALID, "cannot bind \"%s\": want a numeric address", address);
+		return err_set(e, ERR_INVALID, "cannot bind \"%s\": want a numeric address",
+			address);
 	struct uv_datagram *d = mem_new(struct uv_datagram);
 	d->base = (struct datagram){send_datagram, close_datagram};
 	d->cb = cb;

@@ -79,8 +79,8 @@ static int write_all(int fd, const char *data, size_t size)
 }
 
 /* Writes the temporary file, durable and with its mode whatever the umask. */
-static int write_temporary(
-        const char *path, const void *data, size_t size, mode_t mode, struct err *e)
+static int write_temporary(const char *path, const void *data, size_t size, mode_t mode,
+	struct err *e)
 {
 	CLEANUP(close_fd)
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -94,8 +94,8 @@ static int write_temporary(
 	return 0;
 }
 
-static int real_write_atomic(
-        struct fs *fs, const char *path, const void *data, size_t size, mode_t mode, struct err *e)
+static int real_write_atomic(struct fs *fs, const char *path, const void *data, size_t size,
+	mode_t mode, struct err *e)
 {
 	(void)fs;
 	char temporary[PATH_SIZE];
@@ -160,7 +160,7 @@ static void listed_add(DIR *folder, const struct dirent *entry, struct listed *r
 	struct stat st;
 	bool is_folder = entry->d_type == DT_DIR;
 	if (entry->d_type == DT_UNKNOWN &&
-	        fstatat(dirfd(folder), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		fstatat(dirfd(folder), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		is_folder = S_ISDIR(st.st_mode);
 	*ret_item = (struct listed){mem_dup_string(entry->d_name), is_folder};
 }
@@ -201,12 +201,12 @@ static int64_t real_free_bytes(struct fs *fs, const char *path)
 struct fs *fs_real(void)
 {
 	static const struct fs_ops ops = {
-	        .read = real_read,
-	        .write_atomic = real_write_atomic,
-	        .remove = real_remove,
-	        .make_folders = real_make_folders,
-	        .list = real_list,
-	        .free_bytes = real_free_bytes,
+		.read = real_read,
+		.write_atomic = real_write_atomic,
+		.remove = real_remove,
+		.make_folders = real_make_folders,
+		.list = real_list,
+		.free_bytes = real_free_bytes,
 	};
 	static struct fs real = {&ops};
 	return &real;
@@ -219,8 +219,8 @@ int fs_read(struct fs *fs, const char *path, struct buf *ret_data, struct err *e
 	return fs->ops->read(fs, path, ret_data, e);
 }
 
-int fs_write_atomic(
-        struct fs *fs, const char *path, const void *data, size_t size, mode_t mode, struct err *e)
+int fs_write_atomic(struct fs *fs, const char *path, const void *data, size_t size, mode_t mode,
+	struct err *e)
 {
 	return fs->ops->write_atomic(fs, path, data, size, mode, e);
 }

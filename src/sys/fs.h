@@ -22,7 +22,7 @@ typedef int fs_list_cb(void *arg, const char *name, bool is_folder);
 struct fs_ops {
 	int (*read)(struct fs *fs, const char *path, struct buf *ret_data, struct err *e);
 	int (*write_atomic)(struct fs *fs, const char *path, const void *data, size_t size,
-	        mode_t mode, struct err *e);
+		mode_t mode, struct err *e);
 	int (*remove)(struct fs *fs, const char *path, struct err *e);
 	int (*make_folders)(struct fs *fs, const char *path, mode_t mode, struct err *e);
 	int (*list)(struct fs *fs, const char *path, fs_list_cb *cb, void *arg, struct err *e);
@@ -38,7 +38,7 @@ int fs_read(struct fs *fs, const char *path, struct buf *ret_data, struct err *e
  * folder. After a crash there is the old content or the new, whole. -ERR_NO_SPACE, -ERR_IO: then
  * the old. */
 int fs_write_atomic(struct fs *fs, const char *path, const void *data, size_t size, mode_t mode,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 
 /* Removes a file durably; removing what is not there succeeds. */
 int fs_remove(struct fs *fs, const char *path, struct err *e) MUST_CHECK;

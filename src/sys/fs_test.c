@@ -99,9 +99,9 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_write_read_replace_remove),
-	        cmocka_unit_test(test_read_is_bounded),
-	        cmocka_unit_test(test_list_is_sorted),
+		cmocka_unit_test(test_write_read_replace_remove),
+		cmocka_unit_test(test_read_is_bounded),
+		cmocka_unit_test(test_list_is_sorted),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -85,15 +85,15 @@ static int bind_tcp(struct uv_listener *x, const struct address *a)
 }
 
 int listener_uv_new(struct loop *l, const char *address, listener_cb *cb, void *arg,
-        struct listener **ret_listener, struct err *e)
+	struct listener **ret_listener, struct err *e)
 {
 	struct address a;
 	int r = address_parse(address, &a, e);
 	if (r < 0)
 		return r;
 	if (a.kind == ADDRESS_NAME)
-		return err_set(
-		        e, ERR_INVALID, "cannot listen on \"%s\": want a numeric address", address);
+		return err_set(e, ERR_INVALID, "cannot listen on \"%s\": want a numeric address",
+			address);
 	struct uv_listener *x = mem_new(struct uv_listener);
 	x->base = (struct listener){get_address, close_listener};
 	x->u = uv_impl_of(l);
@@ -110,8 +110,8 @@ int listener_uv_new(struct loop *l, const char *address, listener_cb *cb, void *
 		r = uv_listen(&x->h.stream, BACKLOG, on_connection);
 	if (r < 0) {
 		close_listener(&x->base);
-		return err_set(
-		        e, ERR_UNAVAILABLE, "cannot listen on %s: %s", address, uv_strerror(r));
+		return err_set(e, ERR_UNAVAILABLE, "cannot listen on %s: %s", address,
+			uv_strerror(r));
 	}
 	*ret_listener = &x->base;
 	return 0;

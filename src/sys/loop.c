@@ -57,7 +57,7 @@ struct stream *loop_connect(struct loop *l, const char *address)
 }
 
 int loop_listen(struct loop *l, const char *address, listener_cb *cb, void *arg,
-        struct listener **ret_listener, struct err *e)
+	struct listener **ret_listener, struct err *e)
 {
 	return l->ops->listen(l, address, cb, arg, ret_listener, e);
 }
@@ -74,7 +74,7 @@ void listener_free(struct listener *x)
 }
 
 int loop_datagram(struct loop *l, const char *address, datagram_cb *cb, void *arg,
-        struct datagram **ret_datagram, struct err *e)
+	struct datagram **ret_datagram, struct err *e)
 {
 	return l->ops->datagram(l, address, cb, arg, ret_datagram, e);
 }

@@ -35,7 +35,7 @@ typedef void loop_timer_cb(void *arg);
  * which its callback never runs. */
 struct loop_timer *loop_timer_new(struct loop *l, loop_timer_cb *cb, void *arg) MUST_CHECK;
 void loop_timer_start(struct loop_timer *t,
-        int64_t delay_ms); /* once; starting again moves it; < 0 counts as 0 */
+	int64_t delay_ms); /* once; starting again moves it; < 0 counts as 0 */
 void loop_timer_stop(struct loop_timer *t);
 bool loop_timer_active(const struct loop_timer *t);
 void loop_timer_free(struct loop_timer *t);
@@ -65,13 +65,13 @@ struct stream_events {
 	/* Connect succeeded (and TLS shook hands). Streams from a listener are OPEN from the start
 	 * and do not give it. */
 	void (*on_open)(void *arg);
-	void (*on_data)(
-	        void *arg, const uint8_t *data, size_t size); /* data valid during the call only */
+	void (*on_data)(void *arg, const uint8_t *data,
+		size_t size); /* data valid during the call only */
 	void (*on_end)(
-	        void *arg); /* the peer will send no more; may be null: then it counts as closed */
+		void *arg); /* the peer will send no more; may be null: then it counts as closed */
 	void (*on_drained)(void *arg); /* all that was written has left; may be null */
 	void (*on_closed)(void *arg,
-	        const struct err *why); /* why->code ERR_CLOSED when the peer closed in order */
+		const struct err *why); /* why->code ERR_CLOSED when the peer closed in order */
 };
 
 /* The vtable that every kind of stream implements: TCP, unix socket, TLS over another stream,
@@ -91,8 +91,8 @@ struct stream {
 };
 
 /* Who gets the events. A stream from a listener delivers nothing until this was called. */
-static inline void stream_set_events(
-        struct stream *s, const struct stream_events *events, void *arg)
+static inline void stream_set_events(struct stream *s, const struct stream_events *events,
+	void *arg)
 {
 	s->ops->set_events(s, events, arg);
 }
@@ -144,9 +144,9 @@ typedef void listener_cb(void *arg, struct stream *accepted); /* takes the strea
 
 /* Port 0 picks one: listener_address tells. Numeric addresses and unix paths only. */
 int loop_listen(struct loop *l, const char *address, listener_cb *cb, void *arg,
-        struct listener **ret_listener, struct err *e) MUST_CHECK;
-const char *listener_address(
-        const struct listener *x); /* as bound; valid as long as the listener */
+	struct listener **ret_listener, struct err *e) MUST_CHECK;
+const char *
+listener_address(const struct listener *x); /* as bound; valid as long as the listener */
 void listener_free(struct listener *x);
 
 /* ---- datagrams ---- */
@@ -156,17 +156,17 @@ typedef void datagram_cb(void *arg, const uint8_t *data, size_t size, const char
 
 /* UDP, bound to a numeric address ("0.0.0.0:0" for any). from and to have the form of addresses. */
 int loop_datagram(struct loop *l, const char *address, datagram_cb *cb, void *arg,
-        struct datagram **ret_datagram, struct err *e) MUST_CHECK;
-void datagram_send(
-        struct datagram *d, const char *to, const void *data, size_t size); /* may be lost */
+	struct datagram **ret_datagram, struct err *e) MUST_CHECK;
+void datagram_send(struct datagram *d, const char *to, const void *data,
+	size_t size); /* may be lost */
 void datagram_free(struct datagram *d);
 
 /* ---- file descriptors (not in the simulator: aborts there) ---- */
 
 struct loop_poll;
 /* cb runs while fd is readable. The caller owns fd and closes it after loop_poll_free. */
-struct loop_poll *loop_poll_new(
-        struct loop *l, int fd, void (*cb)(void *arg), void *arg) MUST_CHECK;
+struct loop_poll *loop_poll_new(struct loop *l, int fd, void (*cb)(void *arg),
+	void *arg) MUST_CHECK;
 void loop_poll_free(struct loop_poll *p);
 
 /* ---- what an implementation provides ---- */
@@ -180,9 +180,9 @@ struct loop_ops {
 	void (*job)(struct loop *l, void (*work)(void *), void (*done)(void *), void *arg);
 	struct stream *(*connect)(struct loop *l, const char *address);
 	int (*listen)(struct loop *l, const char *address, listener_cb *cb, void *arg,
-	        struct listener **ret_listener, struct err *e);
+		struct listener **ret_listener, struct err *e);
 	int (*datagram)(struct loop *l, const char *address, datagram_cb *cb, void *arg,
-	        struct datagram **ret_datagram, struct err *e);
+		struct datagram **ret_datagram, struct err *e);
 	struct loop_poll *(*poll)(struct loop *l, int fd, void (*cb)(void *), void *arg);
 };
 

@@ -219,8 +219,8 @@ static void on_signal(uv_signal_t *handle, int number)
 	s->cb(s->arg, number);
 }
 
-struct loop_signal *loop_uv_signal(
-        struct loop *l, int number, void (*cb)(void *arg, int signal), void *arg)
+struct loop_signal *loop_uv_signal(struct loop *l, int number, void (*cb)(void *arg, int signal),
+	void *arg)
 {
 	struct loop_signal *s = mem_new(struct loop_signal);
 	s->cb = cb;
@@ -240,16 +240,16 @@ void loop_signal_free(struct loop_signal *s)
 /* ---- the loop ---- */
 
 static const struct loop_ops uv_ops = {
-        .now_ms = uv_now_ms,
-        .wall_ms = uv_wall_ms,
-        .random_bytes = uv_random_bytes,
-        .timer_new = uv_timer_make,
-        .defer = uv_defer,
-        .job = uv_job,
-        .connect = stream_uv_connect,
-        .listen = listener_uv_new,
-        .datagram = datagram_uv_new,
-        .poll = uv_poll_make,
+	.now_ms = uv_now_ms,
+	.wall_ms = uv_wall_ms,
+	.random_bytes = uv_random_bytes,
+	.timer_new = uv_timer_make,
+	.defer = uv_defer,
+	.job = uv_job,
+	.connect = stream_uv_connect,
+	.listen = listener_uv_new,
+	.datagram = datagram_uv_new,
+	.poll = uv_poll_make,
 };
 
 struct loop *loop_uv_new(int threads)

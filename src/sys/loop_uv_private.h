@@ -68,9 +68,9 @@ struct stream *stream_uv_connect(struct loop *l, const char *address) MUST_CHECK
 /* Accepts from a listening handle; null when that fails. */
 struct stream *stream_uv_accept(struct uv_impl *u, uv_stream_t *server, bool is_pipe) MUST_CHECK;
 int listener_uv_new(struct loop *l, const char *address, listener_cb *cb, void *arg,
-        struct listener **ret_listener, struct err *e) MUST_CHECK;
+	struct listener **ret_listener, struct err *e) MUST_CHECK;
 int datagram_uv_new(struct loop *l, const char *address, datagram_cb *cb, void *arg,
-        struct datagram **ret_datagram, struct err *e) MUST_CHECK;
+	struct datagram **ret_datagram, struct err *e) MUST_CHECK;
 
 /* ---- process.c ---- */
 

@@ -144,7 +144,7 @@ static void end_closed(void *arg, const struct err *why)
 }
 
 static const struct stream_events end_events = {
-        end_open, end_data, end_end, end_drained, end_closed};
+	end_open, end_data, end_end, end_drained, end_closed};
 static const struct stream_events no_end_events = {end_open, end_data, NULL, NULL, end_closed};
 
 struct pair {
@@ -385,20 +385,20 @@ static void test_poll(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_defer_comes_later_and_in_order),
-	        cmocka_unit_test(test_timer_fires_once_and_not_after_free),
-	        cmocka_unit_test(test_jobs_run_elsewhere_and_return_here),
-	        cmocka_unit_test(test_free_waits_for_jobs),
-	        cmocka_unit_test(test_tcp_exchange),
-	        cmocka_unit_test(test_unix_exchange_over_stale_socket),
-	        cmocka_unit_test(test_close_without_on_end_is_closed),
-	        cmocka_unit_test(test_free_inside_a_callback),
-	        cmocka_unit_test(test_failures_to_connect),
-	        cmocka_unit_test(test_connect_by_name),
-	        cmocka_unit_test(test_free_while_looking_up),
-	        cmocka_unit_test(test_bulk_pauses_and_drains),
-	        cmocka_unit_test(test_datagrams),
-	        cmocka_unit_test(test_poll),
+		cmocka_unit_test(test_defer_comes_later_and_in_order),
+		cmocka_unit_test(test_timer_fires_once_and_not_after_free),
+		cmocka_unit_test(test_jobs_run_elsewhere_and_return_here),
+		cmocka_unit_test(test_free_waits_for_jobs),
+		cmocka_unit_test(test_tcp_exchange),
+		cmocka_unit_test(test_unix_exchange_over_stale_socket),
+		cmocka_unit_test(test_close_without_on_end_is_closed),
+		cmocka_unit_test(test_free_inside_a_callback),
+		cmocka_unit_test(test_failures_to_connect),
+		cmocka_unit_test(test_connect_by_name),
+		cmocka_unit_test(test_free_while_looking_up),
+		cmocka_unit_test(test_bulk_pauses_and_drains),
+		cmocka_unit_test(test_datagrams),
+		cmocka_unit_test(test_poll),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

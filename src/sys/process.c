@@ -107,8 +107,8 @@ static void on_child_exit(uv_process_t *handle, int64_t exit_status, int signal)
 		cb(arg, status);
 }
 
-static void open_pipe(
-        struct process *p, struct uv_impl *u, int i, bool want, uv_stdio_container_t *stdio)
+static void open_pipe(struct process *p, struct uv_impl *u, int i, bool want,
+	uv_stdio_container_t *stdio)
 {
 	stdio[i].flags = UV_IGNORE; /* /dev/null */
 	if (!want)
@@ -135,7 +135,7 @@ static void start_io(struct process *p, const struct process_spec *spec)
 }
 
 int process_start(struct loop *l, const struct process_spec *spec, struct process **ret_process,
-        struct err *e)
+	struct err *e)
 {
 	struct uv_impl *u = uv_impl_of(l);
 	struct process *p = mem_new(struct process);
@@ -148,14 +148,14 @@ int process_start(struct loop *l, const struct process_spec *spec, struct proces
 	open_pipe(p, u, 1, spec->on_stdout != NULL, stdio);
 	open_pipe(p, u, 2, spec->on_stderr != NULL, stdio);
 	uv_process_options_t options = {
-	        .exit_cb = on_child_exit,
-	        .file = spec->argv[0],
-	        .args = (char **)spec->argv,
-	        .env = (char **)spec->env,
-	        .cwd = spec->cwd,
-	        .flags = spec->new_session ? UV_PROCESS_DETACHED : 0,
-	        .stdio_count = 3,
-	        .stdio = stdio,
+		.exit_cb = on_child_exit,
+		.file = spec->argv[0],
+		.args = (char **)spec->argv,
+		.env = (char **)spec->env,
+		.cwd = spec->cwd,
+		.flags = spec->new_session ? UV_PROCESS_DETACHED : 0,
+		.stdio_count = 3,
+		.stdio = stdio,
 	};
 	if (spec->extra_fd > 0) {
 		stdio[3].flags = UV_INHERIT_FD;
@@ -169,7 +169,7 @@ int process_start(struct loop *l, const struct process_spec *spec, struct proces
 		p->forgotten = true;
 		close_all(p);
 		return err_set(e, r == UV_ENOENT ? ERR_NOT_FOUND : ERR_IO, "cannot start %s: %s",
-		        spec->argv[0], uv_strerror(r));
+			spec->argv[0], uv_strerror(r));
 	}
 	start_io(p, spec);
 	if (ret_process)
@@ -272,29 +272,29 @@ static void on_run_exit(void *arg, int status)
 {
 	struct run *run = arg;
 	struct process_result result = {
-	        .status = status,
-	        .out = buf_text(&run->out),
-	        .out_size = run->out.size,
-	        .err_text = buf_text(&run->err),
+		.status = status,
+		.out = buf_text(&run->out),
+		.out_size = run->out.size,
+		.err_text = buf_text(&run->err),
 	};
 	run->done(run->arg, &result);
 	run_free(run);
 }
 
 int process_run(struct loop *l, const char *const *argv, const char *input, size_t input_size,
-        void (*done)(void *arg, const struct process_result *r), void *arg, struct err *e)
+	void (*done)(void *arg, const struct process_result *r), void *arg, struct err *e)
 {
 	struct run *run = mem_new(struct run);
 	run->done = done;
 	run->arg = arg;
 	struct process_spec spec = {
-	        .argv = argv,
-	        .input = input,
-	        .input_size = input_size,
-	        .on_stdout = on_run_stdout,
-	        .on_stderr = on_run_stderr,
-	        .on_exit = on_run_exit,
-	        .arg = run,
+		.argv = argv,
+		.input = input,
+		.input_size = input_size,
+		.on_stdout = on_run_stdout,
+		.on_stderr = on_run_stderr,
+		.on_exit = on_run_exit,
+		.arg = run,
 	};
 	int r = process_start(l, &spec, NULL, e);
 	if (r < 0)

@@ -29,7 +29,7 @@ struct process_spec {
 };
 
 int process_start(struct loop *l, const struct process_spec *spec, struct process **ret_process,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 pid_t process_pid(const struct process *p);
 void process_kill(struct process *p, int signal);
 void process_write(struct process *p, const void *data, size_t size); /* with keep_stdin */
@@ -45,7 +45,7 @@ struct process_result {
 	const char *err_text;
 };
 int process_run(struct loop *l, const char *const *argv, const char *input, size_t input_size,
-        void (*done)(void *arg, const struct process_result *r), void *arg,
-        struct err *e) MUST_CHECK;
+	void (*done)(void *arg, const struct process_result *r), void *arg,
+	struct err *e) MUST_CHECK;
 
 #endif

@@ -98,7 +98,7 @@ static void test_child_gets_only_named_descriptors(void **state)
 	/* ls itself opens one for the folder. */
 	run("cd /proc/self/fd && echo 0 1 2 3 >/dev/null; for f in *; do [ -e $f ] && printf '%s ' "
 	    "$f; done",
-	        (struct process_spec){.extra_fd = given[1]}, &c);
+		(struct process_spec){.extra_fd = given[1]}, &c);
 	assert_non_null(strstr(buf_text(&c.out), "0 1 2 3 "));
 	assert_int_equal(c.out.size, 8);
 	close(leak);
@@ -160,10 +160,10 @@ static void test_keep_stdin(void **state)
 	struct child c = {0};
 	const char *argv[] = {"cat", NULL};
 	struct process_spec spec = {.argv = argv,
-	        .keep_stdin = true,
-	        .on_stdout = on_stdout,
-	        .on_exit = on_exit_status,
-	        .arg = &c};
+		.keep_stdin = true,
+		.on_stdout = on_stdout,
+		.on_exit = on_exit_status,
+		.arg = &c};
 	assert_int_equal(process_start(l, &spec, &c.p, NULL), 0);
 	process_write(c.p, "one ", 4);
 	process_write(c.p, "two", 3);
@@ -177,13 +177,13 @@ static void test_keep_stdin(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_output_input_and_status),
-	        cmocka_unit_test(test_signal_is_negative),
-	        cmocka_unit_test(test_exit_does_not_wait_for_grandchildren),
-	        cmocka_unit_test(test_child_gets_only_named_descriptors),
-	        cmocka_unit_test(test_missing_program),
-	        cmocka_unit_test(test_run_collects_both),
-	        cmocka_unit_test(test_keep_stdin),
+		cmocka_unit_test(test_output_input_and_status),
+		cmocka_unit_test(test_signal_is_negative),
+		cmocka_unit_test(test_exit_does_not_wait_for_grandchildren),
+		cmocka_unit_test(test_child_gets_only_named_descriptors),
+		cmocka_unit_test(test_missing_program),
+		cmocka_unit_test(test_run_collects_both),
+		cmocka_unit_test(test_keep_stdin),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

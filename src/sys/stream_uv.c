@@ -28,7 +28,7 @@ struct uvs {
 	uv_shutdown_t shutdown;
 	enum uvs_state state;
 	int references; /* the owner, the handle, a look-up, a deferred call: memory goes with the
-	                   last */
+			   last */
 	bool is_pipe, has_handle, freed, paused, reading, ended_by_peer, end_wanted, end_sent;
 	bool tell_open, tell_closed; /* waits for set_events or for a turn of its own */
 	bool deferred;
@@ -150,7 +150,7 @@ static void on_read(uv_stream_t *handle, ssize_t size, const uv_buf_t *buffer)
 static void update_reading(struct uvs *s)
 {
 	bool want = s->has_handle && s->state == UVS_OPEN && s->events && !s->tell_open &&
-	            !s->paused && !s->ended_by_peer && !s->freed;
+		    !s->paused && !s->ended_by_peer && !s->freed;
 	if (want == s->reading)
 		return;
 	s->reading = want;
@@ -174,7 +174,7 @@ static void on_written(uv_write_t *request, int status)
 		return;
 	if (status < 0)
 		fail(s, status == UV_EPIPE || status == UV_ECONNRESET ? ERR_CLOSED : ERR_IO,
-		        "cannot write to", status);
+			"cannot write to", status);
 	else if (s->in_flight == 0 && s->events && s->events->on_drained)
 		s->events->on_drained(s->arg);
 }
@@ -324,7 +324,7 @@ static void looked_up(void *arg)
 	if (!s->freed && s->state == UVS_LOOKUP) {
 		if (s->lookup_result != 0 || !s->found) {
 			err_set(&s->why, ERR_UNAVAILABLE, "cannot look up the name of %s: %s",
-			        s->text, gai_strerror(s->lookup_result));
+				s->text, gai_strerror(s->lookup_result));
 			s->state = UVS_CLOSED;
 			s->tell_closed = true;
 			tell_later(s);
@@ -372,13 +372,13 @@ static void uvs_free(struct stream *base)
 }
 
 static const struct stream_ops uvs_ops = {
-        .set_events = uvs_set_events,
-        .write = uvs_write,
-        .queued = uvs_queued,
-        .pause = uvs_pause,
-        .end = uvs_end,
-        .peer = uvs_peer,
-        .free = uvs_free,
+	.set_events = uvs_set_events,
+	.write = uvs_write,
+	.queued = uvs_queued,
+	.pause = uvs_pause,
+	.end = uvs_end,
+	.peer = uvs_peer,
+	.free = uvs_free,
 };
 
 static struct uvs *uvs_new(struct uv_impl *u)

@@ -1,0 +1,439 @@
+#include "agent/agent.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent_private.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "pki/pki.h"
+
+#define TIDY_MS 3000
+#define IMAGES_FREE_BYTES ((int64_t)512 << 20) /* kept free for the next pull */
+
+/* ---- tidying ---- */
+
+static void collect_images(struct agent *a)
+{
+	int64_t free_bytes = fs_free_bytes(a->config.fs, a->config.state_folder);
+	if (!a->images_due || (free_bytes >= 0 && free_bytes >= IMAGES_FREE_BYTES)) {
+		a->images_due = false;
+		return;
+	}
+	size_t count;
+	CLEANUP(mem_free_ptr) const char **ids = agent_pods_images(a->pods, &count);
+	a->images_due = false;
+	a->config.images.ops->collect(a->config.images.context, ids, count, IMAGES_FREE_BYTES);
+}
+
+/* After a burst the heap has holes that an idle agent would carry about for ever. */
+static void on_tidy(void *arg)
+{
+	collect_images(arg);
+	malloc_trim(0);
+}
+
+void agent_tidy_later(struct agent *a)
+{
+	loop_timer_start(a->tidy, TIDY_MS);
+}
+
+static void on_forgotten(void *arg)
+{
+	struct agent *a = arg;
+	a->images_due = true;
+	agent_tidy_later(a);
+}
+
+/* ---- the network ---- */
+
+/* Addresses of pods that are neither wanted nor there are given back, once both are known. */
+void agent_check_network(struct agent *a)
+{
+	struct err e = ERR_INIT;
+	if (a->kept_only || !a->network.open || !agent_pods_listed(a->pods))
+		return;
+	size_t count;
+	CLEANUP(mem_free_ptr) const char **uids = agent_pods_uids(a->pods, &count);
+	if (a->config.net.ops->keep_only(a->config.net.context, uids, count, &e) < 0)
+		log_err(a->config.log, LOG_WARN, "addresses_not_swept", &e, "pods=%zu", count);
+	a->kept_only = true;
+}
+
+static void on_network_open(void *arg, const char *cluster_domain, const char *dns_address)
+{
+	struct agent *a = arg;
+	a->kept_only = false;
+	agent_check_network(a);
+	agent_pods_set_network(a->pods, cluster_domain, dns_address);
+}
+
+/* ---- the session ---- */
+
+static void on_news(void *arg)
+{
+	struct agent *a = arg;
+	if (a->session)
+		agent_session_news(a->session);
+}
+
+static void on_session_lost(void *arg)
+{
+	struct agent *a = arg;
+	agent_calls_cancel_all(&a->calls);
+	agent_renewal_check(a->renewal);
+}
+
+static void on_session_refused(void *arg, const struct err *e)
+{
+	(void)arg; /* it is logged; pods keep running, the session goes on trying */
+	(void)e;
+}
+
+static struct http_client *renewal_client(void *arg)
+{
+	struct agent *a = arg;
+	return a->session ? agent_session_client(a->session) : NULL;
+}
+
+static void swap_text(char **text, char **news)
+{
+	char *old = *text;
+	*text = *news;
+	*news = old;
+}
+
+static void on_renewed(void *arg, struct agent_identity *news)
+{
+	struct agent *a = arg;
+	struct err e = ERR_INIT;
+	swap_text(&a->identity.certificate_pem, &news->certificate_pem);
+	swap_text(&a->identity.key_pem, &news->key_pem);
+	swap_text(&a->identity.ca_pem, &news->ca_pem);
+	agent_identity_done(news);
+	if (agent_identity_save(a->config.fs, a->config.state_folder, &a->identity, &e) < 0)
+		log_err(a->config.log, LOG_ERROR, "identity_not_saved", &e,
+			"action=renew_after_restart");
+	log_info(a->config.log, "certificate_renewed", "node=%s", a->identity.node);
+	agent_session_renewed(a->session);
+	agent_renewal_check(a->renewal);
+	agent_tidy_later(a);
+}
+
+static void open_session(struct agent *a)
+{
+	struct agent_renewal_config renewal = {.loop = a->config.loop,
+		.log = a->config.log,
+		.identity = &a->identity,
+		.client = renewal_client,
+		.on_renewed = on_renewed,
+		.arg = a};
+	struct agent_session_config session = {.loop = a->config.loop,
+		.log = a->config.log,
+		.transport = &a->config.transport,
+		.identity = &a->identity,
+		.servers = a->config.servers,
+		.reports = &a->reports,
+		.write_hello = agent_feed_write_hello,
+		.on_message = agent_feed_message,
+		.on_lost = on_session_lost,
+		.on_refused = on_session_refused,
+		.arg = a};
+	if (!a->config.transport.proves_identity)
+		a->renewal = agent_renewal_new(&renewal);
+	a->session = agent_session_new(&session);
+}
+
+/* ---- pods ---- */
+
+static void on_probed(void *arg, const struct driver_probe *p)
+{
+	struct agent *a = arg;
+	a->probe = *p;
+	a->probed = true;
+	if (!p->ready)
+		log_error(a->config.log, "driver_not_ready", "driver=%s why=\"%s\"", p->name,
+			p->detail);
+	else
+		log_info(a->config.log, "driver_ready", "driver=%s version=\"%s\"", p->name,
+			p->version);
+	loop_timer_start(a->next, 0);
+}
+
+static int make_devices(struct agent *a)
+{
+	a->devices = mem_alloc_array(a->config.device_count + 1, sizeof(*a->devices));
+	for (size_t i = 0; i < a->config.device_count; i++) {
+		const struct agent_device *d = &a->config.devices[i];
+		a->devices[i] =
+			(struct driver_device){.name = mem_format("continuo.dev/%s", d->name),
+				.path = d->path,
+				.container_path = d->container_path,
+				.permissions = d->permissions ? d->permissions : "rw"};
+	}
+	return 0;
+}
+
+/* Pods live beside the agent in the control group that the machine gave it, so that its limits hold
+ * for all of them. Under v2 a group with processes cannot have groups with limits below it. */
+static void choose_cgroup(struct agent *a)
+{
+	const struct agent_facts *f = &a->config.facts;
+	bool nested = !str_equal(f->cgroup_version, "v2") && f->cgroup[0] && f->cgroup[1];
+	if (!str_empty(a->config.cgroup_parent))
+		snprintf(a->cgroup_parent, sizeof(a->cgroup_parent), "%s", a->config.cgroup_parent);
+	else
+		snprintf(a->cgroup_parent, sizeof(a->cgroup_parent), "%s/continuo/%s",
+			nested ? f->cgroup : "", agent_node_name(a));
+}
+
+static int start_driver(struct agent *a, struct err *e)
+{
+	CLEANUP(mem_free_ptr) char *state = mem_format("%s/pods", a->config.state_folder);
+	make_devices(a);
+	choose_cgroup(a);
+	struct driver_config config = {.loop = a->config.loop,
+		.log = a->config.log,
+		.host = agent_host(a),
+		.state_folder = state,
+		.run_folder = a->config.run_folder,
+		.node_name = agent_node_name(a),
+		.cgroup_parent = a->cgroup_parent,
+		.devices = a->devices,
+		.device_count = a->config.device_count,
+		.runtime = a->config.runtime ? a->config.runtime : ""};
+	int r = a->config.driver_new(a->config.driver_context, &config, &a->driver, e);
+	if (r < 0)
+		return r;
+	agent_calls_init(&a->calls, a->config.loop, a->config.log, a->driver);
+	return 0;
+}
+
+static int start_parts(struct agent *a, struct err *e)
+{
+	struct agent_pods_config pods = {.loop = a->config.loop,
+		.log = a->config.log,
+		.slice = a->slice,
+		.reports = &a->reports,
+		.node_name = agent_node_name(a),
+		.host_ip = a->config.address,
+		.on_forgotten = on_forgotten,
+		.arg = a};
+	struct agent_network_config network = {.loop = a->config.loop,
+		.log = a->config.log,
+		.net = &a->config.net,
+		.slice = a->slice,
+		.node_name = agent_node_name(a),
+		.node_address = a->config.address,
+		.state_folder = a->config.state_folder,
+		.backend = a->config.network_backend ? a->config.network_backend : "direct",
+		.resolv_conf = a->config.resolv_conf ? a->config.resolv_conf : "/etc/resolv.conf",
+		.on_open = on_network_open,
+		.arg = a};
+	a->pods = agent_pods_new(&pods);
+	agent_network_init(&a->network, &network);
+	int r = start_driver(a, e);
+	if (r < 0)
+		return r;
+	agent_pods_set_driver(a->pods, a->driver);
+	agent_network_session(&a->network); /* as the slice on disk has it */
+	a->driver->ops->probe(a->driver, on_probed, a);
+	return 0;
+}
+
+/* ---- joining ---- */
+
+static void on_joined(void *arg, struct agent_identity *identity)
+{
+	struct agent *a = arg;
+	a->identity = *identity;
+	if (agent_identity_save(a->config.fs, a->config.state_folder, &a->identity, &a->fatal) == 0)
+		log_info(a->config.log, "joined", "domain=%s node=%s", a->identity.domain,
+			a->identity.node);
+	loop_timer_start(a->next, 0);
+}
+
+static void on_join_refused(void *arg, const struct err *e)
+{
+	struct agent *a = arg;
+	a->fatal = *e;
+	loop_timer_start(a->next, 0);
+}
+
+static int start_join(struct agent *a, struct err *e)
+{
+	struct agent_join_config join = {.loop = a->config.loop,
+		.log = a->config.log,
+		.transport = &a->config.transport,
+		.servers = a->config.servers,
+		.token = a->config.token,
+		.node_name = a->config.node_name,
+		.on_joined = on_joined,
+		.on_refused = on_join_refused,
+		.arg = a};
+	if (str_empty(a->config.token))
+		return err_set(e, ERR_USAGE,
+			"this machine has not joined a domain and has no token: run `continuo "
+			"token "
+			"create` on a server and give its output with --token");
+	return agent_join_new(&join, &a->join, e);
+}
+
+/* The steps that follow a callback of something that goes in them. */
+static void on_next(void *arg)
+{
+	struct agent *a = arg;
+	agent_join_free(take_ptr(a->join));
+	if (!a->fatal.code && !a->pods)
+		(void)start_parts(a, &a->fatal);
+	if (a->fatal.code) {
+		a->config.on_fatal(a->config.fatal_context, &a->fatal);
+		return;
+	}
+	if (a->probed && !a->session)
+		open_session(a);
+	agent_tidy_later(a);
+}
+
+/* ---- the whole ---- */
+
+static int check_name(const struct agent *a, struct err *e)
+{
+	const char *wanted = a->config.node_name;
+	if (!str_empty(wanted) && !str_equal(wanted, a->identity.node))
+		return err_set(e, ERR_USAGE,
+			"the state folder %s is of node \"%s\", not of \"%s\": give each node its "
+			"own "
+			"state folder",
+			a->config.state_folder, a->identity.node, wanted);
+	return 0;
+}
+
+static int load(struct agent *a, struct err *e)
+{
+	int r = agent_state_open(a->config.fs, a->config.state_folder, e);
+	if (r < 0)
+		return r;
+	struct agent_slice_config slice = {.loop = a->config.loop,
+		.log = a->config.log,
+		.fs = a->config.fs,
+		.folder = a->config.state_folder,
+		.kinds = a->kinds};
+	r = agent_slice_open(&slice, &a->slice, e);
+	if (r < 0)
+		return r;
+	if (a->config.transport.proves_identity) {
+		a->identity.node = mem_dup_string(a->config.node_name);
+		return 0;
+	}
+	struct err why = ERR_INIT;
+	r = agent_identity_load(a->config.fs, a->config.state_folder, &a->identity, &why);
+	if (r == -ERR_NOT_FOUND)
+		return start_join(a, e);
+	if (r < 0)
+		return err_set(e, why.code, "%s", why.text);
+	return check_name(a, e);
+}
+
+int agent_new(const struct agent_config *config, struct agent **ret_agent, struct err *e)
+{
+	struct agent *a = mem_new(struct agent);
+	a->config = *config;
+	a->kinds = kind_registry_new();
+	list_init(&a->pulls);
+	list_init(&a->calls.open);
+	agent_reports_init(&a->reports, on_news, a);
+	a->next = loop_timer_new(config->loop, on_next, a);
+	a->tidy = loop_timer_new(config->loop, on_tidy, a);
+	int r = load(a, e);
+	if (r == 0 && !a->join)
+		r = start_parts(a, e);
+	if (r < 0) {
+		agent_free(a);
+		return r;
+	}
+	*ret_agent = a;
+	return 0;
+}
+
+static void free_devices(struct agent *a)
+{
+	for (size_t i = 0; a->devices && i < a->config.device_count; i++)
+		free((char *)a->devices[i].name);
+	free(a->devices);
+}
+
+void agent_free(struct agent *a)
+{
+	if (!a)
+		return;
+	agent_calls_cancel_all(&a->calls);
+	agent_renewal_free(a->renewal);
+	agent_session_free(a->session);
+	agent_join_free(a->join);
+	agent_pods_free(take_ptr(a->pods));
+	if (a->driver)
+		a->driver->ops->free(a->driver);
+	agent_host_done(a);
+	agent_network_done(&a->network);
+	a->config.net.ops->free(a->config.net.context);
+	a->config.images.ops->free(a->config.images.context);
+	agent_slice_close(a->slice);
+	agent_reports_done(&a->reports);
+	loop_timer_free(a->next);
+	loop_timer_free(a->tidy);
+	agent_identity_done(&a->identity);
+	free_devices(a);
+	kind_registry_free(a->kinds);
+	free(a);
+}
+
+bool agent_ready(const struct agent *a)
+{
+	return a->ready;
+}
+
+bool agent_connected(const struct agent *a)
+{
+	return a->session && agent_session_state(a->session) == SESSION_LIVE;
+}
+
+const char *agent_node_name(const struct agent *a)
+{
+	return a->identity.node ? a->identity.node : "";
+}
+
+static void certificate_metrics(const struct agent *a, struct buf *b)
+{
+	struct pki_info info;
+	if (!a->identity.certificate_pem ||
+		pki_inspect(a->identity.certificate_pem, &info, NULL) < 0)
+		return;
+	buf_printf(b,
+		"# TYPE continuo_agent_certificate_expiry_seconds gauge\n"
+		"continuo_agent_certificate_expiry_seconds %lld\n",
+		(long long)(info.not_after_ms / 1000));
+}
+
+void agent_metrics(const struct agent *a, struct buf *b)
+{
+	buf_printf(b,
+		"# TYPE continuo_agent_info gauge\ncontinuo_agent_info{version=\"%s\",node=\"%s\"} "
+		"1\n# TYPE continuo_agent_slice_objects gauge\ncontinuo_agent_slice_objects %zu\n"
+		"# TYPE continuo_agent_slice_writes_total counter\n"
+		"continuo_agent_slice_writes_total %lld\n",
+		CONTINUO_VERSION, agent_node_name(a), agent_slice_count(a->slice),
+		(long long)agent_slice_writes(a->slice));
+	certificate_metrics(a, b);
+	if (a->session)
+		agent_session_metrics(a->session, b);
+	if (a->pods)
+		agent_pods_metrics(a->pods, b);
+	buf_printf(b,
+		"# TYPE continuo_agent_calls_total counter\ncontinuo_agent_calls_total %lld\n",
+		(long long)a->calls.served);
+	if (a->network.open)
+		a->config.net.ops->metrics(a->config.net.context, b);
+}

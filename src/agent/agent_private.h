@@ -1,0 +1,50 @@
+/* The agent's parts in one place; for agent.c, feed.c and host.c alone. */
+#ifndef CONTINUO_AGENT_AGENT_PRIVATE_H
+#define CONTINUO_AGENT_AGENT_PRIVATE_H
+
+#include "agent/agent.h"
+#include "agent/calls.h"
+#include "agent/identity.h"
+#include "agent/join.h"
+#include "agent/network.h"
+#include "agent/pods.h"
+#include "agent/reports.h"
+#include "agent/session.h"
+#include "agent/slice.h"
+
+struct agent {
+	struct agent_config config;
+	struct kind_registry *kinds;
+	struct agent_identity identity;
+	struct agent_slice *slice;
+	struct agent_reports reports;
+	struct agent_network network;
+	struct agent_pods *pods;
+	struct driver *driver;
+	struct driver_probe probe;
+	struct driver_device *devices; /* with the names that pods ask for */
+	struct agent_calls calls;
+	struct agent_join *join;       /* until joined */
+	struct agent_renewal *renewal; /* once joined */
+	struct agent_session *session;
+	struct loop_timer *next; /* what must not run inside a callback: see on_next */
+	struct loop_timer *tidy; /* gives memory back after bursts, collects images */
+	struct list pulls;       /* host.c */
+	bool probed, kept_only, ready, images_due;
+	struct err fatal;
+	char cgroup_parent[400];
+};
+
+/* agent.c */
+void agent_tidy_later(struct agent *a);
+void agent_check_network(struct agent *a);
+
+/* feed.c: what comes down. */
+void agent_feed_write_hello(void *arg, struct buf *b);
+int agent_feed_message(void *arg, const char *type, json_t *message, struct err *e);
+
+/* host.c: what drivers ask of the agent. */
+struct driver_host agent_host(struct agent *a);
+void agent_host_done(struct agent *a);
+
+#endif

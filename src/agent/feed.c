@@ -1,0 +1,152 @@
+/* What comes down the feed (wire/wire.h), one handler for each type of message. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent_private.h"
+#include "agent/node.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+void agent_feed_write_hello(void *arg, struct buf *b)
+{
+	struct agent *a = arg;
+	CLEANUP(json_done)
+	json_t *node =
+		agent_node_make(&a->config, agent_node_name(a), a->probed ? &a->probe : NULL);
+	buf_append_string(b, "{\"type\":\"hello\",\"epoch\":");
+	json_write_string(b, agent_slice_epoch(a->slice));
+	buf_append_string(b, ",\"version\":\"" CONTINUO_VERSION "\",\"node\":");
+	json_encode(node, b);
+	buf_append_string(b, ",\"held\":");
+	agent_slice_write_held(a->slice, b);
+	buf_append_string(b, "}\n");
+}
+
+/* What of a session message is worth keeping over a reboot: the addresses. */
+static char *addresses_of(const json_t *message)
+{
+	static const char *const names[] = {
+		"pod_cidr", "domain_cidr", "service_cidr", "cluster_domain"};
+	CLEANUP(json_done) json_t *kept = json_object();
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		json_object_set_new(kept, names[i], json_string(json_text(message, "", names[i])));
+	return json_encode_string(kept);
+}
+
+static int on_session(struct agent *a, json_t *message, struct err *e)
+{
+	CLEANUP(mem_free_ptr) char *addresses = addresses_of(message);
+	const char *epoch = json_text(message, "", "epoch");
+	(void)e;
+	if (!str_equal(epoch, agent_slice_epoch(a->slice)))
+		agent_pods_report_all(a->pods); /* another store: it may not know what we said */
+	agent_slice_set_epoch(a->slice, epoch);
+	agent_slice_set_session(a->slice, addresses);
+	agent_network_session(&a->network);
+	agent_renewal_check(a->renewal);
+	return 0;
+}
+
+static void object_changed(struct agent *a, const struct kind *kind, const char *namespace,
+	const char *name)
+{
+	if (kind == &kind_service || kind == &kind_endpointslice)
+		agent_network_services_changed(&a->network);
+	agent_pods_object_changed(a->pods, kind, namespace, name);
+}
+
+static int on_put(struct agent *a, json_t *message, struct err *e)
+{
+	char key[OBJECT_KEY_MAX];
+	struct err why = ERR_INIT;
+	(void)e;
+	if (agent_slice_put(a->slice, json_object_get(message, "object"), key, &why) < 0) {
+		/* One object that we cannot take must not stop the others. */
+		log_err(a->config.log, LOG_ERROR, "object_not_taken", &why, "kind=%.60s",
+			json_text(message, "-", "object", "kind"));
+		return 0;
+	}
+	const struct object *o = agent_slice_get(a->slice, key);
+	object_changed(a, o->kind, o->namespace, o->name);
+	return 0;
+}
+
+static int on_delete(struct agent *a, json_t *message, struct err *e)
+{
+	const char *key = json_text(message, "", "key");
+	const struct object *held = agent_slice_get(a->slice, key);
+	(void)e;
+	if (!held)
+		return 0;
+	CLEANUP(object_done) struct object *o = object_ref(held);
+	agent_slice_delete(a->slice, key, json_text(message, "", "uid"));
+	object_changed(a, o->kind, o->namespace, o->name);
+	return 0;
+}
+
+static int on_peers(struct agent *a, json_t *message, struct err *e)
+{
+	CLEANUP(mem_free_ptr) char *text = json_encode_string(json_object_get(message, "peers"));
+	(void)e;
+	if (!text || str_equal(text, agent_slice_peers(a->slice)))
+		return 0;
+	agent_slice_set_peers(a->slice, text);
+	agent_network_peers_changed(&a->network);
+	return 0;
+}
+
+static int on_bookmark(struct agent *a, json_t *message, struct err *e)
+{
+	(void)message;
+	(void)e;
+	if (!a->ready)
+		log_info(a->config.log, "slice_complete", "objects=%zu",
+			agent_slice_count(a->slice));
+	if (!a->ready)
+		agent_tidy_later(a);
+	a->ready = true;
+	agent_pods_slice_complete(a->pods);
+	return 0;
+}
+
+static int on_call(struct agent *a, json_t *message, struct err *e)
+{
+	(void)e;
+	agent_calls_begin(&a->calls, agent_session_client(a->session), message);
+	return 0;
+}
+
+static int on_cancel(struct agent *a, json_t *message, struct err *e)
+{
+	(void)e;
+	agent_calls_cancel(&a->calls, json_int(message, 0, "id"));
+	return 0;
+}
+
+static int on_ping(struct agent *a, json_t *message, struct err *e)
+{
+	(void)e;
+	agent_session_pong(a->session, json_int(message, 0, "id"));
+	return 0;
+}
+
+int agent_feed_message(void *arg, const char *type, json_t *message, struct err *e)
+{
+	static const struct {
+		const char *type;
+		int (*handle)(struct agent *a, json_t *message, struct err *e);
+	} handlers[] = {
+		{"session", on_session},
+		{"put", on_put},
+		{"delete", on_delete},
+		{"peers", on_peers},
+		{"bookmark", on_bookmark},
+		{"call", on_call},
+		{"cancel", on_cancel},
+		{"ping", on_ping},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(handlers); i++)
+		if (str_equal(type, handlers[i].type))
+			return handlers[i].handle(arg, message, e);
+	return 0; /* of a newer server */
+}

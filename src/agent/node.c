@@ -1,0 +1,102 @@
+#include "agent/node.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "model/model.h"
+
+#define MAX_PODS 110
+#define KUBERNETES_LEVEL "v1.30.0"
+
+static void set(json_t *object, const char *key, const char *value)
+{
+	if (!str_empty(value))
+		json_object_set_new(object, key, json_string(value));
+}
+
+static json_t *make_labels(const struct agent_config *c, const char *name)
+{
+	json_t *labels = json_object();
+	for (size_t i = 0; c->labels && c->labels[i]; i++) {
+		const char *equals = strchr(c->labels[i], '=');
+		char key[320];
+		if (!equals || (size_t)(equals - c->labels[i]) >= sizeof(key))
+			continue;
+		snprintf(key, sizeof(key), "%.*s", (int)(equals - c->labels[i]), c->labels[i]);
+		json_object_set_new(labels, key, json_string(equals + 1));
+	}
+	set(labels, "kubernetes.io/hostname", name);
+	set(labels, "kubernetes.io/arch", c->facts.architecture);
+	set(labels, "kubernetes.io/os", "linux");
+	set(labels, "continuo.dev/tier", c->tier);
+	return labels;
+}
+
+static json_t *make_annotations(const struct agent_config *c, const struct driver_probe *probe)
+{
+	json_t *annotations = json_object();
+	set(annotations, "continuo.dev/cgroup", c->facts.cgroup_version);
+	if (probe)
+		set(annotations, "continuo.dev/driver-detail", probe->detail);
+	return annotations;
+}
+
+static json_t *make_resources(const struct agent_config *c, bool allocatable)
+{
+	json_t *resources = json_object();
+	char text[32];
+	int64_t cpu = c->facts.cpu_milli - (allocatable ? c->reserved_cpu_milli : 0);
+	int64_t memory = c->facts.memory_bytes - (allocatable ? c->reserved_memory_bytes : 0);
+	quantity_format_milli(cpu > 0 ? cpu : 0, text);
+	set(resources, "cpu", text);
+	quantity_format_bytes(memory > 0 ? memory : 0, text);
+	set(resources, "memory", text);
+	quantity_format_bytes(c->facts.disk_bytes, text);
+	set(resources, "ephemeral-storage", text);
+	snprintf(text, sizeof(text), "%lld", (long long)(c->max_pods ? c->max_pods : MAX_PODS));
+	set(resources, "pods", text);
+	for (size_t i = 0; i < c->device_count; i++) {
+		char name[128];
+		int64_t count = c->devices[i].count ? c->devices[i].count : 1;
+		snprintf(name, sizeof(name), "continuo.dev/%.100s", c->devices[i].name);
+		snprintf(text, sizeof(text), "%lld", (long long)count);
+		set(resources, name, text);
+	}
+	return resources;
+}
+
+static json_t *make_info(const struct agent_config *c, const struct driver_probe *probe)
+{
+	char runtime[96] = "unknown://";
+	if (probe) {
+		char version[sizeof(probe->version)];
+		snprintf(version, sizeof(version), "%s", probe->version);
+		for (char *at = version; *at; at++)
+			if (*at == ' ')
+				*at = '-';
+		snprintf(runtime, sizeof(runtime), "%s://%s", probe->name, version);
+	}
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "architecture",
+		c->facts.architecture, "bootID", c->facts.boot_id, "containerRuntimeVersion",
+		runtime, "kernelVersion", c->facts.kernel, "kubeProxyVersion", KUBERNETES_LEVEL,
+		"kubeletVersion", KUBERNETES_LEVEL "-continuo" CONTINUO_VERSION, "machineID",
+		c->facts.machine_id, "operatingSystem", "linux", "osImage", c->facts.os_image,
+		"systemUUID", c->facts.machine_id);
+}
+
+json_t *agent_node_make(const struct agent_config *c, const char *name,
+	const struct driver_probe *probe)
+{
+	json_t *addresses = json_array();
+	if (!str_empty(c->address))
+		json_array_append_new(addresses,
+			json_pack("{s:s, s:s}", "type", "InternalIP", "address", c->address));
+	json_array_append_new(addresses,
+		json_pack("{s:s, s:s}", "type", "Hostname", "address", name));
+	return json_pack("{s:s, s:s, s:{s:s, s:o, s:o}, s:{s:o, s:o, s:o, s:o}}", "apiVersion",
+		"v1", "kind", "Node", "metadata", "name", name, "labels", make_labels(c, name),
+		"annotations", make_annotations(c, probe), "status", "capacity",
+		make_resources(c, false), "allocatable", make_resources(c, true), "addresses",
+		addresses, "nodeInfo", make_info(c, probe));
+}

@@ -1,0 +1,63 @@
+/*
+ * Compares the slice with what the driver really runs, and starts, updates, stops and forgets pods
+ * until they agree; turns what the driver observed into reports. Level-triggered: every step looks
+ * at the whole difference, so nothing is lost by a crash or a message in between.
+ *
+ *            start                done                 deleted, or not in the slice
+ *   POD_NEW ───────▶ POD_STARTING ─────▶ POD_KEPT ───────────────────────▶ POD_STOPPING
+ *      ▲ ▲─ refused, after a back-off ─┘    │                                  │ done
+ *      └────── the driver lost it ──────────┘                                  ▼
+ *           (removed) ◀── done ── POD_FORGETTING ◀── not in the slice ── POD_STOPPED: "gone"
+ */
+#ifndef CONTINUO_AGENT_PODS_H
+#define CONTINUO_AGENT_PODS_H
+
+#include "agent/reports.h"
+#include "agent/slice.h"
+#include "driver/driver.h"
+
+struct agent_pods;
+
+struct agent_pods_config {
+	struct loop *loop;
+	struct log *log;
+	struct agent_slice *slice;
+	struct agent_reports *reports;
+	const char *node_name;
+	const char *host_ip;
+	void (*on_forgotten)(void *arg); /* a pod is gone for good: images may be collected */
+	void *arg;
+};
+
+/* The config's strings and parts must outlive it. */
+struct agent_pods *agent_pods_new(const struct agent_pods_config *config) MUST_CHECK;
+/* Asks the driver what it has; nothing is started before it answered. */
+void agent_pods_set_driver(struct agent_pods *p, struct driver *driver);
+/* The pod network is there: pods may start. Copies the strings. */
+void agent_pods_set_network(struct agent_pods *p, const char *cluster_domain,
+	const char *dns_address);
+/* Before the driver is freed. Answers of the driver that come later find nobody. */
+void agent_pods_free(struct agent_pods *p);
+
+/* An object of the slice came, changed or went. */
+void agent_pods_object_changed(struct agent_pods *p, const struct kind *kind, const char *namespace,
+	const char *name);
+/* The slice is known to be whole: what it lacks is to be stopped. */
+void agent_pods_slice_complete(struct agent_pods *p);
+/* Says everything again (another epoch: the server may have forgotten). */
+void agent_pods_report_all(struct agent_pods *p);
+
+/* host.changed of the driver. */
+void agent_pods_observed(struct agent_pods *p, const struct driver_state *state);
+
+/* The key of a pod of this node; null when unknown. */
+const char *agent_pods_key(const struct agent_pods *p, const char *uid);
+bool agent_pods_listed(const struct agent_pods *p); /* the driver said what it has */
+size_t agent_pods_count(const struct agent_pods *p);
+/* Those that use the network or may soon. The array is freed with free(). */
+const char **agent_pods_uids(const struct agent_pods *p, size_t *ret_count) MUST_CHECK;
+/* Ids of images that pods use, as observed. The array is freed with free(). */
+const char **agent_pods_images(const struct agent_pods *p, size_t *ret_count) MUST_CHECK;
+void agent_pods_metrics(const struct agent_pods *p, struct buf *b);
+
+#endif

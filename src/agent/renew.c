@@ -1,0 +1,142 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/join.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "codec/json.h"
+#include "pki/pki.h"
+
+#define LOOK_MS ((int64_t)10 * 60 * 1000) /* the wall clock may jump: never sleep longer */
+#define RETRY_MS ((int64_t)30 * 1000)
+#define CALL_MS 15000
+
+struct agent_renewal {
+	struct agent_renewal_config config;
+	struct loop_timer *timer;
+	char *key_pem; /* of the CSR that is under way */
+	bool asking;
+};
+
+static void ask_later(struct agent_renewal *r, const char *event, const struct err *e)
+{
+	log_err(r->config.log, LOG_WARN, event, e, "retry_ms=%lld", (long long)RETRY_MS);
+	loop_timer_start(r->timer, RETRY_MS);
+}
+
+static void drop_key(struct agent_renewal *r)
+{
+	if (r->key_pem)
+		explicit_bzero(r->key_pem, strlen(r->key_pem));
+	free(take_ptr(r->key_pem));
+}
+
+static int read_answer(struct agent_renewal *r, int status, const char *text, size_t size,
+	struct agent_identity *ret_news, struct err *e)
+{
+	CLEANUP(json_done) json_t *body = NULL;
+	int result = json_decode(text, size, &body, e);
+	if (status != 200)
+		return err_set(e, err_from_http(status), "the server answered %d: %.200s", status,
+			json_text(body, "no reason given", "message"));
+	if (result < 0)
+		return result;
+	const char *certificate = json_text(body, "", "certificate");
+	const char *ca = json_text(body, r->config.identity->ca_pem, "ca");
+	result = pki_verify(r->config.identity->ca_pem, certificate, loop_wall_ms(r->config.loop),
+		e);
+	if (result < 0)
+		return result;
+	*ret_news = (struct agent_identity){.certificate_pem = mem_dup_string(certificate),
+		.key_pem = take_ptr(r->key_pem),
+		.ca_pem = mem_dup_string(ca)};
+	return 0;
+}
+
+static void on_answer(void *arg, int status, const char *text, size_t size, const struct err *e)
+{
+	struct agent_renewal *r = arg;
+	struct agent_identity news = {0};
+	struct err why = ERR_INIT;
+	r->asking = false;
+	if (e)
+		why = *e;
+	else
+		(void)read_answer(r, status, text, size, &news, &why);
+	drop_key(r);
+	if (why.code)
+		ask_later(r, "renewal_failed", &why);
+	else
+		r->config.on_renewed(r->config.arg, &news);
+}
+
+static void ask(struct agent_renewal *r, struct http_client *client)
+{
+	CLEANUP(mem_free_ptr) char *csr = NULL;
+	struct err e = ERR_INIT;
+	if (pki_csr_new(r->config.identity->node, &r->key_pem, &csr, &e) < 0) {
+		ask_later(r, "renewal_failed", &e);
+		return;
+	}
+	CLEANUP(json_done) json_t *body = json_pack("{s:s}", "csr", csr);
+	CLEANUP(mem_free_ptr) char *text = json_encode_string(body);
+	struct http_call_spec spec = {.method = "POST",
+		.path = "/agent/v1/renew",
+		.content_type = "application/json",
+		.body = text,
+		.body_size = strlen(text),
+		.timeout_ms = CALL_MS};
+	r->asking = true;
+	http_fetch(client, &spec, on_answer, r);
+}
+
+/* Milliseconds to half of the certificate's life; the wall clock judges, as it does in TLS. */
+static int64_t due_in_ms(const struct agent_renewal *r)
+{
+	struct pki_info info;
+	if (pki_inspect(r->config.identity->certificate_pem, &info, NULL) < 0)
+		return 0;
+	int64_t half_ms = info.not_before_ms + (info.not_after_ms - info.not_before_ms) / 2;
+	return half_ms - loop_wall_ms(r->config.loop);
+}
+
+static void on_timer(void *arg)
+{
+	struct agent_renewal *r = arg;
+	int64_t wait_ms = due_in_ms(r);
+	struct http_client *client = r->config.client(r->config.arg);
+	if (wait_ms > 0)
+		loop_timer_start(r->timer, wait_ms < LOOK_MS ? wait_ms : LOOK_MS);
+	else if (client)
+		ask(r, client);
+	else
+		loop_timer_start(r->timer, RETRY_MS);
+}
+
+void agent_renewal_check(struct agent_renewal *r)
+{
+	if (!r)
+		return; /* the transport proves who we are */
+	/* A client that went took the answer with it: asking again is harmless. */
+	drop_key(r);
+	r->asking = false;
+	loop_timer_start(r->timer, 0);
+}
+
+struct agent_renewal *agent_renewal_new(const struct agent_renewal_config *config)
+{
+	struct agent_renewal *r = mem_new(struct agent_renewal);
+	r->config = *config;
+	r->timer = loop_timer_new(config->loop, on_timer, r);
+	loop_timer_start(r->timer, 0);
+	return r;
+}
+
+void agent_renewal_free(struct agent_renewal *r)
+{
+	if (!r)
+		return;
+	loop_timer_free(r->timer);
+	drop_key(r);
+	free(r);
+}

@@ -1,0 +1,484 @@
+#include "agent/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rand.h"
+#include "base/str.h"
+#include "wire/wire.h"
+
+#define ANSWER_MS 2000        /* for a heartbeat: then the connection is given up */
+#define REPORT_MS 30000       /* for a report, which waits for the server's disk */
+#define CONNECT_FIRST_MS 1500 /* from the hello to the session message; doubles */
+#define CONNECT_MAX_MS 12000
+#define HEARTBEAT_MS 1000
+#define BACKOFF_FIRST_MS 200
+#define BACKOFF_MAX_MS 10000
+#define REFUSED_MS 60000
+#define NEWS_DELAY_MS 3
+
+struct agent_session {
+	struct agent_session_config config;
+	enum agent_session_state state;
+	size_t server; /* index of the address in use */
+	struct agent_link *link;
+	struct http_client *client;
+	struct http_call *feed, *report, *beat;
+	struct wire_reader reader;
+	struct loop_timer *retry; /* WAITING: the next try; else: the connection takes too long */
+	struct loop_timer *heartbeat; /* the next heartbeat, and whether answers still come */
+	struct loop_timer *news;
+	struct rand rand;
+	int failures;
+	int feed_status; /* of the feed's response */
+	int report_status, beat_status;
+	int64_t heartbeat_ms, heard_ms, beat_sent_ms, clock_ms;
+	int64_t sessions, reports_sent, heartbeats_sent, losses;
+};
+
+static void lose(struct agent_session *s, const struct err *why);
+
+static const char *server_address(const struct agent_session *s)
+{
+	return s->config.servers[s->server];
+}
+
+/* ---- closing ---- */
+
+static void close_all(struct agent_session *s)
+{
+	http_call_free(take_ptr(s->feed));
+	http_call_free(take_ptr(s->report));
+	http_call_free(take_ptr(s->beat));
+	wire_reader_done(&s->reader);
+	http_client_free(take_ptr(s->client));
+	struct agent_link *link = take_ptr(s->link);
+	if (link)
+		s->config.transport->ops->close(link);
+	loop_timer_stop(s->heartbeat);
+	loop_timer_stop(s->news);
+	agent_reports_nack(s->config.reports);
+}
+
+static int64_t next_delay_ms(struct agent_session *s)
+{
+	int shift = s->failures < 8 ? s->failures : 8;
+	int64_t delay = (int64_t)BACKOFF_FIRST_MS << shift;
+	if (delay > BACKOFF_MAX_MS)
+		delay = BACKOFF_MAX_MS;
+	return rand_between(&s->rand, delay / 2, delay);
+}
+
+static void on_refused(struct agent_session *s, const struct err *why)
+{
+	log_err(s->config.log, LOG_ERROR, "node_refused", why, "server=%s retry_ms=%d",
+		server_address(s), REFUSED_MS);
+	s->state = SESSION_WAITING;
+	loop_timer_stop(s->heartbeat);
+	loop_timer_start(s->retry, REFUSED_MS);
+	s->config.on_lost(s->config.arg);
+	s->config.on_refused(s->config.arg, why);
+}
+
+/* What is under way may be a callback of the client that goes here: it is closed on a later turn,
+ * by the retry timer. */
+static void lose(struct agent_session *s, const struct err *why)
+{
+	if (s->state == SESSION_WAITING)
+		return;
+	bool was_live = s->state >= SESSION_SYNCING;
+	int64_t delay_ms = was_live ? rand_between(&s->rand, 0, 50) : next_delay_ms(s);
+	if (was_live || s->failures < 3 || s->failures % 30 == 0)
+		log_err(s->config.log, LOG_WARN, was_live ? "session_lost" : "connect_failed", why,
+			"server=%s retry_ms=%lld", server_address(s), (long long)delay_ms);
+	s->losses += was_live;
+	s->failures++;
+	s->state = SESSION_WAITING;
+	loop_timer_stop(s->heartbeat);
+	loop_timer_start(s->retry, delay_ms);
+	s->config.on_lost(s->config.arg);
+}
+
+static bool is_refusal(int status)
+{
+	return status == 401 || status == 403;
+}
+
+/* ---- reports ---- */
+
+static void on_report_response(void *arg, int status, const struct http_header *headers,
+	size_t header_count)
+{
+	(void)headers;
+	(void)header_count;
+	((struct agent_session *)arg)->report_status = status;
+}
+
+static void ignore_body(void *arg, const uint8_t *data, size_t size)
+{
+	(void)arg;
+	(void)data;
+	(void)size;
+}
+
+/* Entries that the server cannot take would come back for ever: they are dropped, and named. */
+static bool is_hopeless(int status)
+{
+	return status == 400 || status == 413 || status == 422;
+}
+
+static void on_report_done(void *arg, const struct err *e)
+{
+	struct agent_session *s = arg;
+	http_call_free(take_ptr(s->report));
+	struct err why = ERR_INIT;
+	if (e)
+		why = *e;
+	else if (s->report_status != 200)
+		(void)err_set(&why, err_from_http(s->report_status),
+			"the server answered a report with %d", s->report_status);
+	if (why.code && (e || !is_hopeless(s->report_status))) {
+		agent_reports_nack(s->config.reports);
+		lose(s, &why);
+		return;
+	}
+	if (why.code)
+		log_err(s->config.log, LOG_ERROR, "report_refused", &why, "action=dropped");
+	s->heard_ms = loop_now_ms(s->config.loop);
+	agent_reports_ack(s->config.reports);
+	if (agent_reports_waiting(s->config.reports))
+		agent_session_news(s);
+}
+
+static void send_report(struct agent_session *s, const struct buf *b)
+{
+	static const struct http_call_events events = {.on_response = on_report_response,
+		.on_body = ignore_body,
+		.on_done = on_report_done};
+	struct http_call_spec spec = {.method = "POST",
+		.path = "/agent/v1/report",
+		.content_type = "application/x-ndjson",
+		.body = buf_text(b),
+		.body_size = b->size,
+		.timeout_ms = REPORT_MS};
+	s->report_status = 0;
+	s->report = http_call_start(s->client, &spec, &events, s);
+}
+
+/* One report at a time: what comes meanwhile goes with the next, so a slow server gets few large
+ * ones. */
+static void on_news(void *arg)
+{
+	struct agent_session *s = arg;
+	if (s->report || s->state < SESSION_SYNCING)
+		return;
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
+	agent_reports_collect(s->config.reports, &b);
+	if (b.size == 0)
+		return;
+	s->reports_sent++;
+	send_report(s, &b);
+}
+
+void agent_session_news(struct agent_session *s)
+{
+	if (!s->report && s->state >= SESSION_SYNCING && !loop_timer_active(s->news))
+		loop_timer_start(s->news, NEWS_DELAY_MS);
+}
+
+static void ignore_answer(void *arg, int status, const char *body, size_t size, const struct err *e)
+{
+	(void)arg;
+	(void)status;
+	(void)body;
+	(void)size;
+	(void)e;
+}
+
+void agent_session_pong(struct agent_session *s, int64_t id)
+{
+	char line[64];
+	int size = snprintf(line, sizeof(line), "{\"type\":\"pong\",\"id\":%lld}\n", (long long)id);
+	struct http_call_spec spec = {.method = "POST",
+		.path = "/agent/v1/report",
+		.content_type = "application/x-ndjson",
+		.body = line,
+		.body_size = (size_t)size,
+		.timeout_ms = ANSWER_MS};
+	if (s->client)
+		http_fetch(s->client, &spec, ignore_answer, NULL);
+}
+
+/* ---- heartbeats ---- */
+
+static void on_beat_response(void *arg, int status, const struct http_header *headers,
+	size_t header_count)
+{
+	(void)headers;
+	(void)header_count;
+	((struct agent_session *)arg)->beat_status = status;
+}
+
+static void on_beat_done(void *arg, const struct err *e)
+{
+	struct agent_session *s = arg;
+	http_call_free(take_ptr(s->beat));
+	struct err why = ERR_INIT;
+	if (!e && s->beat_status == 200) {
+		s->heard_ms = loop_now_ms(s->config.loop);
+		return;
+	}
+	if (e)
+		why = *e;
+	else
+		(void)err_set(&why, err_from_http(s->beat_status),
+			"the server answered a heartbeat with %d", s->beat_status);
+	lose(s, &why);
+}
+
+static void send_beat(struct agent_session *s, int64_t now_ms)
+{
+	static const struct http_call_events events = {
+		.on_response = on_beat_response, .on_body = ignore_body, .on_done = on_beat_done};
+	struct http_call_spec spec = {.method = "POST",
+		.path = "/agent/v1/report",
+		.content_type = "application/x-ndjson",
+		.body = ""};
+	s->beat_status = 0;
+	s->beat_sent_ms = now_ms;
+	s->heartbeats_sent++;
+	s->beat = http_call_start(s->client, &spec, &events, s);
+}
+
+/* Runs at each heartbeat, and when the answer to one is due. */
+static void on_heartbeat(void *arg)
+{
+	struct agent_session *s = arg;
+	int64_t now_ms = loop_now_ms(s->config.loop);
+	if (!s->beat)
+		send_beat(s, now_ms);
+	int64_t since_ms = s->heard_ms > s->beat_sent_ms ? s->heard_ms : s->beat_sent_ms;
+	if (now_ms - since_ms >= ANSWER_MS) {
+		struct err why = ERR_INIT;
+		(void)err_set(&why, ERR_TIMEOUT, "no answer from %s for %lld ms", server_address(s),
+			(long long)(now_ms - s->heard_ms));
+		lose(s, &why);
+		return;
+	}
+	int64_t due_ms = since_ms + ANSWER_MS - now_ms;
+	loop_timer_start(s->heartbeat, due_ms < s->heartbeat_ms ? due_ms : s->heartbeat_ms);
+}
+
+/* ---- the feed ---- */
+
+static void on_session_message(struct agent_session *s, const json_t *message)
+{
+	s->state = SESSION_SYNCING;
+	s->sessions++;
+	s->failures = 0;
+	s->heartbeat_ms = json_int(message, HEARTBEAT_MS, "heartbeat_ms");
+	if (s->heartbeat_ms < 50)
+		s->heartbeat_ms = 50;
+	if (s->heartbeat_ms > 3600000)
+		s->heartbeat_ms = 3600000;
+	s->heard_ms = loop_now_ms(s->config.loop);
+	int64_t server_ms = json_int(message, 0, "now_ms");
+	s->clock_ms = server_ms ? server_ms - loop_wall_ms(s->config.loop) : 0;
+	loop_timer_stop(s->retry);
+	loop_timer_start(s->heartbeat, s->heartbeat_ms);
+	log_info(s->config.log, "session_open", "server=%s epoch=%s heartbeat_ms=%lld",
+		server_address(s), json_text(message, "-", "epoch"), (long long)s->heartbeat_ms);
+	agent_session_news(s);
+}
+
+static int on_line(void *arg, const char *type, json_t *message, struct err *e)
+{
+	struct agent_session *s = arg;
+	if (s->state == SESSION_WAITING)
+		return 0; /* lost by an earlier line of the same bytes */
+	if (s->state == SESSION_CONNECTING) {
+		if (!str_equal(type, "session"))
+			return err_set(e, ERR_PROTOCOL,
+				"the feed of %s begins with \"%.40s\", not with a session",
+				server_address(s), type);
+		on_session_message(s, message);
+	}
+	if (s->state == SESSION_SYNCING && str_equal(type, "bookmark"))
+		s->state = SESSION_LIVE;
+	return s->config.on_message(s->config.arg, type, message, e);
+}
+
+static void on_feed_response(void *arg, int status, const struct http_header *headers,
+	size_t header_count)
+{
+	(void)headers;
+	(void)header_count;
+	((struct agent_session *)arg)->feed_status = status;
+}
+
+static void on_feed_body(void *arg, const uint8_t *data, size_t size)
+{
+	struct agent_session *s = arg;
+	struct err e = ERR_INIT;
+	if (s->state == SESSION_WAITING)
+		return;
+	if (s->feed_status != 200) { /* a Status object: kept for its message */
+		s->reader.buffer.limit = 4096;
+		buf_append(&s->reader.buffer, data, size);
+		return;
+	}
+	s->heard_ms = loop_now_ms(s->config.loop);
+	if (wire_read(&s->reader, data, size, on_line, s, &e) < 0)
+		lose(s, &e);
+}
+
+/* The sentence of a Status object, if that is what the server sent. */
+static void refusal(const struct agent_session *s, struct err *ret_why)
+{
+	CLEANUP(json_done) json_t *body = NULL;
+	const struct buf *b = &s->reader.buffer;
+	const char *message = "no reason given";
+	if (b->size > 0 && json_decode(b->data, b->size, &body, NULL) == 0)
+		message = json_text(body, message, "message");
+	(void)err_set(ret_why, err_from_http(s->feed_status), "%s answered %d: %.250s",
+		server_address(s), s->feed_status, message);
+}
+
+static void on_feed_done(void *arg, const struct err *e)
+{
+	struct agent_session *s = arg;
+	struct err why = ERR_INIT;
+	if (e)
+		why = *e;
+	else if (s->feed_status != 200)
+		refusal(s, &why);
+	else
+		(void)err_set(&why, ERR_CLOSED, "%s ended the feed", server_address(s));
+	if (!e && is_refusal(s->feed_status) && s->state != SESSION_WAITING)
+		on_refused(s, &why);
+	else
+		lose(s, &why);
+}
+
+static void start_feed(struct agent_session *s)
+{
+	static const struct http_call_events events = {
+		.on_response = on_feed_response, .on_body = on_feed_body, .on_done = on_feed_done};
+	CLEANUP(buf_done) struct buf hello = BUF_INIT_LIMIT(WIRE_LINE_MAX);
+	s->config.write_hello(s->config.arg, &hello);
+	struct http_call_spec spec = {.method = "POST",
+		.path = "/agent/v1/feed",
+		.content_type = "application/x-ndjson",
+		.body = buf_text(&hello),
+		.body_size = hello.size};
+	s->feed_status = 0;
+	s->feed = http_call_start(s->client, &spec, &events, s);
+}
+
+/* ---- connecting ---- */
+
+static int64_t connect_limit_ms(const struct agent_session *s)
+{
+	int shift = s->failures < 3 ? s->failures : 3;
+	return CONNECT_FIRST_MS << shift < CONNECT_MAX_MS ? CONNECT_FIRST_MS << shift
+							  : CONNECT_MAX_MS;
+}
+
+static void try_connect(struct agent_session *s)
+{
+	close_all(s);
+	struct err e = ERR_INIT;
+	s->state = SESSION_CONNECTING;
+	int r = s->config.transport->ops->open(s->config.transport->context, server_address(s),
+		s->config.identity, NULL, &s->link, &e);
+	if (r < 0) {
+		lose(s, &e);
+		return;
+	}
+	struct http_connector connector = s->config.transport->ops->connector(s->link);
+	s->client = http_client_new(s->config.loop, &connector, 8);
+	loop_timer_start(s->retry, connect_limit_ms(s));
+	start_feed(s);
+}
+
+static void on_retry(void *arg)
+{
+	struct agent_session *s = arg;
+	if (s->state == SESSION_CONNECTING) {
+		struct err why = ERR_INIT;
+		(void)err_set(&why, ERR_TIMEOUT, "%s did not answer within %lld ms",
+			server_address(s), (long long)connect_limit_ms(s));
+		lose(s, &why);
+		return;
+	}
+	if (s->failures > 1 && !s->config.servers[++s->server])
+		s->server = 0;
+	try_connect(s);
+}
+
+struct agent_session *agent_session_new(const struct agent_session_config *config)
+{
+	struct agent_session *s = mem_new(struct agent_session);
+	s->config = *config;
+	s->heartbeat_ms = HEARTBEAT_MS;
+	uint64_t seed;
+	loop_random_bytes(config->loop, &seed, sizeof(seed));
+	rand_init(&s->rand, seed);
+	s->retry = loop_timer_new(config->loop, on_retry, s);
+	s->heartbeat = loop_timer_new(config->loop, on_heartbeat, s);
+	s->news = loop_timer_new(config->loop, on_news, s);
+	loop_timer_start(s->retry, 0);
+	return s;
+}
+
+void agent_session_free(struct agent_session *s)
+{
+	if (!s)
+		return;
+	close_all(s);
+	loop_timer_free(s->retry);
+	loop_timer_free(s->heartbeat);
+	loop_timer_free(s->news);
+	free(s);
+}
+
+void agent_session_renewed(struct agent_session *s)
+{
+	if (s->state == SESSION_WAITING)
+		return; /* the next connection takes it anyway */
+	s->state = SESSION_WAITING;
+	loop_timer_stop(s->heartbeat);
+	loop_timer_start(s->retry, 0);
+	s->config.on_lost(s->config.arg);
+}
+
+enum agent_session_state agent_session_state(const struct agent_session *s)
+{
+	return s->state;
+}
+
+struct http_client *agent_session_client(const struct agent_session *s)
+{
+	return s->state >= SESSION_SYNCING ? s->client : NULL;
+}
+
+int64_t agent_session_clock_ms(const struct agent_session *s)
+{
+	return s->clock_ms;
+}
+
+void agent_session_metrics(const struct agent_session *s, struct buf *b)
+{
+	buf_printf(b,
+		"# TYPE continuo_agent_connected gauge\ncontinuo_agent_connected %d\n"
+		"# TYPE continuo_agent_sessions_total counter\ncontinuo_agent_sessions_total %lld\n"
+		"# TYPE continuo_agent_sessions_lost_total counter\n"
+		"continuo_agent_sessions_lost_total %lld\n"
+		"# TYPE continuo_agent_reports_total counter\ncontinuo_agent_reports_total %lld\n"
+		"# TYPE continuo_agent_heartbeats_total counter\n"
+		"continuo_agent_heartbeats_total %lld\n",
+		s->state == SESSION_LIVE, (long long)s->sessions, (long long)s->losses,
+		(long long)s->reports_sent, (long long)s->heartbeats_sent);
+}

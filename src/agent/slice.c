@@ -1,0 +1,364 @@
+#include "agent/slice.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "pki/pki.h"
+#include "wire/wire.h"
+
+#define SAVE_DELAY_MS 250
+#define SAVE_RETRY_MS 10000
+#define SLICE_FILE_MAX ((size_t)64 << 20)
+#define SEAL_NAME "slice"
+
+struct save {
+	struct agent_slice *slice; /* null: closed meanwhile */
+	struct fs *fs;
+	struct pki_seal *seal;
+	char *path;
+	struct buf plain;
+	int result;
+	struct err e;
+};
+
+struct agent_slice {
+	struct agent_slice_config config;
+	struct map objects;
+	char *epoch, *peers, *session;
+	struct pki_seal *seal;
+	struct loop_timer *save_timer;
+	struct save *saving;
+	bool dirty;
+	int64_t writes;
+	bool loading;
+};
+
+static void object_free(void *value)
+{
+	object_unref(value);
+}
+
+static char *path_in(const struct agent_slice *s, const char *name)
+{
+	return mem_format("%s/%s", s->config.folder, name);
+}
+
+/* ---- saving ---- */
+
+static void write_text_line(struct buf *b, const char *type, const char *field, const char *json)
+{
+	if (*json)
+		buf_printf(b, "{\"type\":\"%s\",\"%s\":%s}\n", type, field, json);
+}
+
+static void write_plain(const struct agent_slice *s, struct buf *b)
+{
+	buf_append_string(b, "{\"type\":\"epoch\",\"epoch\":");
+	json_write_string(b, s->epoch);
+	buf_append_string(b, "}\n");
+	write_text_line(b, "session", "session", s->session);
+	write_text_line(b, "peers", "peers", s->peers);
+	MAP_EACH (&s->objects, entry) {
+		buf_append_string(b, "{\"type\":\"put\",\"object\":");
+		object_write(entry->value, b);
+		buf_append_string(b, "}\n");
+	}
+}
+
+static void save_work(void *arg)
+{
+	struct save *w = arg;
+	CLEANUP(buf_done) struct buf sealed = BUF_INIT_LIMIT(SLICE_FILE_MAX + 64);
+	w->result = buf_check(&w->plain, "the slice", &w->e);
+	if (w->result == 0)
+		w->result =
+			pki_seal(w->seal, SEAL_NAME, w->plain.data, w->plain.size, &sealed, &w->e);
+	if (w->result == 0)
+		w->result = fs_write_atomic(w->fs, w->path, sealed.data, sealed.size, 0600, &w->e);
+}
+
+static void save_free(struct save *w)
+{
+	if (!w->slice)
+		pki_seal_free(w->seal);
+	buf_done(&w->plain);
+	free(w->path);
+	free(w);
+}
+
+static void save_done(void *arg)
+{
+	struct save *w = arg;
+	struct agent_slice *s = w->slice;
+	if (s) {
+		s->saving = NULL;
+		s->writes++;
+		if (w->result < 0) {
+			log_err(s->config.log, LOG_ERROR, "slice_not_saved", &w->e, "path=%s",
+				w->path);
+			s->dirty = true;
+			loop_timer_start(s->save_timer, SAVE_RETRY_MS);
+		} else if (s->dirty) {
+			loop_timer_start(s->save_timer, SAVE_DELAY_MS);
+		}
+	}
+	save_free(w);
+}
+
+static void on_save_timer(void *arg)
+{
+	struct agent_slice *s = arg;
+	if (!s->dirty || s->saving)
+		return;
+	struct save *w = mem_new(struct save);
+	w->slice = s;
+	w->fs = s->config.fs;
+	w->seal = s->seal;
+	w->path = path_in(s, "slice");
+	w->plain = BUF_INIT_LIMIT(SLICE_FILE_MAX);
+	write_plain(s, &w->plain);
+	s->saving = w;
+	s->dirty = false;
+	loop_job(s->config.loop, save_work, save_done, w);
+}
+
+static void changed(struct agent_slice *s)
+{
+	if (s->loading)
+		return;
+	s->dirty = true;
+	if (!s->saving && !loop_timer_active(s->save_timer))
+		loop_timer_start(s->save_timer, SAVE_DELAY_MS);
+}
+
+/* ---- contents ---- */
+
+int agent_slice_put(struct agent_slice *s, const json_t *tree, char ret_key[static OBJECT_KEY_MAX],
+	struct err *e)
+{
+	const char *api_version = json_text(tree, "", "apiVersion");
+	const char *kind_name = json_text(tree, "", "kind");
+	const struct kind *kind = kind_by_name(s->config.kinds, api_version, kind_name);
+	if (!kind)
+		return err_set(e, ERR_DECODE,
+			"the server sent a %.40s of %.60s, which this agent "
+			"does not know",
+			kind_name, api_version);
+	int64_t revision;
+	int r = str_to_int64(json_text(tree, "0", "metadata", "resourceVersion"), "resourceVersion",
+		&revision, e);
+	if (r < 0)
+		return r;
+	struct object *o;
+	r = object_from_json(kind, tree, &o, e);
+	if (r < 0)
+		return r;
+	object_stamp(o, revision, revision);
+	object_key(o, ret_key);
+	const struct object *old = map_get(&s->objects, ret_key);
+	bool same = old && old->revision == revision && str_equal(old->uid, o->uid);
+	map_put(&s->objects, ret_key, o);
+	if (!same)
+		changed(s);
+	return 0;
+}
+
+void agent_slice_delete(struct agent_slice *s, const char *key, const char *uid)
+{
+	const struct object *o = map_get(&s->objects, key);
+	if (!o || (*uid && !str_equal(o->uid, uid)))
+		return;
+	map_remove(&s->objects, key);
+	changed(s);
+}
+
+const struct object *agent_slice_get(const struct agent_slice *s, const char *key)
+{
+	return map_get(&s->objects, key);
+}
+
+const struct map *agent_slice_objects(const struct agent_slice *s)
+{
+	return &s->objects;
+}
+
+static void set_text(struct agent_slice *s, char **text, const char *value)
+{
+	if (str_equal(*text, value))
+		return;
+	free(*text);
+	*text = mem_dup_string(value);
+	changed(s);
+}
+
+const char *agent_slice_epoch(const struct agent_slice *s)
+{
+	return s->epoch;
+}
+
+void agent_slice_set_epoch(struct agent_slice *s, const char *epoch)
+{
+	set_text(s, &s->epoch, epoch);
+}
+
+const char *agent_slice_peers(const struct agent_slice *s)
+{
+	return s->peers;
+}
+
+void agent_slice_set_peers(struct agent_slice *s, const char *json)
+{
+	set_text(s, &s->peers, json);
+}
+
+const char *agent_slice_session(const struct agent_slice *s)
+{
+	return s->session;
+}
+
+void agent_slice_set_session(struct agent_slice *s, const char *json)
+{
+	set_text(s, &s->session, json);
+}
+
+void agent_slice_write_held(const struct agent_slice *s, struct buf *b)
+{
+	const char *comma = "";
+	buf_append_char(b, '[');
+	MAP_EACH (&s->objects, entry) {
+		const struct object *o = entry->value;
+		buf_printf(b, "%s[", comma);
+		json_write_string(b, entry->key);
+		buf_append_char(b, ',');
+		json_write_string(b, o->uid);
+		buf_printf(b, ",%lld]", (long long)o->revision);
+		comma = ",";
+	}
+	buf_append_char(b, ']');
+}
+
+size_t agent_slice_count(const struct agent_slice *s)
+{
+	return s->objects.count;
+}
+
+int64_t agent_slice_writes(const struct agent_slice *s)
+{
+	return s->writes;
+}
+
+/* ---- opening ---- */
+
+static int load_key(struct agent_slice *s, unsigned char ret_key[static 32], struct err *e)
+{
+	CLEANUP(mem_free_ptr) char *path = path_in(s, "key");
+	CLEANUP(buf_done) struct buf b = BUF_INIT_LIMIT(64);
+	struct err why = ERR_INIT;
+	int r = fs_read(s->config.fs, path, &b, &why);
+	if (r == 0 && b.size == 32) {
+		memcpy(ret_key, b.data, 32);
+		return 0;
+	}
+	if (r == 0)
+		return err_set(e, ERR_CORRUPT,
+			"%s has %zu bytes, not 32: remove it (the slice is "
+			"then fetched again)",
+			path, b.size);
+	if (r != -ERR_NOT_FOUND) {
+		if (e)
+			*e = why;
+		return r;
+	}
+	loop_random_bytes(s->config.loop, ret_key, 32);
+	return fs_write_atomic(s->config.fs, path, ret_key, 32, 0600, e);
+}
+
+static int load_line(void *arg, const char *type, json_t *message, struct err *e)
+{
+	struct agent_slice *s = arg;
+	char key[OBJECT_KEY_MAX];
+	if (str_equal(type, "put"))
+		return agent_slice_put(s, json_object_get(message, "object"), key, e);
+	if (str_equal(type, "epoch")) {
+		agent_slice_set_epoch(s, json_text(message, "", "epoch"));
+		return 0;
+	}
+	CLEANUP(mem_free_ptr) char *text = json_encode_string(json_object_get(message, type));
+	if (text && str_equal(type, "session"))
+		agent_slice_set_session(s, text);
+	else if (text && str_equal(type, "peers"))
+		agent_slice_set_peers(s, text);
+	return 0;
+}
+
+static int load(struct agent_slice *s, struct err *e)
+{
+	CLEANUP(mem_free_ptr) char *path = path_in(s, "slice");
+	CLEANUP(buf_done) struct buf sealed = BUF_INIT_LIMIT(SLICE_FILE_MAX + 64);
+	CLEANUP(buf_done) struct buf plain = BUF_INIT_LIMIT(SLICE_FILE_MAX);
+	int r = fs_read(s->config.fs, path, &sealed, e);
+	if (r == -ERR_NOT_FOUND)
+		return 0;
+	if (r == 0)
+		r = pki_open(s->seal, SEAL_NAME, sealed.data, sealed.size, &plain, e);
+	struct wire_reader reader = {0};
+	s->loading = true;
+	if (r == 0)
+		r = wire_read(&reader, plain.data, plain.size, load_line, s, e);
+	s->loading = false;
+	wire_reader_done(&reader);
+	return r;
+}
+
+static void begin_anew(struct agent_slice *s, const struct err *why)
+{
+	log_err(s->config.log, LOG_ERROR, "slice_damaged", why, "action=fetch_again");
+	map_done(&s->objects);
+	map_init(&s->objects, object_free);
+	agent_slice_set_epoch(s, "");
+	agent_slice_set_peers(s, "");
+	agent_slice_set_session(s, "");
+}
+
+int agent_slice_open(const struct agent_slice_config *config, struct agent_slice **ret_slice,
+	struct err *e)
+{
+	struct agent_slice *s = mem_new(struct agent_slice);
+	s->config = *config;
+	map_init(&s->objects, object_free);
+	s->epoch = mem_dup_string("");
+	s->peers = mem_dup_string("");
+	s->session = mem_dup_string("");
+	s->save_timer = loop_timer_new(config->loop, on_save_timer, s);
+	unsigned char key[32];
+	int r = load_key(s, key, e);
+	if (r < 0) {
+		agent_slice_close(s);
+		return r;
+	}
+	s->seal = pki_seal_new(key);
+	explicit_bzero(key, sizeof(key));
+	struct err why = ERR_INIT;
+	if (load(s, &why) < 0)
+		begin_anew(s, &why);
+	*ret_slice = s;
+	return 0;
+}
+
+void agent_slice_close(struct agent_slice *s)
+{
+	if (!s)
+		return;
+	if (s->saving)
+		s->saving->slice = NULL; /* it frees the seal */
+	else
+		pki_seal_free(s->seal);
+	loop_timer_free(s->save_timer);
+	map_done(&s->objects);
+	free(s->epoch);
+	free(s->peers);
+	free(s->session);
+	free(s);
+}

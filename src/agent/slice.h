@@ -1,0 +1,56 @@
+/*
+ * The part of the world that this node must run and know, as objects by key, with the peers and the
+ * pod network that came with it. On disk it is one sealed file that is replaced as a whole, some
+ * time after a change, so that a burst of changes costs one write and an idle agent none.
+ */
+#ifndef CONTINUO_AGENT_SLICE_H
+#define CONTINUO_AGENT_SLICE_H
+
+#include "base/log.h"
+#include "base/map.h"
+#include "model/object.h"
+#include "sys/fs.h"
+#include "sys/loop.h"
+
+struct agent_slice_config {
+	struct loop *loop;
+	struct log *log;
+	struct fs *fs;
+	const char *folder;
+	const struct kind_registry *kinds;
+};
+
+struct agent_slice;
+
+/* Makes the key file when there is none and loads the slice when there is one. A damaged slice (or
+ * one of another key) is logged and begun anew: the server has it all. */
+int agent_slice_open(const struct agent_slice_config *config, struct agent_slice **ret_slice,
+	struct err *e) MUST_CHECK;
+void agent_slice_close(
+	struct agent_slice *s); /* a write that waits is given up: the old file stays */
+
+/* Takes over an object as the server wrote it (with resourceVersion). -ERR_DECODE, -ERR_INVALID.
+ * ret_key: where it is kept. */
+int agent_slice_put(struct agent_slice *s, const json_t *tree, char ret_key[static OBJECT_KEY_MAX],
+	struct err *e) MUST_CHECK;
+/* Removes the key if it holds that uid ("": whichever). */
+void agent_slice_delete(struct agent_slice *s, const char *key, const char *uid);
+const struct object *agent_slice_get(const struct agent_slice *s,
+	const char *key);                                           /* borrowed or null */
+const struct map *agent_slice_objects(const struct agent_slice *s); /* key to struct object * */
+
+/* "" before the first session. */
+const char *agent_slice_epoch(const struct agent_slice *s);
+void agent_slice_set_epoch(struct agent_slice *s, const char *epoch);
+/* The peers and session messages of the wire as text; "" when unknown. */
+const char *agent_slice_peers(const struct agent_slice *s);
+void agent_slice_set_peers(struct agent_slice *s, const char *json);
+const char *agent_slice_session(const struct agent_slice *s);
+void agent_slice_set_session(struct agent_slice *s, const char *json);
+
+/* [[key,uid,revision],...] for the hello. */
+void agent_slice_write_held(const struct agent_slice *s, struct buf *b);
+size_t agent_slice_count(const struct agent_slice *s);
+int64_t agent_slice_writes(const struct agent_slice *s); /* to disk, since the start */
+
+#endif
