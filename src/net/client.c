@@ -61,6 +61,14 @@ static void fail_waiting(struct http_client *c, const struct err *e)
 	leave(c);
 }
 
+void http_client_lost(struct http_client *c, bool tried, const struct err *e)
+{
+	if (!tried && list_empty(&c->openings) && list_empty(&c->links))
+		fail_waiting(c, e);
+	else
+		http_client_kick(c);
+}
+
 /* ---- connections ---- */
 
 static void opening_done(struct opening *o)
@@ -91,10 +99,7 @@ static void on_open_failed(void *arg, const struct err *why)
 	struct http_client *c = o->client;
 	struct err e = *why;
 	opening_done(o);
-	if (list_empty(&c->openings) && list_empty(&c->links))
-		fail_waiting(c, &e);
-	else
-		http_client_kick(c);
+	http_client_lost(c, false, &e);
 }
 
 static void on_early_data(void *arg, const uint8_t *data, size_t size)
@@ -149,6 +154,7 @@ static void dispatch(struct http_client *c)
 			continue;
 		}
 		call->connection = x;
+		x->tried = true;
 		x->ops->start(x, call);
 	}
 	while (waiting && may_open(c, waiting))

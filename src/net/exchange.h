@@ -158,7 +158,8 @@ struct http_link {
 	struct http_client *client;
 	struct stream *stream;
 	bool draining; /* takes no more calls */
-	bool used;     /* carried a call already */
+	bool tried;    /* a call was started on it */
+	bool used;     /* and one was completed */
 };
 
 struct http_client {
@@ -189,6 +190,9 @@ void http_call_finish(struct http_call *call, const struct err *e); /* null: com
 /* The connection broke before anything of a response came and the call may run again. */
 void http_call_retry(struct http_call *call, const struct err *e, bool safe);
 void http_client_kick(struct http_client *c); /* look for calls that can start */
+/* A connection is gone, after its own calls were told. One that closes before it was tried counts
+ * as not made, else a server that closes at once would be asked for ever. */
+void http_client_lost(struct http_client *c, bool tried, const struct err *e);
 
 /* ---- both ---- */
 

@@ -44,7 +44,7 @@ static void fail(struct http1_link *x, const struct err *e)
 {
 	struct http_call *call = take_ptr(x->call);
 	struct err copy = *e;
-	bool used = x->base.used;
+	bool used = x->base.used, tried = x->base.tried;
 	struct http_client *client = x->base.client;
 	destroy(x);
 	if (call) {
@@ -53,9 +53,10 @@ static void fail(struct http1_link *x, const struct err *e)
 					    strcmp(call->method, "HEAD") == 0 ||
 					    strcmp(call->method, "PUT") == 0 ||
 					    strcmp(call->method, "DELETE") == 0);
+		http_client_kick(client); /* for the others that wait */
 		http_call_retry(call, &copy, safe);
 	} else {
-		http_client_kick(client);
+		http_client_lost(client, tried, &copy);
 	}
 }
 

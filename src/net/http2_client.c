@@ -185,11 +185,12 @@ static void fail(struct http2_link *x)
 		if (call)
 			http_call_retry(call, &x->why, x->base.used && idempotent(call));
 	}
-	bool dead = x->dead;
+	bool dead = x->dead, tried = x->base.tried;
+	struct err why = x->why;
 	x->depth--;
 	destroy(x);
 	if (!dead)
-		http_client_kick(client);
+		http_client_lost(client, tried, &why);
 }
 
 /* ---- the pump: calls the users ---- */
