@@ -53,8 +53,8 @@ struct selector;
 int selector_parse(const char *text, struct selector **ret_selector, struct err *e) MUST_CHECK;
 int selector_from_json(const json_t *label_selector, struct selector **ret_selector,
 	struct err *e) MUST_CHECK;
-bool selector_matches(const struct selector *s, const struct label *labels,
-	size_t count); /* null matches all */
+/* Labels sorted by key, as objects have them. A null selector matches all. */
+bool selector_matches(const struct selector *s, const struct label *labels, size_t count);
 void selector_free(struct selector *s);
 
 /* Field selectors of Kubernetes: metadata.name, metadata.namespace, spec.nodeName, status.phase,

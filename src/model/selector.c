@@ -264,17 +264,33 @@ static bool requirement_matches(const struct requirement *q, const char *value)
 	return false;
 }
 
+#define FEW_LABELS 16 /* up to here a walk is as quick as a search */
+
+static int compare_keys(const void *key, const void *label)
+{
+	return strcmp(key, ((const struct label *)label)->key);
+}
+
+static const char *value_of(const struct label *labels, size_t count, const char *key)
+{
+	if (count > FEW_LABELS) {
+		const struct label *found =
+			bsearch(key, labels, count, sizeof(*labels), compare_keys);
+		return found ? found->value : NULL;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (str_equal(labels[i].key, key))
+			return labels[i].value;
+	return NULL;
+}
+
 bool selector_matches(const struct selector *s, const struct label *labels, size_t count)
 {
 	if (!s)
 		return true;
 	for (size_t i = 0; i < s->requirements.count; i++) {
 		const struct requirement *q = &s->requirements.items[i];
-		const char *value = NULL;
-		for (size_t j = 0; j < count && !value; j++)
-			if (str_equal(labels[j].key, q->key))
-				value = labels[j].value;
-		if (!requirement_matches(q, value))
+		if (!requirement_matches(q, value_of(labels, count, q->key)))
 			return false;
 	}
 	return true;

@@ -151,7 +151,7 @@ static void other_kinds(void **state UNUSED)
 		"[\"x\",1,0,0,\"5m\",\"\",\"\",\"<none>\"]");
 	assert_cells(&kind_service,
 		"{" META ",\"spec\":{\"type\":\"ClusterIP\",\"clusterIP\":\"10.0.0.1\",\"ports\":[{"
-			 "\"port\":80,"
+		"\"port\":80,"
 		"\"protocol\":\"TCP\"},{\"port\":53,\"nodePort\":30053,\"protocol\":\"UDP\"}],"
 		"\"selector\":{\"app\":\"w\"}}}",
 		"[\"x\",\"ClusterIP\",\"10.0.0.1\",\"<none>\",\"80/TCP,53:30053/"
@@ -178,12 +178,12 @@ static void other_kinds(void **state UNUSED)
 		"\"Debian\",\"6.1\",\"oci://1\"]");
 	assert_cells(&kind_endpointslice,
 		"{" META ",\"addressType\":\"IPv4\",\"ports\":[{\"port\":80}],\"endpoints\":[{"
-			 "\"addresses\":[\"1\",\"2\"]},{"
+		"\"addresses\":[\"1\",\"2\"]},{"
 		"\"addresses\":[\"3\",\"4\",\"5\"]}]}",
 		"[\"x\",\"IPv4\",\"80\",\"1,2,3 + 2 more...\",\"5m\"]");
 	assert_cells(&kind_event,
 		"{" META ",\"type\":\"Normal\",\"reason\":\"Pulled\",\"message\":\"done\\n\","
-			 "\"involvedObject\":{\"kind\":"
+		"\"involvedObject\":{\"kind\":"
 		"\"Pod\",\"name\":\"p\"},\"source\":{\"component\":\"agent\",\"host\":\"n1\"},"
 		"\"firstTimestamp\":"
 		"\"2026-11-22T18:45:00Z\",\"lastTimestamp\":\"2026-11-22T18:45:35Z\",\"count\":2}",

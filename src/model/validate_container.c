@@ -118,19 +118,8 @@ static void check_env_from(struct findings *f, const struct path *p, const json_
 
 /* ---- mounts ---- */
 
-static bool has_volume(const json_t *spec, const char *name)
-{
-	size_t i;
-	json_t *volume;
-	json_array_foreach (json_object_get(spec, "volumes"), i, volume) {
-		if (str_equal(json_text(volume, "", "name"), name))
-			return true;
-	}
-	return false;
-}
-
 static void check_mounts(struct findings *f, const struct path *p, const json_t *mounts,
-	const json_t *spec)
+	const struct map *volumes)
 {
 	struct map seen = {0};
 	size_t i;
@@ -139,7 +128,7 @@ static void check_mounts(struct findings *f, const struct path *p, const json_t 
 		const struct path *at = PATH_ITEM(p, i);
 		const char *name = json_text(mount, "", "name");
 		const char *path = json_text(mount, "", "mountPath");
-		if (*name && !has_volume(spec, name))
+		if (*name && !map_has(volumes, name))
 			find_not_found(f, PATH_FIELD(at, "name"), name);
 		if (map_has(&seen, path))
 			find_invalid_text(f, PATH_FIELD(at, "mountPath"), path, "must be unique");
@@ -258,8 +247,14 @@ static void check_security(struct findings *f, const struct path *p, const json_
 		find_invalid_text(f, local, file, format_check_relative_path(file));
 }
 
+/* What containers need to know of their pod. */
+struct pod_context {
+	struct map volumes; /* their names */
+	bool host_network;
+};
+
 static void check_container(struct findings *f, const struct path *p, const json_t *container,
-	const json_t *spec, bool init)
+	const struct pod_context *pod, bool init)
 {
 	size_t i;
 	json_t *item;
@@ -270,9 +265,9 @@ static void check_container(struct findings *f, const struct path *p, const json
 		check_env_from(f, PATH_ITEM(PATH_FIELD(p, "envFrom"), i), item);
 	}
 	check_ports(f, PATH_FIELD(p, "ports"), json_object_get(container, "ports"),
-		json_bool(spec, false, "hostNetwork"));
+		pod->host_network);
 	check_mounts(f, PATH_FIELD(p, "volumeMounts"), json_object_get(container, "volumeMounts"),
-		spec);
+		&pod->volumes);
 	validate_resources(f, PATH_FIELD(p, "resources"), json_object_get(container, "resources"));
 	check_probes(f, p, container, init);
 	check_security(f, PATH_FIELD(p, "securityContext"),
@@ -305,14 +300,19 @@ static void check_host_ports(struct findings *f, const struct path *p, const jso
 void validate_containers(struct findings *f, const struct path *p, const json_t *spec)
 {
 	static const char *const lists[] = {"initContainers", "containers"};
+	struct pod_context pod = {.host_network = json_bool(spec, false, "hostNetwork")};
 	size_t i;
-	json_t *container;
+	json_t *item;
+	json_array_foreach (json_object_get(spec, "volumes"), i, item) {
+		map_put(&pod.volumes, json_text(item, "", "name"), &pod);
+	}
 	for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
-		json_array_foreach (json_object_get(spec, lists[l]), i, container) {
-			check_container(f, PATH_ITEM(PATH_FIELD(p, lists[l]), i), container, spec,
+		json_array_foreach (json_object_get(spec, lists[l]), i, item) {
+			check_container(f, PATH_ITEM(PATH_FIELD(p, lists[l]), i), item, &pod,
 				l == 0);
 		}
 	}
+	map_done(&pod.volumes);
 	check_host_ports(f, p, spec);
 	check_security(f, PATH_FIELD(p, "securityContext"),
 		json_object_get(spec, "securityContext"));

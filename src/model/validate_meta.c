@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/map.h"
 #include "base/str.h"
 #include "model/format.h"
 #include "model/validate.h"
@@ -101,19 +102,18 @@ static void check_update(const struct validation *v, const struct path *p, const
 	}
 	if (!json_object_get(old, "deletionTimestamp"))
 		return;
+	struct map known = {0};
 	size_t i;
 	json_t *finalizer;
+	json_array_foreach (json_object_get(old, "finalizers"), i, finalizer) {
+		map_put(&known, json_text_or(finalizer, ""), &known);
+	}
 	json_array_foreach (json_object_get(metadata, "finalizers"), i, finalizer) {
-		bool known = false;
-		size_t j;
-		json_t *before;
-		json_array_foreach (json_object_get(old, "finalizers"), j, before) {
-			known |= json_equal(before, finalizer);
-		}
-		if (!known)
+		if (!map_has(&known, json_text_or(finalizer, "")))
 			find_forbidden(v->findings, PATH_FIELD(p, "finalizers"),
 				"no new finalizers can be added if the object is being deleted");
 	}
+	map_done(&known);
 }
 
 void validate_metadata(const struct validation *v)

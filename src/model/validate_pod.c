@@ -1,29 +1,28 @@
 #include <stdlib.h>
 
+#include "base/map.h"
 #include "base/str.h"
 #include "model/format.h"
 #include "model/validate.h"
 
+/* One name space for both lists. */
 static void check_names(struct findings *f, const struct path *p, const json_t *spec)
 {
-	json_t *all = json_array();
-	json_array_extend(all, json_object_get(spec, "initContainers"));
-	size_t init = json_array_size(all);
-	json_array_extend(all, json_object_get(spec, "containers"));
-	/* Paths of the second list start at 0 again. */
-	for (size_t i = 0; i < json_array_size(all); i++) {
-		const char *name = json_text(json_array_get(all, i), "", "name");
-		for (size_t j = 0; *name && j < i; j++) {
-			if (!str_equal(name, json_text(json_array_get(all, j), "", "name")))
-				continue;
-			const struct path *list =
-				PATH_FIELD(p, i < init ? "initContainers" : "containers");
-			find_duplicate(f,
-				PATH_FIELD(PATH_ITEM(list, i < init ? i : i - init), "name"), name);
-			break;
+	static const char *const lists[] = {"initContainers", "containers"};
+	struct map seen = {0};
+	size_t i;
+	json_t *container;
+	for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
+		json_array_foreach (json_object_get(spec, lists[l]), i, container) {
+			const char *name = json_text(container, "", "name");
+			if (*name && map_has(&seen, name))
+				find_duplicate(f,
+					PATH_FIELD(PATH_ITEM(PATH_FIELD(p, lists[l]), i), "name"),
+					name);
+			map_put(&seen, name, &seen);
 		}
 	}
-	json_decref(all);
+	map_done(&seen);
 }
 
 static void check_dns(struct findings *f, const struct path *p, const json_t *spec)
@@ -96,17 +95,26 @@ static void copy_images(json_t *to, const json_t *from, const char *list)
 	}
 }
 
+#define TOLERATIONS_MAX 256 /* beyond it, the old ones must come first and in order */
+
+static bool has_toleration(const json_t *tolerations, const json_t *wanted)
+{
+	for (size_t i = 0; i < json_array_size(tolerations) && i < TOLERATIONS_MAX; i++)
+		if (json_equal(json_array_get(tolerations, i), wanted))
+			return true;
+	return false;
+}
+
 /* Whether each old toleration is still there. */
 static bool tolerations_only_added(const json_t *spec, const json_t *old)
 {
-	size_t i, j;
-	json_t *before, *now;
+	const json_t *now = json_object_get(spec, "tolerations");
+	size_t i;
+	json_t *before;
 	json_array_foreach (json_object_get(old, "tolerations"), i, before) {
-		bool found = false;
-		json_array_foreach (json_object_get(spec, "tolerations"), j, now) {
-			found |= json_equal(before, now);
-		}
-		if (!found)
+		if (json_equal(json_array_get(now, i), before))
+			continue;
+		if (i >= TOLERATIONS_MAX || !has_toleration(now, before))
 			return false;
 	}
 	return true;

@@ -5,6 +5,11 @@
 #include "base/str.h"
 #include "model/validate.h"
 
+static int compare_labels(const void *a, const void *b)
+{
+	return strcmp(((const struct label *)a)->key, ((const struct label *)b)->key);
+}
+
 /* A LabelSelector against a tree of labels. */
 static bool selects(const json_t *label_selector, const json_t *labels)
 {
@@ -18,6 +23,7 @@ static bool selects(const json_t *label_selector, const json_t *labels)
 	json_object_foreach ((json_t *)(uintptr_t)labels, key, value) {
 		list[count++] = (struct label){key, json_text_or(value, "")};
 	}
+	qsort(list, count, sizeof(*list), compare_labels);
 	bool result = selector_matches(s, list, count);
 	free(list);
 	selector_free(s);
