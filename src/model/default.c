@@ -21,6 +21,20 @@ static void set_missing(json_t *object, const char *name, json_t *value)
 
 /* ---- of the schema ---- */
 
+/* Nearly all defaults are plain words and numbers: no parser is needed for those. */
+static json_t *make_default(const char *text)
+{
+	size_t size = strlen(text);
+	if (text[0] == '"' && !strchr(text, '\\'))
+		return json_stringn(text + 1, size - 2);
+	if (str_equal(text, "{}"))
+		return json_object();
+	int64_t number;
+	if (str_to_int64(text, "default", &number, NULL) == 0)
+		return json_integer(number);
+	return json_loads(text, JSON_DECODE_ANY, NULL);
+}
+
 static void default_value(const struct schema *s, json_t *json)
 {
 	if (s->type == SCHEMA_LIST) {
@@ -32,7 +46,7 @@ static void default_value(const struct schema *s, json_t *json)
 		const struct schema_field *f = &s->fields[i];
 		json_t *value = json_object_get(json, f->name);
 		if (!value && f->default_json) {
-			set_new(json, f->name, json_loads(f->default_json, JSON_DECODE_ANY, NULL));
+			set_new(json, f->name, make_default(f->default_json));
 			value = json_object_get(json, f->name);
 		}
 		if (value)

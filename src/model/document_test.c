@@ -98,6 +98,17 @@ static void wrong_types_name_the_path(void **state UNUSED)
 	}
 }
 
+static void lists_are_bounded(void **state UNUSED)
+{
+	CLEANUP(json_done) json_t *json = parse("{\"spec\":{\"containers\":[]}}");
+	for (int i = 0; i < 4097; i++)
+		json_array_append_new(json_at(json, "spec", "containers"), json_object());
+	CLEANUP(findings_done) struct findings f = {0};
+	struct err e = ERR_INIT;
+	assert_int_equal(model_prune(&kind_pod, json, false, &f, &e), -ERR_TOO_LARGE);
+	assert_string_equal(e.text, "spec.containers has 4097 items; at most 4096 are taken");
+}
+
 static void values_are_normalised(void **state UNUSED)
 {
 	CLEANUP(json_done)
@@ -278,6 +289,7 @@ int main(void)
 		cmocka_unit_test(unknown_fields_are_dropped_and_named),
 		cmocka_unit_test(strict_makes_them_errors),
 		cmocka_unit_test(wrong_types_name_the_path),
+		cmocka_unit_test(lists_are_bounded),
 		cmocka_unit_test(values_are_normalised),
 		cmocka_unit_test(support_is_told),
 		cmocka_unit_test(pods_are_defaulted),

@@ -11,6 +11,8 @@
 #include "model/finding.h"
 #include "model/quantity.h"
 
+#define LIST_MAX 4096 /* objects in one list: defaults make each of them much larger */
+
 struct pruner {
 	const struct kind *kind;
 	struct findings *findings;
@@ -241,6 +243,9 @@ static int prune_list(struct pruner *r, const struct schema *s, const struct pat
 {
 	if (!json_is_array(json))
 		return wrong_type(r, p, "a list", json);
+	if (s->item->type == SCHEMA_OBJECT && json_array_size(json) > LIST_MAX)
+		return err_set(r->err, ERR_TOO_LARGE, "%s has %zu items; at most %d are taken",
+			path_text(p, &r->findings->arena), json_array_size(json), LIST_MAX);
 	for (size_t i = 0; i < json_array_size(json); i++) {
 		json_t *replacement = NULL;
 		int result = prune_value(r, s->item, PATH_ITEM(p, i), json_array_get(json, i),
