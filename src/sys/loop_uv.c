@@ -287,16 +287,43 @@ static void do_nothing(void *arg)
 	(void)arg;
 }
 
+struct until {
+	uv_prepare_t prepare;
+	bool (*condition)(void *arg);
+	void *arg;
+};
+
+/* A turn runs timers before it waits for I/O. When one of them met the condition, the wait must not
+ * happen. */
+static void before_waiting(uv_prepare_t *prepare)
+{
+	struct until *x = prepare->data;
+	struct uv_impl *u = prepare->loop->data;
+	if (x->condition(x->arg))
+		uv_async_send(&u->jobs_done);
+}
+
+static void free_until(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
 bool loop_uv_run_until(struct loop *l, bool (*condition)(void *arg), void *arg, int64_t timeout_ms)
 {
 	struct uv_impl *u = uv_impl_of(l);
 	struct loop_timer *limit = loop_timer_new(l, do_nothing, NULL);
+	struct until *x = mem_new(struct until);
+	*x = (struct until){.condition = condition, .arg = arg};
+	uv_prepare_init(&u->uv, &x->prepare);
+	x->prepare.data = x;
+	uv_prepare_start(&x->prepare, before_waiting);
 	loop_timer_start(limit, timeout_ms);
 	bool met = condition(arg);
 	while (!met && loop_timer_active(limit)) {
 		uv_run(&u->uv, UV_RUN_ONCE);
 		met = condition(arg);
 	}
+	uv_close((uv_handle_t *)&x->prepare, free_until);
 	loop_timer_free(limit);
 	return met;
 }
