@@ -125,11 +125,11 @@ static int compare_ids(const void *a, const void *b)
 }
 
 static int compile(struct place *p, const struct counter_want *want, const char *what,
-        struct counter *c, struct err *e)
+	struct counter *c, struct err *e)
 {
 	if (want->namespace_count > PLACE_ITEMS_MAX)
 		return err_set(e, ERR_TOO_LARGE, "%s: %u namespaces, at most %u are allowed", what,
-		        want->namespace_count, PLACE_ITEMS_MAX);
+			want->namespace_count, PLACE_ITEMS_MAX);
 	if (!want->topology_key || !*want->topology_key)
 		return err_set(e, ERR_INVALID, "%s: the topology key is missing", what);
 	int rc = place_conjunction_compile(p, want->selector, false, what, &c->selector, e);
@@ -211,7 +211,7 @@ static uint32_t add(struct place *p, struct counter *c, const char *topology_key
 }
 
 int place_counter_get(struct place *p, const struct counter_want *want, const char *what,
-        uint32_t *ret_counter, struct err *e)
+	uint32_t *ret_counter, struct err *e)
 {
 	CLEANUP(counter_done)
 	struct counter c = {0};

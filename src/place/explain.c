@@ -22,8 +22,8 @@ static void survey_done(struct survey *s)
 	failures_done(&s->fewest);
 }
 
-static struct place_reason *reason_of(
-        struct survey *s, const struct place *p, const struct failure *f)
+static struct place_reason *reason_of(struct survey *s, const struct place *p,
+	const struct failure *f)
 {
 	VEC_EACH (&s->reasons, struct place_reason, r) {
 		if (r->constraint == f->constraint && r->index == f->index)
@@ -63,25 +63,27 @@ static void prefer_most_alone(struct survey *s)
 	}
 	if (best)
 		s->fewest.items.items[0] =
-		        (struct failure){best->constraint, best->index, 0, false};
+			(struct failure){best->constraint, best->index, 0, false};
 }
 
-/* Looks at all nodes with some constraints relaxed. Returns whether one of them fits. */
-static bool survey(struct place *p, uint32_t shape, uint32_t node, const struct failures *relaxed,
-        struct survey *ret_survey, uint64_t *steps)
+/* Looks at nodes with some constraints relaxed, at all of them or until one fits. Returns whether
+ * one fits. */
+static bool survey(struct place *p, uint32_t shape, uint32_t node, bool all,
+	const struct failures *relaxed, struct survey *ret_survey, uint64_t *steps)
 {
 	struct look l;
 	place_look_init(&l, p, shape, node, relaxed);
 	CLEANUP(failures_done)
 	struct failures f = {0};
 	bool fits = false;
-	for (uint32_t i = 0; i < p->nodes.count && !fits; i++) {
+	for (uint32_t i = 0; i < p->nodes.count && (all || !fits); i++) {
 		if (!p->nodes.items[i].used)
 			continue;
 		++*steps;
 		f.items.count = 0;
-		fits = place_look_fits(&l, i, &f);
-		if (!fits)
+		if (place_look_fits(&l, i, &f))
+			fits = true;
+		else
 			note_node(ret_survey, p, &f);
 	}
 	place_look_done(&l);
@@ -89,23 +91,23 @@ static bool survey(struct place *p, uint32_t shape, uint32_t node, const struct 
 }
 
 static bool fits_without(struct place *p, uint32_t shape, uint32_t node,
-        const struct failures *relaxed, uint64_t *steps)
+	const struct failures *relaxed, uint64_t *steps)
 {
 	CLEANUP(survey_done)
 	struct survey s = {0};
-	return survey(p, shape, node, relaxed, &s, steps);
+	return survey(p, shape, node, false, relaxed, &s, steps);
 }
 
 /* Constraints can depend on one another (which domains a spread counts depends on the affinity), so
  * the smallest set is tried: what still stands in the way is added, what turns out not to be needed
  * is dropped. */
-static void find_fault(
-        struct place *p, uint32_t shape, uint32_t node, struct failures *fault, uint64_t *steps)
+static void find_fault(struct place *p, uint32_t shape, uint32_t node, struct failures *fault,
+	uint64_t *steps)
 {
 	for (int round = 0; round < 32; round++) {
 		CLEANUP(survey_done)
 		struct survey s = {0};
-		if (survey(p, shape, node, fault, &s, steps))
+		if (survey(p, shape, node, false, fault, &s, steps))
 			break;
 		prefer_most_alone(&s);
 		VEC_EACH (&s.fewest.items, struct failure, f)
@@ -134,7 +136,7 @@ static int compare_reasons(const void *a, const void *b)
 }
 
 void place_explain(struct place *p, uint32_t shape, uint32_t node, struct place_refusal *refusal,
-        uint64_t *steps)
+	uint64_t *steps)
 {
 	refusal->nodes = p->node_count;
 	if (p->node_count == 0)
@@ -143,7 +145,7 @@ void place_explain(struct place *p, uint32_t shape, uint32_t node, struct place_
 	struct survey s = {0};
 	CLEANUP(failures_done)
 	struct failures fault = {0};
-	if (survey(p, shape, node, NULL, &s, steps))
+	if (survey(p, shape, node, false, NULL, &s, steps))
 		return;
 	prefer_most_alone(&s);
 	VEC_EACH (&s.fewest.items, struct failure, f)
@@ -157,28 +159,47 @@ void place_explain(struct place *p, uint32_t shape, uint32_t node, struct place_
 	s.reasons.items = NULL;
 }
 
+void place_survey(struct place *p, uint32_t shape, struct place_refusal *ret_refusal)
+{
+	struct survey s = {0};
+	uint64_t steps = 0;
+	(void)survey(p, shape, PLACE_NONE, true, NULL, &s, &steps);
+	if (s.reasons.count)
+		qsort(s.reasons.items, s.reasons.count, sizeof(*s.reasons.items), compare_reasons);
+	*ret_refusal = (struct place_refusal){.nodes = p->node_count,
+		.reasons = s.reasons.items,
+		.reason_count = (uint32_t)s.reasons.count};
+	failures_done(&s.fewest);
+}
+
+void place_refusal_done(struct place_refusal *refusal)
+{
+	free(refusal->reasons);
+	*refusal = (struct place_refusal){0};
+}
+
 /* ---- as text ---- */
 
 const char *place_constraint_name(enum place_constraint constraint)
 {
 	static const char *const names[] = {[PLACE_C_NODE_NAME] = "nodeName",
-	        [PLACE_C_UNSCHEDULABLE] = "unschedulable",
-	        [PLACE_C_NOT_READY] = "notReady",
-	        [PLACE_C_TAINT] = "taint",
-	        [PLACE_C_SELECTOR] = "nodeSelector",
-	        [PLACE_C_AFFINITY] = "nodeAffinity",
-	        [PLACE_C_VOLUME] = "volume",
-	        [PLACE_C_RESIDENCY] = "residency",
-	        [PLACE_C_PORT] = "hostPort",
-	        [PLACE_C_RESOURCE] = "resource",
-	        [PLACE_C_SPREAD] = "topologySpread",
-	        [PLACE_C_POD_AFFINITY] = "podAffinity",
-	        [PLACE_C_POD_ANTI_AFFINITY] = "podAntiAffinity",
-	        [PLACE_C_EXISTING_ANTI_AFFINITY] = "existingAntiAffinity",
-	        [PLACE_C_LATENCY] = "latency",
-	        [PLACE_C_BANDWIDTH] = "bandwidth",
-	        [PLACE_C_TRUST] = "trust",
-	        [PLACE_C_RUNTIME] = "runtime"};
+		[PLACE_C_UNSCHEDULABLE] = "unschedulable",
+		[PLACE_C_NOT_READY] = "notReady",
+		[PLACE_C_TAINT] = "taint",
+		[PLACE_C_SELECTOR] = "nodeSelector",
+		[PLACE_C_AFFINITY] = "nodeAffinity",
+		[PLACE_C_VOLUME] = "volume",
+		[PLACE_C_RESIDENCY] = "residency",
+		[PLACE_C_PORT] = "hostPort",
+		[PLACE_C_RESOURCE] = "resource",
+		[PLACE_C_SPREAD] = "topologySpread",
+		[PLACE_C_POD_AFFINITY] = "podAffinity",
+		[PLACE_C_POD_ANTI_AFFINITY] = "podAntiAffinity",
+		[PLACE_C_EXISTING_ANTI_AFFINITY] = "existingAntiAffinity",
+		[PLACE_C_LATENCY] = "latency",
+		[PLACE_C_BANDWIDTH] = "bandwidth",
+		[PLACE_C_TRUST] = "trust",
+		[PLACE_C_RUNTIME] = "runtime"};
 	return (unsigned)constraint < ARRAY_SIZE(names) ? names[constraint] : "unknown";
 }
 
@@ -186,20 +207,20 @@ const char *place_constraint_name(enum place_constraint constraint)
 static void kubernetes_words(const struct place_reason *r, struct buf *b)
 {
 	static const char *const words[PLACE_C_COUNT] = {
-	        [PLACE_C_NODE_NAME] = "node(s) didn't match the requested node name",
-	        [PLACE_C_UNSCHEDULABLE] = "node(s) were unschedulable",
-	        [PLACE_C_NOT_READY] =
-	                "node(s) had untolerated taint {node.kubernetes.io/not-ready: }",
-	        [PLACE_C_SELECTOR] = "node(s) didn't match Pod's node affinity/selector",
-	        [PLACE_C_AFFINITY] = "node(s) didn't match Pod's node affinity/selector",
-	        [PLACE_C_VOLUME] = "node(s) had volume node affinity conflict",
-	        [PLACE_C_RESIDENCY] = "node(s) didn't satisfy data residency",
-	        [PLACE_C_PORT] = "node(s) didn't have free ports for the requested pod ports",
-	        [PLACE_C_SPREAD] = "node(s) didn't match pod topology spread constraints",
-	        [PLACE_C_POD_AFFINITY] = "node(s) didn't match pod affinity rules",
-	        [PLACE_C_POD_ANTI_AFFINITY] = "node(s) didn't match pod anti-affinity rules",
-	        [PLACE_C_EXISTING_ANTI_AFFINITY] =
-	                "node(s) didn't satisfy existing pods anti-affinity rules",
+		[PLACE_C_NODE_NAME] = "node(s) didn't match the requested node name",
+		[PLACE_C_UNSCHEDULABLE] = "node(s) were unschedulable",
+		[PLACE_C_NOT_READY] =
+			"node(s) had untolerated taint {node.kubernetes.io/not-ready: }",
+		[PLACE_C_SELECTOR] = "node(s) didn't match Pod's node affinity/selector",
+		[PLACE_C_AFFINITY] = "node(s) didn't match Pod's node affinity/selector",
+		[PLACE_C_VOLUME] = "node(s) had volume node affinity conflict",
+		[PLACE_C_RESIDENCY] = "node(s) didn't satisfy data residency",
+		[PLACE_C_PORT] = "node(s) didn't have free ports for the requested pod ports",
+		[PLACE_C_SPREAD] = "node(s) didn't match pod topology spread constraints",
+		[PLACE_C_POD_AFFINITY] = "node(s) didn't match pod affinity rules",
+		[PLACE_C_POD_ANTI_AFFINITY] = "node(s) didn't match pod anti-affinity rules",
+		[PLACE_C_EXISTING_ANTI_AFFINITY] =
+			"node(s) didn't satisfy existing pods anti-affinity rules",
 	};
 	if (r->constraint == PLACE_C_RESOURCE) {
 		bool pods = strcmp(r->detail, "pods") == 0;
@@ -210,7 +231,7 @@ static void kubernetes_words(const struct place_reason *r, struct buf *b)
 		int key = equals ? (int)(equals - r->detail) : whole;
 		int value = equals ? whole - key - 1 : 0;
 		buf_printf(b, "node(s) had untolerated taint {%.*s: %.*s}", key, r->detail, value,
-		        equals ? equals + 1 : "");
+			equals ? equals + 1 : "");
 	} else {
 		const char *text = words[r->constraint];
 		buf_append_string(b, text ? text : place_constraint_name(r->constraint));

@@ -15,7 +15,7 @@ static bool spread_counts_node(const struct look *l, const struct shape_spread *
 	if (!n->used)
 		return false;
 	if (!s->ignore_affinity && !(l->relaxed ? affinity_passes(l, n, NULL)
-	                                        : place_bits_get(&l->shape->affine, node)))
+						: place_bits_get(&l->shape->affine, node)))
 		return false;
 	return !s->honor_taints ||
 	       (l->relaxed ? taints_pass(l, n, NULL) : place_bits_get(&l->shape->tolerated, node));
@@ -77,7 +77,7 @@ static bool is_first_of_its_kind(const struct look *l)
 	for (uint32_t i = 0; i < l->shape->terms.count; i++) {
 		const struct shape_term *t = &l->shape->terms.items[i];
 		if (!t->required || t->anti ||
-		        place_failures_have(l->relaxed, PLACE_C_POD_AFFINITY, i))
+			place_failures_have(l->relaxed, PLACE_C_POD_AFFINITY, i))
 			continue;
 		if (!t->matches_self || l->p->counters.items[t->counter].matching > 0)
 			return false;
@@ -86,12 +86,12 @@ static bool is_first_of_its_kind(const struct look *l)
 }
 
 void place_look_init(struct look *l, struct place *p, uint32_t shape, uint32_t node,
-        const struct failures *relaxed)
+	const struct failures *relaxed)
 {
 	struct shape *s = &p->shapes.items[shape];
 	place_shape_compare_all(p, s);
 	*l = (struct look){
-	        .p = p, .shape = s, .shape_index = shape, .node = node, .relaxed = relaxed};
+		.p = p, .shape = s, .shape_index = shape, .node = node, .relaxed = relaxed};
 	l->first_of_its_kind = is_first_of_its_kind(l);
 	l->spreads = mem_alloc_array(s->spreads.count, sizeof(*l->spreads));
 	for (size_t i = 0; i < s->spreads.count; i++)
@@ -126,14 +126,14 @@ bool place_failures_have(const struct failures *f, enum place_constraint constra
 /* One check's verdict against the node. Returns whether looking on makes sense: the constraint is
  * relaxed, or all reasons are wanted. */
 static bool against(const struct look *l, struct failures *f, enum place_constraint constraint,
-        uint32_t index, uint32_t text)
+	uint32_t index, uint32_t text)
 {
 	if (place_failures_have(l->relaxed, constraint, index))
 		return true;
 	if (!f)
 		return false;
 	bool first = f->items.count == 0 ||
-	             (constraint == PLACE_C_RESOURCE && f->items.items[0].constraint == constraint);
+		     (constraint == PLACE_C_RESOURCE && f->items.items[0].constraint == constraint);
 	vec_push(&f->items, (struct failure){constraint, index, text, first});
 	return true;
 }
@@ -141,11 +141,11 @@ static bool against(const struct look *l, struct failures *f, enum place_constra
 static bool taints_pass(const struct look *l, const struct node *n, struct failures *f)
 {
 	static const enum place_constraint flags[] = {[PLACE_TAINT_NOT_READY] = PLACE_C_NOT_READY,
-	        [PLACE_TAINT_UNSCHEDULABLE] = PLACE_C_UNSCHEDULABLE};
+		[PLACE_TAINT_UNSCHEDULABLE] = PLACE_C_UNSCHEDULABLE};
 	VEC_EACH (&n->taints, uint32_t, t) {
 		const struct taint *taint = &l->p->taints.items[*t];
 		if (taint->effect == PLACE_PREFER_NO_SCHEDULE ||
-		        place_shape_tolerates(l->p, l->shape, taint))
+			place_shape_tolerates(l->p, l->shape, taint))
 			continue;
 		enum place_constraint c = *t < ARRAY_SIZE(flags) ? flags[*t] : PLACE_C_TAINT;
 		if (!against(l, f, c, *t, taint->text))
@@ -160,14 +160,14 @@ static bool affinity_passes(const struct look *l, const struct node *n, struct f
 	for (uint32_t i = 0; i < s->selector.count; i++) {
 		const struct shape_selector *want = &s->selector.items[i];
 		uint32_t value =
-		        place_pair_value(n->labels.items, n->labels.count, want->label.key);
+			place_pair_value(n->labels.items, n->labels.count, want->label.key);
 		if (value != want->label.value && !against(l, f, PLACE_C_SELECTOR, i, want->text))
 			return false;
 	}
 	for (uint32_t i = 0; i < s->required.count; i++) {
 		const struct shape_required *r = &s->required.items[i];
 		if (!place_shape_required_holds(l->p, r, n) &&
-		        !against(l, f, r->constraint, i, r->text))
+			!against(l, f, r->constraint, i, r->text))
 			return false;
 	}
 	return true;
@@ -177,7 +177,7 @@ static bool port_taken(const struct node *n, const struct shape_port *port)
 {
 	VEC_EACH (&n->ports, struct node_port, have) {
 		if (have->port == port->port && have->protocol == port->protocol &&
-		        (have->address == port->address || !have->address || !port->address))
+			(have->address == port->address || !have->address || !port->address))
 			return true;
 	}
 	return false;
@@ -196,9 +196,9 @@ static bool resources_pass(const struct look *l, const struct node *n, struct fa
 		if (r->amount == 0)
 			continue;
 		int64_t left =
-		        place_node_capacity(n, r->resource) - place_node_taken(n, r->resource);
+			place_node_capacity(n, r->resource) - place_node_taken(n, r->resource);
 		if (r->amount > left &&
-		        !against(l, f, PLACE_C_RESOURCE, i, l->p->resources.items[r->resource]))
+			!against(l, f, PLACE_C_RESOURCE, i, l->p->resources.items[r->resource]))
 			return false;
 	}
 	return true;
@@ -215,7 +215,7 @@ static bool spread_passes(const struct look *l, uint32_t node, struct failures *
 			continue;
 		uint32_t domain = place_counter_domain(l->p, c, node);
 		bool fits = domain != PLACE_NONE &&
-		            (int64_t)v->counts[domain] + t->matches_self - v->least <= t->max_skew;
+			    (int64_t)v->counts[domain] + t->matches_self - v->least <= t->max_skew;
 		if (!fits && !against(l, f, PLACE_C_SPREAD, i, c->text))
 			return false;
 	}
@@ -232,7 +232,7 @@ static bool neighbours_pass(const struct look *l, uint32_t node, struct failures
 			continue;
 		uint32_t domain = place_counter_domain(l->p, c, node);
 		if (domain != PLACE_NONE && place_counter_at(c, domain).holders > 0 &&
-		        !against(l, f, PLACE_C_EXISTING_ANTI_AFFINITY, counter, c->text))
+			!against(l, f, PLACE_C_EXISTING_ANTI_AFFINITY, counter, c->text))
 			return false;
 	}
 	for (uint32_t i = 0; i < s->terms.count; i++) {
@@ -243,9 +243,9 @@ static bool neighbours_pass(const struct look *l, uint32_t node, struct failures
 		uint32_t domain = place_counter_domain(l->p, c, node);
 		bool some = domain != PLACE_NONE && place_counter_at(c, domain).matching > 0;
 		bool fits =
-		        t->anti ? !some : some || (domain != PLACE_NONE && l->first_of_its_kind);
+			t->anti ? !some : some || (domain != PLACE_NONE && l->first_of_its_kind);
 		enum place_constraint constraint =
-		        t->anti ? PLACE_C_POD_ANTI_AFFINITY : PLACE_C_POD_AFFINITY;
+			t->anti ? PLACE_C_POD_ANTI_AFFINITY : PLACE_C_POD_AFFINITY;
 		if (!fits && !against(l, f, constraint, i, c->text))
 			return false;
 	}
@@ -259,8 +259,8 @@ bool place_look_fits(const struct look *l, uint32_t node, struct failures *ret_f
 	if (!n->used)
 		return false;
 	if (!f && !l->relaxed &&
-	        !(place_bits_get(&l->shape->affine, node) &&
-	                place_bits_get(&l->shape->tolerated, node)))
+		!(place_bits_get(&l->shape->affine, node) &&
+			place_bits_get(&l->shape->tolerated, node)))
 		return false;
 	size_t before = f ? f->items.count : 0;
 	if (l->node != PLACE_NONE && l->node != node && !against(l, f, PLACE_C_NODE_NAME, 0, 0))

@@ -11,30 +11,30 @@ static int check(const struct place_node *from, struct err *e)
 		const char *what;
 		uint32_t count;
 	} lists[] = {{"resources", from->capacity_count}, {"labels", from->label_count},
-	        {"taints", from->taint_count}};
+		{"taints", from->taint_count}};
 	if (str_empty(from->name))
 		return err_set(e, ERR_INVALID, "a node without a name");
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		if (lists[i].count > PLACE_ITEMS_MAX)
 			return err_set(e, ERR_TOO_LARGE, "node %s: %u %s, at most %u are allowed",
-			        from->name, lists[i].count, lists[i].what, PLACE_ITEMS_MAX);
+				from->name, lists[i].count, lists[i].what, PLACE_ITEMS_MAX);
 	for (uint32_t i = 0; i < from->capacity_count; i++) {
 		const struct place_amount *a = &from->capacity[i];
 		if (str_empty(a->resource) || a->amount < 0 || a->amount > PLACE_AMOUNT_MAX)
 			return err_set(e, ERR_INVALID, "node %s: capacity of %lld %s is impossible",
-			        from->name, (long long)a->amount, a->resource ? a->resource : "?");
+				from->name, (long long)a->amount, a->resource ? a->resource : "?");
 		if (a->shared)
 			return err_set(e, ERR_UNSUPPORTED,
-			        "node %s: shares of %s are not supported yet", from->name,
-			        a->resource);
+				"node %s: shares of %s are not supported yet", from->name,
+				a->resource);
 	}
 	for (uint32_t i = 0; i < from->taint_count; i++)
 		if (str_empty(from->taints[i].key) || from->taints[i].effect >= PLACE_ANY_EFFECT)
 			return err_set(e, ERR_INVALID, "node %s: a taint without key or effect",
-			        from->name);
+				from->name);
 	if (from->flags & PLACE_NODE_OFF)
 		return err_set(e, ERR_UNSUPPORTED,
-		        "node %s: switched off nodes are not supported yet", from->name);
+			"node %s: switched off nodes are not supported yet", from->name);
 	return 0;
 }
 
@@ -66,19 +66,19 @@ static uint32_t new_slot(struct place *p, const char *name)
 	return index;
 }
 
-static int fill_capacity(
-        struct place *p, struct node *n, const struct place_node *from, struct err *e)
+static int fill_capacity(struct place *p, struct node *n, const struct place_node *from,
+	struct err *e)
 {
 	for (uint32_t i = 0; i < from->capacity_count; i++)
 		if (place_resource(p, from->capacity[i].resource) == PLACE_NONE)
 			return err_set(e, ERR_TOO_LARGE,
-			        "node %s: more than %u different resources, %s is too many",
-			        from->name, PLACE_RESOURCES_MAX, from->capacity[i].resource);
+				"node %s: more than %u different resources, %s is too many",
+				from->name, PLACE_RESOURCES_MAX, from->capacity[i].resource);
 	widen(n, (uint32_t)p->resources.count);
 	memset(n->capacity, 0, n->width * sizeof(*n->capacity));
 	for (uint32_t i = 0; i < from->capacity_count; i++)
 		n->capacity[place_resource(p, from->capacity[i].resource)] =
-		        from->capacity[i].amount;
+			from->capacity[i].amount;
 	return 0;
 }
 
@@ -128,8 +128,8 @@ static void recount(struct place *p, uint32_t node, int sign)
 		place_counter_add_pods(p, s->shape, node, sign * (int64_t)s->count);
 }
 
-int place_node_set(
-        struct place *p, const struct place_node *from, uint32_t *ret_node, struct err *e)
+int place_node_set(struct place *p, const struct place_node *from, uint32_t *ret_node,
+	struct err *e)
 {
 	int rc = check(from, e);
 	if (rc != 0)
@@ -144,7 +144,7 @@ int place_node_set(
 	uint32_t index = place_node_find(p, from->name);
 	if (index == PLACE_NONE && p->node_count >= PLACE_NODES_MAX)
 		return err_set(e, ERR_TOO_LARGE, "node %s: more than %u nodes", from->name,
-		        PLACE_NODES_MAX);
+			PLACE_NODES_MAX);
 	if (index == PLACE_NONE)
 		index = new_slot(p, from->name);
 	struct node *n = &p->nodes.items[index];
@@ -248,7 +248,7 @@ static void count_port(struct node *n, const struct shape_port *port, int64_t co
 	for (size_t i = 0; i < n->ports.count; i++) {
 		struct node_port *have = &n->ports.items[i];
 		if (have->port != port->port || have->protocol != port->protocol ||
-		        have->address != port->address)
+			have->address != port->address)
 			continue;
 		have->count = (uint32_t)((int64_t)have->count + count);
 		if (have->count == 0)
@@ -256,7 +256,7 @@ static void count_port(struct node *n, const struct shape_port *port, int64_t co
 		return;
 	}
 	vec_push(&n->ports,
-	        (struct node_port){port->protocol, port->address, port->port, (uint32_t)count});
+		(struct node_port){port->protocol, port->address, port->port, (uint32_t)count});
 }
 
 void place_node_count_pods(struct place *p, uint32_t node, uint32_t shape, int64_t count)

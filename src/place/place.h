@@ -102,11 +102,11 @@ struct place_site {
 /* Adds or replaces a site; nodes name their site. -ERR_INVALID names what is impossible. */
 struct place;
 int place_site_set(struct place *p, const struct place_site *site, uint32_t *ret_site,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 
 /* Measured between two sites, in one direction. Within a site: 0 and unlimited unless set. */
 int place_path_set(struct place *p, uint32_t from, uint32_t to, double latency_ms,
-        double bits_per_s, struct err *e) MUST_CHECK;
+	double bits_per_s, struct err *e) MUST_CHECK;
 
 /* ---- nodes ---- */
 
@@ -135,7 +135,7 @@ struct place_node {
 
 /* Adds the node or replaces what is known of it; its pods stay on it. */
 int place_node_set(struct place *p, const struct place_node *node, uint32_t *ret_node,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 /* Takes the node and all pods on it out of the tables; its number may be given to another node. */
 void place_node_remove(struct place *p, uint32_t node);
 uint32_t place_node_find(const struct place *p, const char *name); /* PLACE_NONE when unknown */
@@ -218,7 +218,7 @@ struct place_spec {
 /* Interns a spec: equal specs give the same shape. One reference for the caller. -ERR_INVALID says
  * which field is impossible, -ERR_TOO_LARGE, -ERR_UNSUPPORTED. */
 int place_shape(struct place *p, const struct place_spec *spec, uint32_t *ret_shape,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 void place_shape_release(struct place *p, uint32_t shape);
 
 /* ---- pods that are on nodes ---- */
@@ -226,7 +226,7 @@ void place_shape_release(struct place *p, uint32_t shape);
 /* Counts a pod on its node, wherever it came from: it may overcommit the node. The tables hold a
  * reference to the shape as long as the pod is there. -ERR_TOO_LARGE. */
 int place_pod_put(struct place *p, uint32_t shape, uint32_t node, int priority, uint32_t *ret_pod,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 void place_pod_remove(struct place *p, uint32_t pod); /* tables become as if it had never been */
 uint32_t place_pod_node(const struct place *p, uint32_t pod); /* PLACE_NONE: no such pod */
 uint32_t place_pod_count(const struct place *p);
@@ -269,7 +269,7 @@ struct place_application {
  */
 enum place_term {
 	PLACE_TERM_BALANCE, /* how full the node becomes, and how lopsided; weight < 0: consolidate
-	                     */
+			     */
 	PLACE_TERM_PREFERENCE, /* preferred node and pod affinities that are not met, soft taints */
 	PLACE_TERM_SPREAD,     /* others of its kind on the node and at the site; soft spread */
 	PLACE_TERM_IMAGE,      /* images that must be pulled first */
@@ -333,7 +333,7 @@ struct place_assignment {
 	struct place_cost cost;
 	uint32_t feasible; /* nodes that were possible */
 	uint32_t
-	        alternative; /* the best other node; PLACE_NONE: there was none, or not asked for */
+		alternative; /* the best other node; PLACE_NONE: there was none, or not asked for */
 	struct place_cost alternative_cost;
 };
 
@@ -392,9 +392,14 @@ struct place_plan {
  * refusal in the plan, not an error. On an error ret_plan is untouched and so are the tables.
  * -ERR_INVALID, -ERR_UNSUPPORTED (modes, applications, weights that are not built). */
 int place_solve(struct place *p, const struct place_problem *problem, struct place_plan *ret_plan,
-        struct err *e) MUST_CHECK;
+	struct err *e) MUST_CHECK;
 void place_plan_undo(struct place *p, struct place_plan *plan); /* takes applied pods out again */
 void place_plan_done(struct place_plan *plan);                  /* for CLEANUP too */
+
+/* What rules out nodes for a shape as things are, whether or not others are possible: nodes and
+ * reasons are filled in, nothing is at fault. */
+void place_survey(struct place *p, uint32_t shape, struct place_refusal *ret_refusal);
+void place_refusal_done(struct place_refusal *refusal); /* of place_survey; for CLEANUP too */
 
 /* "0/5 nodes are available: 2 Insufficient cpu, 3 node(s) didn't match Pod's node
  * affinity/selector." as Kubernetes says it. */

@@ -46,23 +46,23 @@ static void add_node(struct place *p, struct rand *r, int i)
 	char name[8];
 	snprintf(name, sizeof(name), "n%d", i);
 	struct place_label labels[] = {{"kubernetes.io/hostname", name},
-	        {"zone", pick(r, zones, 3)}, {"disk", pick(r, values, 2)},
-	        {"gen", pick(r, values, 2)}};
+		{"zone", pick(r, zones, 3)}, {"disk", pick(r, values, 2)},
+		{"gen", pick(r, values, 2)}};
 	struct place_amount capacity[] = {{"cpu", rand_between(r, 1, 8) * 500, false},
-	        {"memory", rand_between(r, 1, 8) << 28, false},
-	        {"pods", rand_between(r, 1, 6), false}, {"dev/cam", rand_between(r, 0, 1), false}};
+		{"memory", rand_between(r, 1, 8) << 28, false},
+		{"pods", rand_between(r, 1, 6), false}, {"dev/cam", rand_between(r, 0, 1), false}};
 	struct place_taint taints[] = {{"t", pick(r, values, 2), PLACE_NO_SCHEDULE}};
 	struct place_node n = {.name = name,
-	        .site = labels[1].value,
-	        .capacity = capacity,
-	        .capacity_count = 4,
-	        .labels = labels,
-	        .label_count = (uint32_t)rand_between(r, 2, 4),
-	        .taints = taints,
-	        .taint_count = rand_below(r, 3) == 0,
-	        .flags = rand_below(r, 8) == 0   ? PLACE_NODE_NOT_READY
-	                 : rand_below(r, 8) == 0 ? PLACE_NODE_UNSCHEDULABLE
-	                                         : 0};
+		.site = labels[1].value,
+		.capacity = capacity,
+		.capacity_count = 4,
+		.labels = labels,
+		.label_count = (uint32_t)rand_between(r, 2, 4),
+		.taints = taints,
+		.taint_count = rand_below(r, 3) == 0,
+		.flags = rand_below(r, 8) == 0   ? PLACE_NODE_NOT_READY
+			 : rand_below(r, 8) == 0 ? PLACE_NODE_UNSCHEDULABLE
+						 : 0};
 	uint32_t node;
 	assert_int_equal(place_node_set(p, &n, &node, NULL), 0);
 }
@@ -78,7 +78,7 @@ static void sample_init(struct sample *s, struct rand *r, bool demanding)
 	int64_t scale = demanding ? 4 : 1;
 	s->requests[0] = (struct place_amount){"cpu", rand_between(r, 0, 6) * 100 * scale, false};
 	s->requests[1] =
-	        (struct place_amount){"memory", rand_between(r, 0, 4) * scale << 26, false};
+		(struct place_amount){"memory", rand_between(r, 0, 4) * scale << 26, false};
 	s->requests[2] = (struct place_amount){"dev/cam", rand_below(r, odds * 2) == 0, false};
 	s->spec.requests = s->requests;
 	s->spec.request_count = 3;
@@ -87,26 +87,26 @@ static void sample_init(struct sample *s, struct rand *r, bool demanding)
 	s->spec.node_selector = s->selector;
 	s->spec.node_selector_count = rand_below(r, odds) == 0 ? 2 : 0;
 	s->requirement[0] = (struct place_requirement){
-	        "zone", (enum place_operator)rand_below(r, 2), &zones[rand_below(r, 3)], 1, false};
+		"zone", (enum place_operator)rand_below(r, 2), &zones[rand_below(r, 3)], 1, false};
 	s->term[0] = (struct place_selector){s->requirement, 1};
 	s->required[0] = (struct place_node_terms){PLACE_TERMS_AFFINITY, s->term, 1};
 	s->spec.required = s->required;
 	s->spec.required_count = rand_below(r, odds) == 0;
 	s->neighbour =
-	        (struct place_requirement){"app", PLACE_IN, &apps[rand_below(r, 3)], 1, false};
+		(struct place_requirement){"app", PLACE_IN, &apps[rand_below(r, 3)], 1, false};
 	for (int i = 0; i < 2; i++)
 		s->pod_terms[i] = (struct place_pod_term){.required = rand_below(r, 3) > 0,
-		        .anti = i == 0,
-		        .weight = 50,
-		        .topology_key = i == 0 ? "kubernetes.io/hostname" : "zone",
-		        .selector = {&s->neighbour, 1}};
+			.anti = i == 0,
+			.weight = 50,
+			.topology_key = i == 0 ? "kubernetes.io/hostname" : "zone",
+			.selector = {&s->neighbour, 1}};
 	s->spec.pod_terms = s->pod_terms + rand_below(r, 2);
 	s->spec.pod_term_count = rand_below(r, odds) == 0;
 	s->spread[0] = (struct place_spread){.topology_key = "zone",
-	        .max_skew = 1,
-	        .required = true,
-	        .ignore_affinity = rand_below(r, 2),
-	        .selector = {&s->neighbour, 1}};
+		.max_skew = 1,
+		.required = true,
+		.ignore_affinity = rand_below(r, 2),
+		.selector = {&s->neighbour, 1}};
 	s->spec.spreads = s->spread;
 	s->spec.spread_count = rand_below(r, odds * 2) == 0;
 	s->spec.tolerations = s->tolerations;
@@ -115,18 +115,18 @@ static void sample_init(struct sample *s, struct rand *r, bool demanding)
 	s->spec.port_count = rand_below(r, odds * 2) == 0;
 }
 
-static struct place_plan solve_mode(
-        struct place *p, const struct sample *s, uint32_t count, uint64_t seed, bool apply)
+static struct place_plan solve_mode(struct place *p, const struct sample *s, uint32_t count,
+	uint64_t seed, bool apply)
 {
 	struct err e = ERR_INIT;
 	struct place_want w = {0, count, 0, PLACE_NONE, 0};
 	assert_int_equal(place_shape(p, &s->spec, &w.shape, &e), 0);
 	struct place_problem problem = {.mode = PLACE_BATCH,
-	        .wants = &w,
-	        .want_count = 1,
-	        .seed = seed,
-	        .apply = apply,
-	        .explain = true};
+		.wants = &w,
+		.want_count = 1,
+		.seed = seed,
+		.apply = apply,
+		.explain = true};
 	struct place_plan plan = {0};
 	assert_int_equal(place_solve(p, &problem, &plan, &e), 0);
 	place_shape_release(p, w.shape);
@@ -152,7 +152,7 @@ static void assert_not_overcommitted(const struct place *p)
 static void add_toleration(struct sample *s, const char *key)
 {
 	s->tolerations[s->spec.toleration_count++] =
-	        (struct place_toleration){key, NULL, true, PLACE_ANY_EFFECT};
+		(struct place_toleration){key, NULL, true, PLACE_ANY_EFFECT};
 }
 
 /* The edit that a user would make. False: what stands in the way is another pod's rule. */
@@ -166,7 +166,7 @@ static bool relax(struct sample *s, const struct place_reason *r)
 		return true;
 	case PLACE_C_TAINT:
 		s->tolerations[s->spec.toleration_count++] = (struct place_toleration){"t",
-		        strncmp(r->detail, "t=x", 3) == 0 ? "x" : "y", false, PLACE_ANY_EFFECT};
+			strncmp(r->detail, "t=x", 3) == 0 ? "x" : "y", false, PLACE_ANY_EFFECT};
 		return true;
 	case PLACE_C_NOT_READY:
 		add_toleration(s, "node.kubernetes.io/not-ready");
@@ -220,8 +220,8 @@ static void sample_copy(struct sample *to, const struct sample *from)
 }
 
 /* Relaxes all that is at fault but `keep` (reason_count: nothing is kept). */
-static bool relax_all(
-        struct sample *to, const struct sample *s, const struct place_refusal *r, uint32_t keep)
+static bool relax_all(struct sample *to, const struct sample *s, const struct place_refusal *r,
+	uint32_t keep)
 {
 	bool can = true;
 	sample_copy(to, s);
@@ -264,7 +264,7 @@ static void test_named_constraints_are_the_ones(void **state)
 			struct sample s;
 			sample_init(&s, &r, i >= 6);
 			struct place_plan plan =
-			        solve_mode(p, &s, (uint32_t)rand_between(&r, 1, 4), seed, true);
+				solve_mode(p, &s, (uint32_t)rand_between(&r, 1, 4), seed, true);
 			assert_not_overcommitted(p);
 			for (uint32_t k = 0; k < plan.refusal_count; k++)
 				checked += check_refusal(p, &s, &plan.refusals[k]);
@@ -301,10 +301,10 @@ static void test_one_seed_one_plan(void **state)
 		}
 		assert_int_equal(plans[0].assignment_count, plans[1].assignment_count);
 		for (uint32_t i = 0; i < plans[0].assignment_count; i++) {
-			assert_int_equal(
-			        plans[0].assignments[i].node, plans[1].assignments[i].node);
+			assert_int_equal(plans[0].assignments[i].node,
+				plans[1].assignments[i].node);
 			assert_memory_equal(&plans[0].assignments[i].cost,
-			        &plans[1].assignments[i].cost, sizeof(struct place_cost));
+				&plans[1].assignments[i].cost, sizeof(struct place_cost));
 		}
 		place_plan_done(&plans[0]);
 		place_plan_done(&plans[1]);
@@ -356,7 +356,7 @@ static void test_a_million_that_fit_nowhere(void **state)
 	for (int i = 0; i < 1000000; i++)
 		wants[i] = (struct place_want){wants[0].shape, 1, 0, PLACE_NONE, 0};
 	struct place_problem problem = {
-	        .mode = PLACE_BATCH, .wants = wants, .want_count = 1000000, .apply = true};
+		.mode = PLACE_BATCH, .wants = wants, .want_count = 1000000, .apply = true};
 	struct place_plan plan = {0};
 	assert_int_equal(place_solve(p, &problem, &plan, NULL), 0);
 	assert_int_equal(plan.refusal_count, 1000000);
@@ -369,8 +369,8 @@ static void test_a_million_that_fit_nowhere(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_named_constraints_are_the_ones),
-	        cmocka_unit_test(test_one_seed_one_plan), cmocka_unit_test(test_undo_restores),
-	        cmocka_unit_test(test_a_million_that_fit_nowhere)};
+		cmocka_unit_test(test_one_seed_one_plan), cmocka_unit_test(test_undo_restores),
+		cmocka_unit_test(test_a_million_that_fit_nowhere)};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

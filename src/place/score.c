@@ -19,8 +19,8 @@ static double share(int64_t taken, int64_t capacity)
 static double balance(const struct look *l, const struct node *n)
 {
 	double cpu = share(n->score_cpu + l->shape->score_cpu, place_node_capacity(n, PLACE_CPU));
-	double memory = share(
-	        n->score_memory + l->shape->score_memory, place_node_capacity(n, PLACE_MEMORY));
+	double memory = share(n->score_memory + l->shape->score_memory,
+		place_node_capacity(n, PLACE_MEMORY));
 	double apart = cpu > memory ? cpu - memory : memory - cpu;
 	return 0.75 * (cpu + memory) / 2 + 0.25 * apart;
 }
@@ -30,8 +30,8 @@ static double own_wishes(const struct look *l, uint32_t node, const struct node 
 {
 	double open = 0;
 	VEC_EACH (&l->shape->preferred, struct shape_preference, f) {
-		if (!place_conjunction_matches(
-		            l->p, &f->term, n->labels.items, n->labels.count, n->name))
+		if (!place_conjunction_matches(l->p, &f->term, n->labels.items, n->labels.count,
+			    n->name))
 			open += f->weight;
 	}
 	VEC_EACH (&l->shape->terms, struct shape_term, t) {
@@ -71,7 +71,7 @@ static double preference(const struct look *l, uint32_t node, const struct node 
 	VEC_EACH (&n->taints, uint32_t, t) {
 		const struct taint *taint = &l->p->taints.items[*t];
 		if (taint->effect == PLACE_PREFER_NO_SCHEDULE &&
-		        !place_shape_tolerates(l->p, l->shape, taint))
+			!place_shape_tolerates(l->p, l->shape, taint))
 			soft_taints++;
 	}
 	return own_wishes(l, node, n) + 0.5 * others_wishes(l, node) + saturate(soft_taints);
@@ -88,7 +88,7 @@ static double spread(const struct look *l, uint32_t node, const struct node *n)
 		if (s->required)
 			continue;
 		uint32_t domain =
-		        place_counter_domain(l->p, &l->p->counters.items[s->counter], node);
+			place_counter_domain(l->p, &l->p->counters.items[s->counter], node);
 		cost += domain == PLACE_NONE ? 1 : v->counts[domain] / (v->most + 1.0);
 	}
 	return cost;
@@ -107,7 +107,7 @@ static double image(const struct look *l, const struct node *n)
 }
 
 void place_look_score(const struct look *l, uint32_t node, const struct place_weights *weights,
-        struct place_cost *ret_cost)
+	struct place_cost *ret_cost)
 {
 	const struct node *n = &l->p->nodes.items[node];
 	const double *w = weights->of;
@@ -134,17 +134,17 @@ struct place_weights place_weights_default(void)
 const char *place_term_name(enum place_term term)
 {
 	static const char *const names[] = {[PLACE_TERM_BALANCE] = "balance",
-	        [PLACE_TERM_PREFERENCE] = "preference",
-	        [PLACE_TERM_SPREAD] = "spread",
-	        [PLACE_TERM_IMAGE] = "image",
-	        [PLACE_TERM_LATENCY] = "latency",
-	        [PLACE_TERM_TRAFFIC] = "traffic",
-	        [PLACE_TERM_DATA] = "data",
-	        [PLACE_TERM_ENERGY] = "energy",
-	        [PLACE_TERM_CARBON] = "carbon",
-	        [PLACE_TERM_MONEY] = "money",
-	        [PLACE_TERM_FRAGMENTATION] = "fragmentation",
-	        [PLACE_TERM_TRUST] = "trust",
-	        [PLACE_TERM_MOVE] = "move"};
+		[PLACE_TERM_PREFERENCE] = "preference",
+		[PLACE_TERM_SPREAD] = "spread",
+		[PLACE_TERM_IMAGE] = "image",
+		[PLACE_TERM_LATENCY] = "latency",
+		[PLACE_TERM_TRAFFIC] = "traffic",
+		[PLACE_TERM_DATA] = "data",
+		[PLACE_TERM_ENERGY] = "energy",
+		[PLACE_TERM_CARBON] = "carbon",
+		[PLACE_TERM_MONEY] = "money",
+		[PLACE_TERM_FRAGMENTATION] = "fragmentation",
+		[PLACE_TERM_TRUST] = "trust",
+		[PLACE_TERM_MOVE] = "move"};
 	return (unsigned)term < ARRAY_SIZE(names) ? names[term] : "unknown";
 }

@@ -60,7 +60,7 @@ static void write_neighbours(struct buf *b, const struct place_spec *s)
 	for (uint32_t i = 0; i < s->pod_term_count; i++) {
 		const struct place_pod_term *t = &s->pod_terms[i];
 		buf_printf(b, "A%d%d%d%d.%d.%u", t->required, t->anti, t->nobody, t->all_namespaces,
-		        t->weight, t->namespace_count);
+			t->weight, t->namespace_count);
 		write_text(b, t->topology_key);
 		write_selector(b, &t->selector);
 		for (uint32_t k = 0; k < t->namespace_count; k++)
@@ -69,7 +69,7 @@ static void write_neighbours(struct buf *b, const struct place_spec *s)
 	for (uint32_t i = 0; i < s->spread_count; i++) {
 		const struct place_spread *t = &s->spreads[i];
 		buf_printf(b, "S%d.%d%d%d%d", t->max_skew, t->min_domains, t->required,
-		        t->ignore_affinity, t->honor_taints);
+			t->ignore_affinity, t->honor_taints);
 		write_text(b, t->topology_key);
 		write_selector(b, &t->selector);
 	}
@@ -104,20 +104,20 @@ static int check_sizes(const struct place_spec *s, struct err *e)
 		const char *what;
 		uint32_t count;
 	} lists[] = {{"labels", s->label_count}, {"requests", s->request_count},
-	        {"node selector entries", s->node_selector_count},
-	        {"node affinities", s->required_count},
-	        {"preferred node affinities", s->preferred_count},
-	        {"pod affinity terms", s->pod_term_count},
-	        {"topology spread constraints", s->spread_count},
-	        {"tolerations", s->toleration_count}, {"host ports", s->port_count},
-	        {"images", s->image_count}};
+		{"node selector entries", s->node_selector_count},
+		{"node affinities", s->required_count},
+		{"preferred node affinities", s->preferred_count},
+		{"pod affinity terms", s->pod_term_count},
+		{"topology spread constraints", s->spread_count},
+		{"tolerations", s->toleration_count}, {"host ports", s->port_count},
+		{"images", s->image_count}};
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		if (lists[i].count > PLACE_ITEMS_MAX)
 			return err_set(e, ERR_TOO_LARGE, "a pod with %u %s: at most %u are allowed",
-			        lists[i].count, lists[i].what, PLACE_ITEMS_MAX);
+				lists[i].count, lists[i].what, PLACE_ITEMS_MAX);
 	if (s->trust_min || s->runtime)
 		return err_set(e, ERR_UNSUPPORTED,
-		        "placement by trust level or runtime is not supported yet");
+			"placement by trust level or runtime is not supported yet");
 	return 0;
 }
 
@@ -135,27 +135,27 @@ static int add_request(struct shape *s, uint32_t resource, int64_t amount)
 	return 0;
 }
 
-static int compile_requests(
-        struct place *p, const struct place_spec *from, struct shape *s, struct err *e)
+static int compile_requests(struct place *p, const struct place_spec *from, struct shape *s,
+	struct err *e)
 {
 	bool has_pods = false;
 	for (uint32_t i = 0; i < from->request_count; i++) {
 		const struct place_amount *a = &from->requests[i];
 		if (str_empty(a->resource) || a->amount < 0 || a->amount > PLACE_AMOUNT_MAX)
 			return err_set(e, ERR_INVALID, "request of %lld %s: impossible",
-			        (long long)a->amount, a->resource ? a->resource : "(no resource)");
+				(long long)a->amount, a->resource ? a->resource : "(no resource)");
 		if (a->shared)
 			return err_set(e, ERR_UNSUPPORTED,
-			        "%s: sharing a device is not supported yet", a->resource);
+				"%s: sharing a device is not supported yet", a->resource);
 		uint32_t resource = place_resource(p, a->resource);
 		if (resource == PLACE_NONE)
 			return err_set(e, ERR_TOO_LARGE,
-			        "more than %u different resources, %s is too many",
-			        PLACE_RESOURCES_MAX, a->resource);
+				"more than %u different resources, %s is too many",
+				PLACE_RESOURCES_MAX, a->resource);
 		has_pods = has_pods || resource == PLACE_PODS;
 		if (add_request(s, resource, a->amount) != 0)
-			return err_set(
-			        e, ERR_INVALID, "request of %s: impossibly large", a->resource);
+			return err_set(e, ERR_INVALID, "request of %s: impossibly large",
+				a->resource);
 	}
 	if (!has_pods)
 		vec_push(&s->requests, (struct want_amount){PLACE_PODS, 1});
@@ -176,30 +176,30 @@ static void compile_selector(struct place *p, const struct place_spec *from, str
 		const struct place_label *l = &from->node_selector[i];
 		char *text = mem_format("%s=%s", l->key, l->value ? l->value : "");
 		vec_push(&s->selector, (struct shape_selector){
-		                               {place_intern(p, l->key), place_intern(p, l->value)},
-		                               place_intern(p, text)});
+					       {place_intern(p, l->key), place_intern(p, l->value)},
+					       place_intern(p, text)});
 		free(text);
 	}
 }
 
-static int compile_terms(
-        struct place *p, const struct place_node_terms *from, struct shape *s, struct err *e)
+static int compile_terms(struct place *p, const struct place_node_terms *from, struct shape *s,
+	struct err *e)
 {
 	static const enum place_constraint constraints[] = {
-	        [PLACE_TERMS_AFFINITY] = PLACE_C_AFFINITY,
-	        [PLACE_TERMS_VOLUME] = PLACE_C_VOLUME,
-	        [PLACE_TERMS_RESIDENCY] = PLACE_C_RESIDENCY};
+		[PLACE_TERMS_AFFINITY] = PLACE_C_AFFINITY,
+		[PLACE_TERMS_VOLUME] = PLACE_C_VOLUME,
+		[PLACE_TERMS_RESIDENCY] = PLACE_C_RESIDENCY};
 	if ((unsigned)from->source >= ARRAY_SIZE(constraints) || from->count > PLACE_ITEMS_MAX)
 		return err_set(e, ERR_TOO_LARGE, "node affinity: %u terms, at most %u are allowed",
-		        from->count, PLACE_ITEMS_MAX);
+			from->count, PLACE_ITEMS_MAX);
 	struct shape_required *r = vec_add(&s->required);
 	r->constraint = constraints[from->source];
 	r->terms = mem_alloc_array(from->count, sizeof(*r->terms));
 	CLEANUP(buf_done)
 	struct buf text = BUF_INIT;
 	for (uint32_t i = 0; i < from->count; i++) {
-		int rc = place_conjunction_compile(
-		        p, &from->terms[i], true, "node affinity", &r->terms[i], e);
+		int rc = place_conjunction_compile(p, &from->terms[i], true, "node affinity",
+			&r->terms[i], e);
 		if (rc != 0)
 			return rc;
 		r->count = i + 1;
@@ -210,8 +210,8 @@ static int compile_terms(
 	return 0;
 }
 
-static int compile_node_demands(
-        struct place *p, const struct place_spec *from, struct shape *s, struct err *e)
+static int compile_node_demands(struct place *p, const struct place_spec *from, struct shape *s,
+	struct err *e)
 {
 	compile_selector(p, from, s);
 	int rc = 0;
@@ -221,63 +221,63 @@ static int compile_node_demands(
 		const struct place_node_preference *f = &from->preferred[i];
 		if (f->weight < 1 || f->weight > 100)
 			return err_set(e, ERR_INVALID,
-			        "preferred node affinity: weight %d is not 1 to 100", f->weight);
+				"preferred node affinity: weight %d is not 1 to 100", f->weight);
 		struct shape_preference *t = vec_add(&s->preferred);
 		t->weight = f->weight;
-		rc = place_conjunction_compile(
-		        p, &f->term, true, "preferred node affinity", &t->term, e);
+		rc = place_conjunction_compile(p, &f->term, true, "preferred node affinity",
+			&t->term, e);
 	}
 	for (uint32_t i = 0; i < from->toleration_count; i++) {
 		const struct place_toleration *t = &from->tolerations[i];
 		vec_push(&s->tolerations, (struct shape_toleration){place_intern(p, t->key),
-		                                  place_intern(p, t->value), t->exists, t->effect});
+						  place_intern(p, t->value), t->exists, t->effect});
 	}
 	return rc;
 }
 
 static int compile_pod_term(struct place *p, const struct place_spec *spec,
-        const struct place_pod_term *from, struct shape *s, struct err *e)
+	const struct place_pod_term *from, struct shape *s, struct err *e)
 {
 	const char *what = from->anti ? "pod anti-affinity" : "pod affinity";
 	if (!from->required && (from->weight < 1 || from->weight > 100))
 		return err_set(e, ERR_INVALID, "%s: weight %d is not 1 to 100", what, from->weight);
 	bool own = from->namespace_count == 0 && !from->all_namespaces;
 	struct counter_want want = {from->topology_key, &from->selector, from->nobody,
-	        from->all_namespaces, own ? &spec->namespace : from->namespaces,
-	        own ? 1 : from->namespace_count};
+		from->all_namespaces, own ? &spec->namespace : from->namespaces,
+		own ? 1 : from->namespace_count};
 	uint32_t counter;
 	int rc = place_counter_get(p, &want, what, &counter, e);
 	if (rc != 0)
 		return rc;
 	vec_push(&s->terms, (struct shape_term){from->required, from->anti,
-	                            place_counter_matches(p, &p->counters.items[counter], s),
-	                            from->weight, counter});
+				    place_counter_matches(p, &p->counters.items[counter], s),
+				    from->weight, counter});
 	s->seeks = s->seeks || (from->required && !from->anti);
 	return 0;
 }
 
 static int compile_spread(struct place *p, const struct place_spec *spec,
-        const struct place_spread *from, struct shape *s, struct err *e)
+	const struct place_spread *from, struct shape *s, struct err *e)
 {
 	if (from->max_skew < 1 || from->min_domains < 0)
 		return err_set(e, ERR_INVALID, "topology spread by %s: maxSkew %d, minDomains %d",
-		        from->topology_key ? from->topology_key : "(no key)", from->max_skew,
-		        from->min_domains);
+			from->topology_key ? from->topology_key : "(no key)", from->max_skew,
+			from->min_domains);
 	struct counter_want want = {
-	        from->topology_key, &from->selector, false, false, &spec->namespace, 1};
+		from->topology_key, &from->selector, false, false, &spec->namespace, 1};
 	uint32_t counter;
 	int rc = place_counter_get(p, &want, "topology spread", &counter, e);
 	if (rc != 0)
 		return rc;
 	vec_push(&s->spreads,
-	        (struct shape_spread){from->max_skew, from->min_domains, from->required,
-	                from->ignore_affinity, from->honor_taints,
-	                place_counter_matches(p, &p->counters.items[counter], s), counter});
+		(struct shape_spread){from->max_skew, from->min_domains, from->required,
+			from->ignore_affinity, from->honor_taints,
+			place_counter_matches(p, &p->counters.items[counter], s), counter});
 	return 0;
 }
 
-static int compile_ports(
-        struct place *p, const struct place_spec *from, struct shape *s, struct err *e)
+static int compile_ports(struct place *p, const struct place_spec *from, struct shape *s,
+	struct err *e)
 {
 	for (uint32_t i = 0; i < from->port_count; i++) {
 		const struct place_port *f = &from->ports[i];
@@ -286,8 +286,8 @@ static int compile_ports(
 		bool all = str_empty(f->address) || str_equal(f->address, "0.0.0.0");
 		char *text = mem_format("%s/%d", f->protocol, f->port);
 		vec_push(&s->ports, (struct shape_port){place_intern(p, f->protocol),
-		                            all ? 0 : place_intern(p, f->address), f->port,
-		                            place_intern(p, text)});
+					    all ? 0 : place_intern(p, f->address), f->port,
+					    place_intern(p, text)});
 		free(text);
 	}
 	for (uint32_t i = 0; i < from->image_count; i++)
@@ -407,12 +407,12 @@ void place_shape_match_all(struct place *p, struct shape *s)
 
 /* ---- what a shape says about a node by itself ---- */
 
-bool place_shape_required_holds(
-        const struct place *p, const struct shape_required *r, const struct node *n)
+bool place_shape_required_holds(const struct place *p, const struct shape_required *r,
+	const struct node *n)
 {
 	for (uint32_t i = 0; i < r->count; i++)
 		if (r->terms[i].count && place_conjunction_matches(p, &r->terms[i], n->labels.items,
-		                                 n->labels.count, n->name))
+						 n->labels.count, n->name))
 			return true;
 	return false;
 }
@@ -421,7 +421,7 @@ bool place_shape_node_affine(const struct place *p, const struct shape *s, const
 {
 	VEC_EACH (&s->selector, struct shape_selector, l) {
 		if (place_pair_value(n->labels.items, n->labels.count, l->label.key) !=
-		        l->label.value)
+			l->label.value)
 			return false;
 	}
 	VEC_EACH (&s->required, struct shape_required, r) {
@@ -438,7 +438,7 @@ bool place_shape_tolerates(const struct place *p, const struct shape *s, const s
 		if (t->effect != PLACE_ANY_EFFECT && t->effect != taint->effect)
 			continue;
 		if (t->key == 0 ? t->exists
-		                : t->key == taint->key && (t->exists || t->value == taint->value))
+				: t->key == taint->key && (t->exists || t->value == taint->value))
 			return true;
 	}
 	return false;
@@ -451,7 +451,7 @@ void place_shape_compare_node(const struct place *p, struct shape *s, uint32_t n
 	VEC_EACH (&n->taints, uint32_t, t) {
 		const struct taint *taint = &p->taints.items[*t];
 		tolerated = tolerated && (taint->effect == PLACE_PREFER_NO_SCHEDULE ||
-		                                 place_shape_tolerates(p, s, taint));
+						 place_shape_tolerates(p, s, taint));
 	}
 	place_bits_set(&s->tolerated, node, tolerated);
 	place_bits_set(&s->affine, node, n->used && place_shape_node_affine(p, s, n));

@@ -30,8 +30,8 @@ static int check_weights(const struct place_weights *w, struct err *e)
 		if (!isfinite(w->of[i]) || w->of[i] < -1000 || w->of[i] > 1000)
 			return err_set(e, ERR_INVALID, "weight of %s is not -1000 to 1000", name);
 		if (w->of[i] != 0 && i > PLACE_TERM_IMAGE)
-			return err_set(
-			        e, ERR_UNSUPPORTED, "objective %s is not supported yet", name);
+			return err_set(e, ERR_UNSUPPORTED, "objective %s is not supported yet",
+				name);
 	}
 	return 0;
 }
@@ -42,19 +42,19 @@ static int check(const struct place *p, const struct place_problem *problem, str
 		return err_set(e, ERR_UNSUPPORTED, "this mode of placement is not supported yet");
 	if (problem->application || problem->moves_max)
 		return err_set(e, ERR_UNSUPPORTED,
-		        "placement of an application's graph is not "
-		        "supported yet");
+			"placement of an application's graph is not "
+			"supported yet");
 	uint64_t pods = p->pod_count;
 	for (uint32_t i = 0; i < problem->want_count; i++) {
 		const struct place_want *w = &problem->wants[i];
 		if (w->shape >= p->shapes.count || !p->shapes.items[w->shape].used)
-			return err_set(
-			        e, ERR_INVALID, "want %u has a shape that is not in the tables", i);
+			return err_set(e, ERR_INVALID,
+				"want %u has a shape that is not in the tables", i);
 		if (w->count == 0 ||
-		        (w->node != PLACE_NONE &&
-		                (w->node >= p->nodes.count || !p->nodes.items[w->node].used)))
-			return err_set(
-			        e, ERR_INVALID, "want %u: no replicas, or an unknown node", i);
+			(w->node != PLACE_NONE &&
+				(w->node >= p->nodes.count || !p->nodes.items[w->node].used)))
+			return err_set(e, ERR_INVALID, "want %u: no replicas, or an unknown node",
+				i);
 		if (w->gang_minimum)
 			return err_set(e, ERR_UNSUPPORTED, "gangs are not supported yet");
 		pods += w->count;
@@ -81,13 +81,13 @@ static uint64_t tie(uint64_t seed, uint64_t decision, uint32_t node)
 	return x ^ (x >> 31);
 }
 
-static void consider(
-        const struct solver *s, struct choice *c, uint32_t node, const struct place_cost *cost)
+static void consider(const struct solver *s, struct choice *c, uint32_t node,
+	const struct place_cost *cost)
 {
 	uint64_t seed = s->problem->seed, decision = s->assignments.count;
 	bool better = c->node == PLACE_NONE || cost->total < c->cost.total ||
-	              (!(cost->total > c->cost.total) &&
-	                      tie(seed, decision, node) < tie(seed, decision, c->node));
+		      (!(cost->total > c->cost.total) &&
+			      tie(seed, decision, node) < tie(seed, decision, c->node));
 	if (better) {
 		c->alternative = c->node;
 		c->alternative_cost = c->cost;
@@ -156,10 +156,10 @@ static int assign(struct solver *s, uint32_t want, const struct choice *c, struc
 {
 	const struct place_want *w = &s->problem->wants[want];
 	struct place_assignment a = {.want = want,
-	        .node = c->node,
-	        .cost = c->cost,
-	        .feasible = c->feasible,
-	        .alternative = PLACE_NONE};
+		.node = c->node,
+		.cost = c->cost,
+		.feasible = c->feasible,
+		.alternative = PLACE_NONE};
 	if (s->problem->explain && c->alternative != PLACE_NONE) {
 		a.alternative = c->alternative;
 		a.alternative_cost = c->alternative_cost;
@@ -215,8 +215,8 @@ static bool stays_refused(const struct shape *s)
 	return !s->seeks && s->spreads.count == 0;
 }
 
-static int one_round(
-        struct solver *s, const struct turn *turns, uint32_t *left, bool *full, struct err *e)
+static int one_round(struct solver *s, const struct turn *turns, uint32_t *left, bool *full,
+	struct err *e)
 {
 	for (uint32_t i = 0; i < s->problem->want_count; i++) {
 		uint32_t want = turns[i].want;
@@ -245,7 +245,7 @@ static int place_all(struct solver *s, uint32_t *left, struct err *e)
 		rc = one_round(s, turns, left, full, e);
 	} while (rc == 0 && s->problem->mode == PLACE_BATCH && s->assignments.count > before);
 	for (uint32_t i = 0;
-	        rc == 0 && s->problem->mode == PLACE_BATCH && i < s->problem->want_count; i++)
+		rc == 0 && s->problem->mode == PLACE_BATCH && i < s->problem->want_count; i++)
 		if (left[i] > 0)
 			refuse(s, i, left[i]);
 	free(turns);
@@ -275,12 +275,12 @@ static void fill_plan(struct solver *s, struct place_plan *plan)
 		take_back(s);
 	if (s->assignments.count)
 		qsort(s->assignments.items, s->assignments.count, sizeof(*s->assignments.items),
-		        compare_assignments);
+			compare_assignments);
 	*plan = (struct place_plan){.assignments = s->assignments.items,
-	        .assignment_count = (uint32_t)s->assignments.count,
-	        .refusals = s->refusals.items,
-	        .refusal_count = (uint32_t)s->refusals.count,
-	        .steps = s->steps};
+		.assignment_count = (uint32_t)s->assignments.count,
+		.refusals = s->refusals.items,
+		.refusal_count = (uint32_t)s->refusals.count,
+		.steps = s->steps};
 	VEC_EACH (&s->assignments, struct place_assignment, a) {
 		plan->cost.total += a->cost.total;
 		for (int i = 0; i < PLACE_TERM_COUNT; i++)
@@ -289,7 +289,7 @@ static void fill_plan(struct solver *s, struct place_plan *plan)
 }
 
 int place_solve(struct place *p, const struct place_problem *problem, struct place_plan *ret_plan,
-        struct err *e)
+	struct err *e)
 {
 	int rc = check(p, problem, e);
 	if (rc != 0)

@@ -12,18 +12,18 @@
 #define COUNT(array) (uint32_t)(sizeof(array) / sizeof((array)[0]))
 
 static struct place_amount capacity[] = {
-        {"cpu", 4000, false}, {"memory", (int64_t)8 << 30, false}, {"pods", 20, false}};
+	{"cpu", 4000, false}, {"memory", (int64_t)8 << 30, false}, {"pods", 20, false}};
 
 static uint32_t add_node(struct place *p, const char *name, const char *zone, const char *disk)
 {
 	struct place_label labels[] = {{"kubernetes.io/hostname", name},
-	        {"topology.kubernetes.io/zone", zone}, {"disk", disk}, {"size", "7"}};
+		{"topology.kubernetes.io/zone", zone}, {"disk", disk}, {"size", "7"}};
 	struct place_node n = {.name = name,
-	        .site = zone,
-	        .capacity = capacity,
-	        .capacity_count = COUNT(capacity),
-	        .labels = labels,
-	        .label_count = COUNT(labels)};
+		.site = zone,
+		.capacity = capacity,
+		.capacity_count = COUNT(capacity),
+		.labels = labels,
+		.label_count = COUNT(labels)};
 	uint32_t node;
 	struct err e = ERR_INIT;
 	assert_int_equal(place_node_set(p, &n, &node, &e), 0);
@@ -49,10 +49,10 @@ static struct place_amount small[] = {{"cpu", 100, false}, {"memory", 64 << 20, 
 static struct place_spec web_spec(void)
 {
 	return (struct place_spec){.namespace = "shop",
-	        .labels = web,
-	        .label_count = 1,
-	        .requests = small,
-	        .request_count = COUNT(small)};
+		.labels = web,
+		.label_count = 1,
+		.requests = small,
+		.request_count = COUNT(small)};
 }
 
 static struct place_plan solve(struct place *p, const struct place_spec *spec, uint32_t count)
@@ -63,11 +63,11 @@ static struct place_plan solve(struct place *p, const struct place_spec *spec, u
 	assert_int_equal(place_shape(p, spec, &shape, &e), 0);
 	struct place_want want = {shape, count, 0, PLACE_NONE, 0};
 	struct place_problem problem = {.mode = PLACE_BATCH,
-	        .wants = &want,
-	        .want_count = 1,
-	        .seed = 1,
-	        .apply = true,
-	        .explain = true};
+		.wants = &want,
+		.want_count = 1,
+		.seed = 1,
+		.apply = true,
+		.explain = true};
 	assert_int_equal(place_solve(p, &problem, &plan, &e), 0);
 	place_shape_release(p, shape);
 	return plan;
@@ -109,7 +109,7 @@ static void test_resources(void **state)
 	struct place_amount device[] = {{"continuo.dev/camera", 1, false}, {"cpu", 3000, false}};
 	s.requests = device;
 	assert_refused(p, &s,
-	        "0/6 nodes are available: 6 Insufficient continuo.dev/camera, 6 Insufficient cpu.");
+		"0/6 nodes are available: 6 Insufficient continuo.dev/camera, 6 Insufficient cpu.");
 	place_plan_undo(p, &plan);
 	place_plan_done(&plan);
 	assert_int_equal(place_pod_count(p), 0);
@@ -141,20 +141,20 @@ static void test_selector_and_every_operator(void **state)
 	assert_int_equal(on(p, &plan, "a"), 4);
 	place_plan_done(&plan);
 	static const char *const two[] = {"ssd", "hdd"}, *const six[] = {"6"},
-	                         *const eight[] = {"8"};
+				 *const eight[] = {"8"};
 	const struct {
 		struct place_requirement r;
 		const char *prefix;
 		uint32_t nodes;
 	} cases[] = {{{"disk", PLACE_IN, two, 2, false}, "", 4},
-	        {{"disk", PLACE_NOT_IN, two, 2, false}, "c", 2},
-	        {{"none", PLACE_NOT_IN, two, 2, false}, "", 6},
-	        {{"disk", PLACE_EXISTS, NULL, 0, false}, "", 6},
-	        {{"disk", PLACE_DOES_NOT_EXIST, NULL, 0, false}, "", 0},
-	        {{"size", PLACE_GT, six, 1, false}, "", 6},
-	        {{"size", PLACE_GT, eight, 1, false}, "", 0},
-	        {{"size", PLACE_LT, eight, 1, false}, "", 6},
-	        {{"metadata.name", PLACE_IN, (const char *const[]){"b2"}, 1, true}, "b2", 1}};
+		{{"disk", PLACE_NOT_IN, two, 2, false}, "c", 2},
+		{{"none", PLACE_NOT_IN, two, 2, false}, "", 6},
+		{{"disk", PLACE_EXISTS, NULL, 0, false}, "", 6},
+		{{"disk", PLACE_DOES_NOT_EXIST, NULL, 0, false}, "", 0},
+		{{"size", PLACE_GT, six, 1, false}, "", 6},
+		{{"size", PLACE_GT, eight, 1, false}, "", 0},
+		{{"size", PLACE_LT, eight, 1, false}, "", 6},
+		{{"metadata.name", PLACE_IN, (const char *const[]){"b2"}, 1, true}, "b2", 1}};
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct place_selector term = {&cases[i].r, 1};
 		struct place_node_terms terms = {PLACE_TERMS_AFFINITY, &term, 1};
@@ -177,10 +177,10 @@ static void test_taints(void **state)
 	struct place *p = place_new();
 	struct place_taint gpu[] = {{"gpu", "yes", PLACE_NO_SCHEDULE}};
 	struct place_node n = {.name = "x",
-	        .capacity = capacity,
-	        .capacity_count = COUNT(capacity),
-	        .taints = gpu,
-	        .taint_count = 1};
+		.capacity = capacity,
+		.capacity_count = COUNT(capacity),
+		.taints = gpu,
+		.taint_count = 1};
 	uint32_t node;
 	assert_int_equal(place_node_set(p, &n, &node, NULL), 0);
 	n.name = "y";
@@ -193,25 +193,25 @@ static void test_taints(void **state)
 	assert_int_equal(place_node_set(p, &n, &node, NULL), 0);
 	struct place_spec s = web_spec();
 	assert_refused(p, &s,
-	        "0/3 nodes are available: 1 node(s) had untolerated taint {gpu: yes}, 1 node(s) "
-	        "had "
-	        "untolerated taint {node.kubernetes.io/not-ready: }, 1 node(s) were "
-	        "unschedulable.");
+		"0/3 nodes are available: 1 node(s) had untolerated taint {gpu: yes}, 1 node(s) "
+		"had "
+		"untolerated taint {node.kubernetes.io/not-ready: }, 1 node(s) were "
+		"unschedulable.");
 	const struct {
 		struct place_toleration t;
 		uint32_t feasible;
 	} cases[] = {{{"gpu", "yes", false, PLACE_NO_SCHEDULE}, 1},
-	        {{"gpu", "no", false, PLACE_NO_SCHEDULE}, 0},
-	        {{"gpu", NULL, true, PLACE_ANY_EFFECT}, 1},
-	        {{"gpu", NULL, true, PLACE_NO_EXECUTE}, 0},
-	        {{"node.kubernetes.io/not-ready", NULL, true, PLACE_ANY_EFFECT}, 1},
-	        {{NULL, NULL, true, PLACE_ANY_EFFECT}, 3}};
+		{{"gpu", "no", false, PLACE_NO_SCHEDULE}, 0},
+		{{"gpu", NULL, true, PLACE_ANY_EFFECT}, 1},
+		{{"gpu", NULL, true, PLACE_NO_EXECUTE}, 0},
+		{{"node.kubernetes.io/not-ready", NULL, true, PLACE_ANY_EFFECT}, 1},
+		{{NULL, NULL, true, PLACE_ANY_EFFECT}, 3}};
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		s.tolerations = &cases[i].t;
 		s.toleration_count = 1;
 		struct place_plan plan = solve(p, &s, 1);
 		assert_int_equal(plan.assignment_count ? plan.assignments[0].feasible : 0,
-		        cases[i].feasible);
+			cases[i].feasible);
 		place_plan_undo(p, &plan);
 		place_plan_done(&plan);
 	}
@@ -230,7 +230,7 @@ static void test_host_ports(void **state)
 	(void)state;
 	struct place *p = six_nodes();
 	struct place_port port = {"TCP", NULL, 80}, one = {"TCP", "10.0.0.1", 80},
-	                  udp = {"UDP", NULL, 80};
+			  udp = {"UDP", NULL, 80};
 	struct place_spec s = web_spec();
 	s.ports = &port;
 	s.port_count = 1;
@@ -238,8 +238,8 @@ static void test_host_ports(void **state)
 	assert_int_equal(plan.assignment_count, 6);
 	s.ports = &one;
 	assert_refused(p, &s,
-	        "0/6 nodes are available: 6 node(s) didn't have free ports for the requested pod "
-	        "ports.");
+		"0/6 nodes are available: 6 node(s) didn't have free ports for the requested pod "
+		"ports.");
 	s.ports = &udp;
 	struct place_plan second = solve(p, &s, 1);
 	assert_int_equal(second.assignment_count, 1);
@@ -254,10 +254,10 @@ static const struct place_requirement is_web = {"app", PLACE_IN, web_values, 1, 
 static struct place_pod_term term_on_web(bool required, bool anti, const char *topology_key)
 {
 	return (struct place_pod_term){.required = required,
-	        .anti = anti,
-	        .weight = 100,
-	        .topology_key = topology_key,
-	        .selector = {&is_web, 1}};
+		.anti = anti,
+		.weight = 100,
+		.topology_key = topology_key,
+		.selector = {&is_web, 1}};
 }
 
 static void test_anti_affinity_both_ways(void **state)
@@ -274,8 +274,8 @@ static void test_anti_affinity_both_ways(void **state)
 	assert_int_equal(on(p, &plan, "b"), 1);
 	struct place_spec plain = web_spec();
 	assert_refused(p, &plain,
-	        "0/6 nodes are available: 6 node(s) didn't satisfy existing pods anti-affinity "
-	        "rules.");
+		"0/6 nodes are available: 6 node(s) didn't satisfy existing pods anti-affinity "
+		"rules.");
 	plain.namespace = "other";
 	struct place_plan other = solve(p, &plain, 1);
 	assert_int_equal(other.assignment_count, 1);
@@ -306,10 +306,10 @@ static void test_affinity_to_itself_and_to_later_ones(void **state)
 	/* A client that comes before what it wants to be near to waits for it, in one batch. */
 	struct place_label client[] = {{"app", "client"}};
 	struct place_spec near = {.namespace = "shop",
-	        .labels = client,
-	        .label_count = 1,
-	        .pod_terms = &together,
-	        .pod_term_count = 1};
+		.labels = client,
+		.label_count = 1,
+		.pod_terms = &together,
+		.pod_term_count = 1};
 	struct place_spec plain = web_spec();
 	struct place_want wants[2] = {{0, 1, 0, PLACE_NONE, 0}, {0, 1, 0, PLACE_NONE, 0}};
 	assert_int_equal(place_shape(p, &near, &wants[0].shape, NULL), 0);
@@ -318,7 +318,7 @@ static void test_affinity_to_itself_and_to_later_ones(void **state)
 	assert_int_equal(place_solve(p, &problem, &plan, NULL), 0);
 	assert_int_equal(plan.assignment_count, 2);
 	assert_int_equal(place_node_name(p, plan.assignments[0].node)[0],
-	        place_node_name(p, plan.assignments[1].node)[0]);
+		place_node_name(p, plan.assignments[1].node)[0]);
 	place_plan_done(&plan);
 	problem.mode = PLACE_ONLINE;
 	assert_int_equal(place_solve(p, &problem, &plan, NULL), 0);
@@ -333,9 +333,9 @@ static void test_spread(void **state)
 	(void)state;
 	struct place *p = six_nodes();
 	struct place_spread even = {.topology_key = "topology.kubernetes.io/zone",
-	        .max_skew = 1,
-	        .required = true,
-	        .selector = {&is_web, 1}};
+		.max_skew = 1,
+		.required = true,
+		.selector = {&is_web, 1}};
 	struct place_spec s = web_spec();
 	s.spreads = &even;
 	s.spread_count = 1;
@@ -376,10 +376,10 @@ static void test_preferences(void **state)
 	struct place_label db[] = {{"app", "db"}};
 	struct place_pod_term away = term_on_web(false, true, "topology.kubernetes.io/zone");
 	struct place_spec d = {.namespace = "shop",
-	        .labels = db,
-	        .label_count = 1,
-	        .pod_terms = &away,
-	        .pod_term_count = 1};
+		.labels = db,
+		.label_count = 1,
+		.pod_terms = &away,
+		.pod_term_count = 1};
 	plan = solve(p, &d, 4);
 	assert_int_equal(on(p, &plan, "b"), 0);
 	place_plan_undo(p, &plan);
@@ -475,7 +475,7 @@ static void test_no_nodes_and_bad_input(void **state)
 	assert_int_equal(place_shape(p, &s, &out, &e), -ERR_INVALID);
 	s = web_spec();
 	struct place_amount overflow[] = {
-	        {"cpu", PLACE_AMOUNT_MAX, false}, {"cpu", PLACE_AMOUNT_MAX, false}};
+		{"cpu", PLACE_AMOUNT_MAX, false}, {"cpu", PLACE_AMOUNT_MAX, false}};
 	s.requests = overflow;
 	s.request_count = 2;
 	assert_int_equal(place_shape(p, &s, &out, &e), -ERR_INVALID);
@@ -506,8 +506,8 @@ static void test_node_changes_under_its_pods(void **state)
 	struct place_plan plan = solve(p, &s, 3);
 	assert_int_equal(plan.assignment_count, 3);
 	assert_refused(p, &s,
-	        "0/6 nodes are available: 6 node(s) didn't satisfy existing pods anti-affinity "
-	        "rules.");
+		"0/6 nodes are available: 6 node(s) didn't satisfy existing pods anti-affinity "
+		"rules.");
 	char moved[8];
 	snprintf(moved, sizeof(moved), "%s", place_node_name(p, plan.assignments[0].node));
 	char old_zone = moved[0];
@@ -526,15 +526,15 @@ static void test_node_changes_under_its_pods(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_resources),
-	        cmocka_unit_test(test_pods_count),
-	        cmocka_unit_test(test_selector_and_every_operator), cmocka_unit_test(test_taints),
-	        cmocka_unit_test(test_host_ports), cmocka_unit_test(test_anti_affinity_both_ways),
-	        cmocka_unit_test(test_affinity_to_itself_and_to_later_ones),
-	        cmocka_unit_test(test_spread), cmocka_unit_test(test_preferences),
-	        cmocka_unit_test(test_replicas_spread_and_alternative),
-	        cmocka_unit_test(test_minimal_fault), cmocka_unit_test(test_priority_order),
-	        cmocka_unit_test(test_no_nodes_and_bad_input),
-	        cmocka_unit_test(test_node_changes_under_its_pods)};
+		cmocka_unit_test(test_pods_count),
+		cmocka_unit_test(test_selector_and_every_operator), cmocka_unit_test(test_taints),
+		cmocka_unit_test(test_host_ports), cmocka_unit_test(test_anti_affinity_both_ways),
+		cmocka_unit_test(test_affinity_to_itself_and_to_later_ones),
+		cmocka_unit_test(test_spread), cmocka_unit_test(test_preferences),
+		cmocka_unit_test(test_replicas_spread_and_alternative),
+		cmocka_unit_test(test_minimal_fault), cmocka_unit_test(test_priority_order),
+		cmocka_unit_test(test_no_nodes_and_bad_input),
+		cmocka_unit_test(test_node_changes_under_its_pods)};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,14 +42,14 @@ uint32_t place_resource(struct place *p, const char *name)
 	return (uint32_t)(p->resources.count - 1);
 }
 
-uint32_t place_taint_index(
-        struct place *p, const char *key, const char *value, enum place_effect effect)
+uint32_t place_taint_index(struct place *p, const char *key, const char *value,
+	enum place_effect effect)
 {
 	static const char *const effects[] = {
-	        [PLACE_NO_SCHEDULE] = "NoSchedule",
-	        [PLACE_PREFER_NO_SCHEDULE] = "PreferNoSchedule",
-	        [PLACE_NO_EXECUTE] = "NoExecute",
-	        [PLACE_ANY_EFFECT] = "",
+		[PLACE_NO_SCHEDULE] = "NoSchedule",
+		[PLACE_PREFER_NO_SCHEDULE] = "PreferNoSchedule",
+		[PLACE_NO_EXECUTE] = "NoExecute",
+		[PLACE_ANY_EFFECT] = "",
 	};
 	struct taint t = {place_intern(p, key), place_intern(p, value), effect, 0};
 	for (uint32_t i = 0; i < p->taints.count; i++) {
@@ -57,8 +57,8 @@ uint32_t place_taint_index(
 		if (have->key == t.key && have->value == t.value && have->effect == effect)
 			return i;
 	}
-	char *text = mem_format(
-	        "%s%s%s:%s", key, t.value ? "=" : "", place_text(p, t.value), effects[effect]);
+	char *text = mem_format("%s%s%s:%s", key, t.value ? "=" : "", place_text(p, t.value),
+		effects[effect]);
 	t.text = place_intern(p, text);
 	free(text);
 	vec_push(&p->taints, t);

@@ -58,15 +58,15 @@ static bool impossible(double number)
 	return !isfinite(number) || number < 0;
 }
 
-int place_site_set(
-        struct place *p, const struct place_site *site, uint32_t *ret_site, struct err *e)
+int place_site_set(struct place *p, const struct place_site *site, uint32_t *ret_site,
+	struct err *e)
 {
 	if (str_empty(site->name))
 		return err_set(e, ERR_INVALID, "a site without a name");
 	if (impossible(site->carbon_g_per_kwh) || impossible(site->price_per_kwh) ||
-	        impossible(site->price_per_gigabyte_out))
+		impossible(site->price_per_gigabyte_out))
 		return err_set(e, ERR_INVALID,
-		        "site %s: a price or carbon figure is no number from 0", site->name);
+			"site %s: a price or carbon figure is no number from 0", site->name);
 	uint32_t index = place_find_index(&p->site_ids, site->name);
 	if (index == PLACE_NONE) {
 		index = (uint32_t)p->sites.count;
@@ -83,14 +83,14 @@ int place_site_set(
 }
 
 int place_path_set(struct place *p, uint32_t from, uint32_t to, double latency_ms,
-        double bits_per_s, struct err *e)
+	double bits_per_s, struct err *e)
 {
 	if (from >= p->sites.count || to >= p->sites.count)
 		return err_set(e, ERR_INVALID, "a path between sites that are not in the tables");
 	if (impossible(latency_ms) || impossible(bits_per_s))
 		return err_set(e, ERR_INVALID,
-		        "path from %s to %s: latency or bandwidth is impossible",
-		        p->sites.items[from].facts.name, p->sites.items[to].facts.name);
+			"path from %s to %s: latency or bandwidth is impossible",
+			p->sites.items[from].facts.name, p->sites.items[to].facts.name);
 	VEC_EACH (&p->paths, struct path, path) {
 		if (path->from == from && path->to == to) {
 			*path = (struct path){from, to, latency_ms, bits_per_s};
@@ -104,10 +104,10 @@ int place_path_set(struct place *p, uint32_t from, uint32_t to, double latency_m
 /* ---- pods ---- */
 
 int place_pod_put(struct place *p, uint32_t shape, uint32_t node, int priority, uint32_t *ret_pod,
-        struct err *e)
+	struct err *e)
 {
 	if (shape >= p->shapes.count || !p->shapes.items[shape].used || node >= p->nodes.count ||
-	        !p->nodes.items[node].used)
+		!p->nodes.items[node].used)
 		return err_set(e, ERR_INVALID, "a pod of an unknown shape or on an unknown node");
 	if (p->pod_count >= PLACE_PODS_MAX)
 		return err_set(e, ERR_TOO_LARGE, "more than %u pods", PLACE_PODS_MAX);

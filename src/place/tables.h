@@ -217,8 +217,8 @@ uint32_t place_find_index(const struct map *m, const char *key); /* PLACE_NONE *
 void place_keep_index(struct map *m, const char *key, uint32_t index);
 /* The index of a resource, added when new; PLACE_NONE when there are too many. */
 uint32_t place_resource(struct place *p, const char *name);
-uint32_t place_taint_index(
-        struct place *p, const char *key, const char *value, enum place_effect effect);
+uint32_t place_taint_index(struct place *p, const char *key, const char *value,
+	enum place_effect effect);
 
 bool place_bits_get(const struct bits *b, uint32_t i);
 void place_bits_set(struct bits *b, uint32_t i, bool on); /* grows */
@@ -228,17 +228,17 @@ void place_bits_done(struct bits *b);
 
 /* Compiles; -ERR_INVALID names `what`. */
 int place_conjunction_compile(struct place *p, const struct place_selector *selector,
-        bool for_nodes, const char *what, struct conjunction *ret_conjunction,
-        struct err *e) MUST_CHECK;
+	bool for_nodes, const char *what, struct conjunction *ret_conjunction,
+	struct err *e) MUST_CHECK;
 void place_conjunction_done(struct conjunction *c);
 void place_conjunction_write(const struct place *p, const struct conjunction *c, struct buf *b);
 bool place_conjunction_matches(const struct place *p, const struct conjunction *c,
-        const struct pair *labels, size_t label_count, uint32_t field_name);
+	const struct pair *labels, size_t label_count, uint32_t field_name);
 uint32_t place_pair_value(const struct pair *labels, size_t count, uint32_t key); /* PLACE_NONE */
 int place_pair_compare(const void *a, const void *b);
 /* Compiles labels, sorted by key. */
-void place_pairs_compile(
-        struct place *p, const struct place_label *labels, uint32_t count, struct pair *ret_pairs);
+void place_pairs_compile(struct place *p, const struct place_label *labels, uint32_t count,
+	struct pair *ret_pairs);
 
 /* ---- counter.c ---- */
 
@@ -251,7 +251,7 @@ struct counter_want {
 };
 /* Takes one reference. */
 int place_counter_get(struct place *p, const struct counter_want *want, const char *what,
-        uint32_t *ret_counter, struct err *e) MUST_CHECK;
+	uint32_t *ret_counter, struct err *e) MUST_CHECK;
 void place_counter_release(struct place *p, uint32_t counter);
 bool place_counter_matches(const struct place *p, const struct counter *c, const struct shape *s);
 /* The domain of a node for a counter; PLACE_NONE. */
@@ -268,8 +268,8 @@ void place_shape_match_all(struct place *p, struct shape *s); /* fills matches *
 void place_shape_compare_node(const struct place *p, struct shape *s, uint32_t node);
 void place_shape_compare_all(struct place *p, struct shape *s);
 bool place_shape_node_affine(const struct place *p, const struct shape *s, const struct node *n);
-bool place_shape_required_holds(
-        const struct place *p, const struct shape_required *r, const struct node *n);
+bool place_shape_required_holds(const struct place *p, const struct shape_required *r,
+	const struct node *n);
 bool place_shape_tolerates(const struct place *p, const struct shape *s, const struct taint *t);
 void place_shape_done(struct place *p, struct shape *s);
 void place_node_done(struct node *n);
@@ -317,18 +317,18 @@ struct look {
 	double preference_sum;
 };
 void place_look_init(struct look *l, struct place *p, uint32_t shape, uint32_t node,
-        const struct failures *relaxed);
+	const struct failures *relaxed);
 void place_look_done(struct look *l);
 /* Whether the pod fits. With ret_failures: all that speaks against the node is added. */
 bool place_look_fits(const struct look *l, uint32_t node, struct failures *ret_failures);
-bool place_failures_have(
-        const struct failures *f, enum place_constraint constraint, uint32_t index);
+bool place_failures_have(const struct failures *f, enum place_constraint constraint,
+	uint32_t index);
 
 /* ---- score.c, explain.c ---- */
 
 void place_look_score(const struct look *l, uint32_t node, const struct place_weights *weights,
-        struct place_cost *ret_cost);
+	struct place_cost *ret_cost);
 void place_explain(struct place *p, uint32_t shape, uint32_t node, struct place_refusal *refusal,
-        uint64_t *steps);
+	uint64_t *steps);
 
 #endif
