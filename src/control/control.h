@@ -3,7 +3,13 @@
  * Pure step functions over a view of the store; the runtime (runtime.c) feeds them from watches,
  * carries their commits out and calls them again.
  *
- * A step that lost a race (conflict) is simply called again on the newer state: level-triggered.
+ * A step that lost a race (conflict) is simply called again on the newer state: level-triggered. A
+ * key is never stepped while a commit of its own is on its way, and the view shows what a commit
+ * wrote before the next step (read your writes), so that nothing is made twice.
+ *
+ * Everything here runs on the loop's thread, apart from placement, which is a job. What is not
+ * carried out: a Deployment's strategy RollingUpdate is carried out as Recreate (all old pods go
+ * before the first new one comes), paused deployments only keep their status current.
  */
 #ifndef CONTINUO_CONTROL_CONTROL_H
 #define CONTINUO_CONTROL_CONTROL_H
@@ -15,25 +21,39 @@
 #include "store/store.h"
 
 /* A view: the store's current state with indexes. Objects are borrowed and live until the step
- * ends. */
+ * ends, and so do lists. The order of a list is that of the names. */
 struct control_view;
-const struct object *view_get(
-        struct control_view *v, const struct kind *k, const char *namespace, const char *name);
+const struct object *view_get(struct control_view *v, const struct kind *k, const char *namespace,
+	const char *name);
 const struct object *view_get_key(struct control_view *v, const char *key);
 struct view_list {
 	const struct object **objects;
 	size_t count;
 };
+/* namespace "" or null: all. */
 struct view_list view_list(struct control_view *v, const struct kind *k, const char *namespace);
+/* Those that name the uid as their owner; kind null: of every kind. An object with a controller is
+ * found under that one only, one without under each of its owners. owner_uid "": pods that no
+ * controller has. */
 struct view_list view_owned(struct control_view *v, const struct kind *k, const char *owner_uid);
 struct view_list view_on_node(struct control_view *v, const char *node); /* pods */
+const struct object *view_get_uid(struct control_view *v, const char *uid);
+/* The kinds that the view holds; null at the end. */
+const struct kind *view_next_kind(const struct control_view *v, size_t *position);
 
-/* What a step wants written, as one commit. Trees are taken. */
+/* What a step wants written. Trees are taken. Writes of one step go in order, in commits of at most
+ * STORE_OPS_MAX: each commit is all or nothing. */
 struct control_write {
-	enum { CONTROL_CREATE, CONTROL_UPDATE, CONTROL_STATUS, CONTROL_DELETE } verb;
+	enum {
+		CONTROL_CREATE,
+		CONTROL_UPDATE, /* spec or metadata; the generation follows by itself */
+		CONTROL_STATUS,
+		CONTROL_DELETE, /* as the API does it: with finalizers and a pod's grace period */
+		CONTROL_REMOVE  /* at once, whatever stands in the way */
+	} verb;
 	const struct kind *kind;
-	json_t *tree;              /* create: without uid; update: the whole new object */
-	const struct object *base; /* update, delete: compared by revision */
+	json_t *tree;              /* create: without uid; update, status: the whole new object */
+	const struct object *base; /* update, status, delete, remove: compared by revision */
 };
 struct control_event { /* an Event about an object */
 	const struct object *about;
@@ -45,22 +65,24 @@ struct control_out {
 	VEC(struct control_event) events;
 	int64_t requeue_ms;  /* call again after this long; 0: only when something changes */
 	struct arena *arena; /* for strings in events; freed after the pass */
-	struct rand *rand;   /* names' suffixes */
+	struct rand *rand;
 };
 
 struct reconciler {
 	const char *name; /* "deployment" */
-	/* Which key must be looked at when this object changed (add keys by queue_add). */
+	/* Which key must be looked at when this object changed (add keys by queue_add). previous
+	 * null: created; object null: deleted. */
 	void (*on_change)(struct control_view *v, const struct object *object,
-	        const struct object *previous, void (*queue_add)(void *queue, const char *key),
-	        void *queue);
-	const struct kind *const *watches; /* null terminated */
+		const struct object *previous, void (*queue_add)(void *queue, const char *key),
+		void *queue);
+	const struct kind *const *watches; /* null terminated; null: all kinds */
+	/* An error is logged and the key is stepped again with growing delay. */
 	int (*step)(struct control_view *v, const char *key, int64_t wall_ms,
-	        struct control_out *out, struct err *e);
+		struct control_out *out, struct err *e);
 };
 
 extern const struct reconciler reconciler_deployment, reconciler_replicaset, reconciler_endpoints,
-        reconciler_garbage, reconciler_namespace;
+	reconciler_garbage, reconciler_namespace, reconciler_nodes;
 
 struct control;
 struct control_config {
@@ -70,22 +92,31 @@ struct control_config {
 	const struct kind_registry *kinds;
 	uint64_t seed;
 	const char *leader_key; /* fence: every commit compares its create-revision; null: single
-	                           server */
+				   server */
 	int64_t leader_create_revision;
-	/* Liveness comes from the sessions, not from the store (asked by the scheduler and the
-	 * view). */
+	/* Liveness comes from the sessions, not from the store (asked by the scheduler); null: a
+	 * node's condition Ready alone counts. */
 	bool (*node_connected)(void *context, const char *node);
 	void *context;
 };
-/* Starts all reconcilers and the scheduler (scheduler.c: pending pods → place → bind). */
+/* Starts all reconcilers and the scheduler (scheduler.c: pending pods → place → bind). Aborts when
+ * the store cannot be read. */
 struct control *control_new(const struct control_config *config) MUST_CHECK;
 void control_nodes_changed(
-        struct control *c); /* a session came or went: pending pods are tried again */
+	struct control *c); /* a session came or went: pending pods are tried again */
 /* Why a pod is where it is, or why it is pending: JSON
- * {"pod":…,"node":…,"terms":[…],"alternative":…, "refusals":[{"constraint":…,"nodes":N},…]}; null
- * when nothing is known. New reference. */
+ * {"pod":"ns/name", "node":N or null, "message":…, "nodes":N, "feasible":N, "cost":X,
+ *  "terms":{"balance":X,…}, "alternative":{"node":N,"cost":X,"terms":{…}},
+ *  "refusals":[{"constraint":…,"detail":…,"nodes":N,"alone":N,"atFault":B},…]}
+ * refusals: the constraints that rule nodes out (of a placed pod: the others). Members that are not
+ * known are absent; null when nothing is known. New reference. Survives a restart: it is kept in
+ * the pod's annotation continuo.dev/placement. */
 json_t *control_explain(struct control *c, const char *namespace, const char *pod) MUST_CHECK;
 void control_metrics(const struct control *c, struct buf *b);
+/* A placement job that runs meanwhile ends by itself later; the loop must run on until then.
+ * Commits under way are carried out by the store. */
 void control_free(struct control *c);
+
+#define CONTROL_PLACEMENT_ANNOTATION "continuo.dev/placement"
 
 #endif
