@@ -39,6 +39,8 @@ static const char help[] =
 	"  --cluster-domain NAME default cluster.local\n"
 	"  --kubeconfig-out FILE writes an administrator's kubeconfig there too (always: "
 	"DIR/admin.kubeconfig)\n"
+	"  --node-life SECONDS   of node certificates, renewed at half; 60 to 31536000, default "
+	"86400\n"
 	"  --log-level LEVEL     debug, info, warn or error; default info\n"
 	"  --help                this text\n";
 
@@ -48,6 +50,7 @@ struct options {
 	const char *advertise[NAMES_MAX + 1];
 	size_t advertise_count;
 	enum log_level level;
+	int64_t node_life_s;
 };
 
 struct program {
@@ -69,6 +72,14 @@ struct program {
 
 /* ---- options ---- */
 
+static int parse_life(const char *text, int64_t *ret_seconds, struct err *e)
+{
+	int r = str_to_int64(text, "--node-life", ret_seconds, e);
+	if (r == 0 && (*ret_seconds < 60 || *ret_seconds > 365 * 24 * 3600))
+		return err_set(e, ERR_USAGE, "--node-life must be between 60 and 31536000 seconds");
+	return r;
+}
+
 static int parse(int argc, char **argv, struct options *o, struct err *e)
 {
 	enum {
@@ -81,6 +92,7 @@ static int parse(int argc, char **argv, struct options *o, struct err *e)
 		CLUSTER_DOMAIN,
 		KUBECONFIG,
 		LEVEL,
+		NODE_LIFE,
 		HELP
 	};
 	static const struct option longs[] = {{"state", required_argument, NULL, STATE},
@@ -91,8 +103,9 @@ static int parse(int argc, char **argv, struct options *o, struct err *e)
 		{"service-cidr", required_argument, NULL, SERVICE_CIDR},
 		{"cluster-domain", required_argument, NULL, CLUSTER_DOMAIN},
 		{"kubeconfig-out", required_argument, NULL, KUBECONFIG},
-		{"log-level", required_argument, NULL, LEVEL}, {"help", no_argument, NULL, HELP},
-		{0}};
+		{"log-level", required_argument, NULL, LEVEL},
+		{"node-life", required_argument, NULL, NODE_LIFE},
+		{"help", no_argument, NULL, HELP}, {0}};
 	const char **texts[] = {[STATE] = &o->state,
 		[LISTEN] = &o->listen,
 		[DOMAIN] = &o->domain,
@@ -111,12 +124,14 @@ static int parse(int argc, char **argv, struct options *o, struct err *e)
 			return err_set(e, ERR_USAGE, "see `continuo server --help`");
 		if (option == LEVEL && log_level_parse(optarg, &o->level, e) < 0)
 			return -ERR_USAGE;
+		if (option == NODE_LIFE && parse_life(optarg, &o->node_life_s, e) < 0)
+			return -ERR_USAGE;
 		if (option == ADVERTISE && o->advertise_count == NAMES_MAX)
 			return err_set(e, ERR_USAGE, "--advertise may be given %d times at most",
 				NAMES_MAX);
 		if (option == ADVERTISE)
 			o->advertise[o->advertise_count++] = optarg;
-		else if (option != LEVEL)
+		else if (option != LEVEL && option != NODE_LIFE)
 			*texts[option] = optarg;
 	}
 	if (optind < argc)
@@ -216,6 +231,7 @@ static int start_server(struct program *p, struct err *e)
 		.service_cidr = o->service_cidr,
 		.cluster_domain = o->cluster_domain,
 		.ca = &p->identity.ca,
+		.node_life_ms = o->node_life_s * 1000,
 		.seed = seed};
 	int r = server_new(&config, &p->server, e);
 	if (r == 0)
@@ -311,7 +327,8 @@ int main_server(int argc, char **argv)
 		.pod_cidr = "10.42.0.0/16",
 		.service_cidr = "10.43.0.0/16",
 		.cluster_domain = "cluster.local",
-		.level = LOG_INFO};
+		.level = LOG_INFO,
+		.node_life_s = 24 * 3600};
 	if (parse(argc, argv, &p->options, &e) < 0) {
 		fprintf(stderr, "continuo server: %s\n", e.text);
 		return err_exit_status(ERR_USAGE);

@@ -22,6 +22,7 @@ struct http_peer_box *http_peer_box_new(const struct http_peer *peer)
 		.organization = dup_or_empty(&b->arena, from->organization),
 		.spiffe_id = dup_or_empty(&b->arena, from->spiffe_id),
 		.serial = dup_or_empty(&b->arena, from->serial),
+		.not_before_ms = from->not_before_ms,
 		.not_after_ms = from->not_after_ms};
 	return b;
 }

@@ -578,6 +578,7 @@ void tls_stream_peer(const struct stream *base, struct http_peer *ret_peer)
 		.organization = s->info.organization,
 		.spiffe_id = s->info.spiffe_id,
 		.serial = s->info.serial,
+		.not_before_ms = s->info.not_before_ms,
 		.not_after_ms = s->info.not_after_ms};
 }
 

@@ -11,7 +11,7 @@ static void identify_node(struct server *s, const struct http_peer *peer, struct
 	char node[128];
 	if (pki_spiffe_node(s->domain, peer->spiffe_id, node, why) < 0)
 		return;
-	if (revocations_has(s->revocations, node, peer->not_after_ms - PKI_NODE_LIFE_MS)) {
+	if (revocations_has(s->revocations, node, peer->not_before_ms + PKI_SKEW_MS)) {
 		(void)err_set(why, ERR_UNAUTHORIZED,
 			"the certificate of node \"%s\" was revoked; join again with a new token",
 			node);

@@ -57,7 +57,7 @@ static int sign(struct join *j, char **ret_certificate, struct err *e)
 		.common_name = common_name,
 		.organization = "system:nodes",
 		.spiffe_id = id,
-		.life_ms = PKI_NODE_LIFE_MS};
+		.life_ms = j->server->node_life_ms};
 	return pki_sign_csr(j->server->ca, j->csr, &subject, loop_wall_ms(j->server->loop),
 		ret_certificate, e);
 }

@@ -16,6 +16,7 @@
 
 static void set_limits(struct server *s, const struct server_config *c)
 {
+	s->node_life_ms = c->node_life_ms ? c->node_life_ms : PKI_NODE_LIFE_MS;
 	s->heartbeat_ms = c->heartbeat_ms ? c->heartbeat_ms : 1000;
 	s->silence_ms = c->silence_ms ? c->silence_ms : 4000;
 	s->iot_heartbeat_ms = c->iot_heartbeat_ms ? c->iot_heartbeat_ms : 10000;

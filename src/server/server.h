@@ -28,6 +28,7 @@ struct server_config {
 	const char *service_cidr;   /* "10.43.0.0/16" */
 	const char *cluster_domain; /* "cluster.local" */
 	const struct pki_pair *ca;  /* null: nobody can join or renew (simulator) */
+	int64_t node_life_ms;       /* of node certificates; 0: PKI_NODE_LIFE_MS */
 	int64_t heartbeat_ms;       /* cloud and edge nodes; 0: 1000 */
 	int64_t silence_ms;         /* cloud and edge nodes; 0: 4000 */
 	int64_t iot_heartbeat_ms;   /* 0: 10000 */

@@ -27,6 +27,7 @@ struct server {
 	const struct pki_pair *ca;
 	char name[128], domain[128], cluster_domain[128];
 	char pod_cidr[64], service_cidr[64];
+	int64_t node_life_ms; /* of certificates */
 	int64_t heartbeat_ms, silence_ms, iot_heartbeat_ms, iot_silence_ms;
 	struct http_server *http;
 	struct control *control;
