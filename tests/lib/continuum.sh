@@ -1,0 +1,113 @@
+# A server and agents on a topology. Needs topology.sh and cgroup.sh; set topo_id, and CONTINUO_BUILD for
+# the programs. All processes are in the cgroup /$topo_id, all files below $continuum_folder.
+
+continuum_programs=$(realpath "${CONTINUO_BUILD:-build}")/src/main
+continuum_folder=
+continuum_server=  # ADDRESS:PORT
+continuum_pids=()  # "NAME PID"
+
+continuum() { # the command, as the administrator, on the server's host
+	topo_in server env KUBECONFIG="$continuum_folder/kubeconfig" "$continuum_programs/continuo" "$@"
+}
+
+# continuum_run NAME COMMAND...: in the background, in the cgroup NAME; its output goes to NAME.log.
+continuum_run() {
+	local name=$1
+	shift
+	cgroup_make "$topo_id/$name/self" || return 1
+	(
+		trap - INT TERM EXIT
+		cgroup_enter "$topo_id/$name/self" || exit 1
+		exec setsid "$@"
+	) </dev/null >"$continuum_folder/$name.log" 2>&1 &
+	continuum_pids+=("$name $!")
+	continuum_pid=$!
+	disown
+}
+
+continuum_running() { # NAME: by the state, as a zombie is no process any more
+	local entry state
+	for entry in "${continuum_pids[@]}"; do
+		if [ "${entry% *}" = "$1" ]; then
+			state=$(sed 's/.*) //' "/proc/${entry#* }/stat" 2>/dev/null)
+			[ -n "$state" ] && [ "${state%% *}" != Z ]
+			return
+		fi
+	done
+	return 1
+}
+
+continuum_pid_of() { # NAME
+	local entry
+	for entry in "${continuum_pids[@]}"; do
+		[ "${entry% *}" = "$1" ] && echo "${entry#* }"
+	done
+}
+
+# continuum_start_server ADDRESS:PORT [options]: on the host "server"; waits until it answers.
+continuum_start_server() {
+	continuum_server=$1
+	shift
+	mkdir -p "$continuum_folder/server"
+	continuum_run server nsenter --net="/run/netns/$topo_id-server" \
+		"$continuum_programs/continuo" server --state "$continuum_folder/server" \
+		--listen "0.0.0.0:${continuum_server##*:}" --advertise "$continuum_server" \
+		--kubeconfig-out "$continuum_folder/kubeconfig" "$@" || return 1
+	wait_for 20 continuum_server_answers
+}
+
+continuum_server_answers() {
+	[ -s "$continuum_folder/kubeconfig" ] && topo_in server curl -fsk --max-time 2 "https://$continuum_server/readyz"
+}
+
+# continuum_agent NAME ADDRESS TIER SITE [lines of its configuration]: an agent with its own network,
+# mounts, /run and state, that joins with a token of its own. Set continuum_run_size for its /run.
+continuum_agent() {
+	local name=$1 address=$2 tier=$3 site=$4 more=${5:-} folder=$continuum_folder/$1 token
+	mkdir -p "$folder/state"
+	token=$(continuum token create --node "$name") || return 1
+	(umask 077 && cat >"$folder/agent.yaml") <<-EOF
+		name: $name
+		server: $continuum_server
+		token: $token
+		address: $address
+		state: $folder/state
+		run: /run/continuo
+		tier: $tier
+		labels:
+		  topology.kubernetes.io/zone: $site
+		cgroupParent: /$topo_id/$name/pods
+		$more
+	EOF
+	cgroup_make "$topo_id/$name/pods" || return 1
+	continuum_run "$name" nsenter --net="/run/netns/$topo_id-$name" unshare --mount --propagation private \
+		sh -c 'mount -t tmpfs -o "size=$1,mode=755" tmpfs /run && shift && exec "$@"' - \
+		"${continuum_run_size:-64m}" "$continuum_programs/continuo-agent" --config "$folder/agent.yaml"
+}
+
+# continuum_nodes_ready COUNT: whether so many nodes are Ready.
+continuum_nodes_ready() {
+	[ "$(continuum get nodes -o json | jq '[.items[] | select(any(.status.conditions[]?;
+		.type == "Ready" and .status == "True"))] | length')" = "$1" ]
+}
+
+# continuum_route_pods: gives the router the way to each node's pods.
+continuum_route_pods() {
+	local cidr address
+	while read -r cidr address; do
+		topo_route "$cidr" "$address" || return 1
+	done < <(continuum get nodes -o json | jq -r '.items[] | .spec.podCIDR as $cidr |
+		.status.addresses[]? | select(.type == "InternalIP") | "\($cidr) \(.address)"')
+}
+
+continuum_memory() { # NAME: PSS in KiB of the process with that name
+	awk '/^Pss:/ { print $2 }' "/proc/$(continuum_pid_of "$1")/smaps_rollup"
+}
+
+# continuum_end: ends all and removes it.
+continuum_end() {
+	cgroup_end "$topo_id"
+	topo_remove
+	[ -n "$continuum_folder" ] && rm -rf --one-file-system "$continuum_folder"
+	return 0
+}
