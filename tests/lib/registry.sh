@@ -7,7 +7,7 @@ registry_start() {
 	mkdir -p "$folder/data"
 	cat >"$folder/config.yml" <<-EOF
 		version: 0.1
-		log: {level: warn, accesslog: {disabled: true}}
+		log: {level: fatal, accesslog: {disabled: true}}
 		storage: {filesystem: {rootdirectory: $folder/data}}
 		http:
 		  addr: $address
