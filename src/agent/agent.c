@@ -1,6 +1,5 @@
 #include "agent/agent.h"
 
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "pki/pki.h"
+#include "sys/memory.h"
 
 #define TIDY_MS 3000
 #define IMAGES_FREE_BYTES ((int64_t)512 << 20) /* kept free for the next pull */
@@ -28,11 +28,11 @@ static void collect_images(struct agent *a)
 	a->config.images.ops->collect(a->config.images.context, ids, count, IMAGES_FREE_BYTES);
 }
 
-/* After a burst the heap has holes that an idle agent would carry about for ever. */
+/* An idle agent would carry about for ever what a burst needed. */
 static void on_tidy(void *arg)
 {
 	collect_images(arg);
-	malloc_trim(0);
+	memory_give_back();
 }
 
 void agent_tidy_later(struct agent *a)
