@@ -10,6 +10,7 @@
 #include "model/model.h"
 
 #define NANO_DIGITS 9
+#define DIGITS_SIZE 48
 #define MANTISSA_MAX ((quantity_nano)1000000000000000000) /* 10^18: more digits are rounded */
 
 struct suffix {
@@ -138,8 +139,21 @@ int quantity_units(const char *text, int64_t *ret_units, struct err *e)
 	return rounded(text, 1000000000, ret_units, e);
 }
 
+static void format_digits(quantity_nano value, char ret_text[static DIGITS_SIZE])
+{
+	const uint64_t part = 1000000000000000000;
+	unsigned __int128 rest = (unsigned __int128)(value < 0 ? -value : value);
+	uint64_t high = (uint64_t)(rest / part), low = (uint64_t)(rest % part);
+	const char *sign = value < 0 ? "-" : "";
+	if (high)
+		snprintf(ret_text, DIGITS_SIZE, "%s%" PRIu64 "%018" PRIu64, sign, high, low);
+	else
+		snprintf(ret_text, DIGITS_SIZE, "%s%" PRIu64, sign, low);
+}
+
 /* The largest power of 1000 that leaves no fraction. */
-static void format_decimal(quantity_nano nano, bool exponent, char *ret_text, size_t size)
+static void format_decimal(quantity_nano nano, bool exponent,
+	char ret_text[static QUANTITY_TEXT_SIZE])
 {
 	static const char *const names[] = {"n", "u", "m", "", "k", "M", "G", "T", "P", "E"};
 	size_t step = 0;
@@ -149,10 +163,12 @@ static void format_decimal(quantity_nano nano, bool exponent, char *ret_text, si
 	}
 	if (!nano)
 		step = 3;
+	char digits[DIGITS_SIZE];
+	format_digits(nano, digits);
 	if (exponent && step != 3)
-		snprintf(ret_text, size, "%" PRId64 "e%d", (int64_t)nano, (int)step * 3 - 9);
+		snprintf(ret_text, QUANTITY_TEXT_SIZE, "%se%d", digits, (int)step * 3 - 9);
 	else
-		snprintf(ret_text, size, "%" PRId64 "%s", (int64_t)nano, names[step]);
+		snprintf(ret_text, QUANTITY_TEXT_SIZE, "%s%s", digits, names[step]);
 }
 
 static void format_binary(int64_t value, char *ret_text, size_t size)
@@ -176,7 +192,7 @@ int quantity_canonical(const char *text, char ret_text[static QUANTITY_TEXT_SIZE
 	const quantity_nano unit = 1000000000;
 	bool small = nano < 1024 * unit && nano > -1024 * unit;
 	if (format != QUANTITY_BINARY || small) {
-		format_decimal(nano, format == QUANTITY_EXPONENT, ret_text, QUANTITY_TEXT_SIZE);
+		format_decimal(nano, format == QUANTITY_EXPONENT, ret_text);
 		return 0;
 	}
 	int64_t value = 0;
@@ -189,7 +205,9 @@ int quantity_canonical(const char *text, char ret_text[static QUANTITY_TEXT_SIZE
 
 void quantity_format_milli(int64_t milli, char ret_text[static 32])
 {
-	format_decimal((quantity_nano)milli * 1000000, false, ret_text, 32);
+	char text[QUANTITY_TEXT_SIZE];
+	format_decimal((quantity_nano)milli * 1000000, false, text);
+	(void)str_copy(ret_text, 32, text);
 }
 
 void quantity_format_bytes(int64_t bytes, char ret_text[static 32])

@@ -17,7 +17,7 @@ int quantity_parse(const char *text, quantity_nano *ret_nano, enum quantity_form
 	struct err *e) MUST_CHECK;
 
 /* The form in which Kubernetes stores it: "1000m" is "1", "1.5Gi" is "1536Mi", "1024" stays. */
-#define QUANTITY_TEXT_SIZE 48
+#define QUANTITY_TEXT_SIZE 64
 int quantity_canonical(const char *text, char ret_text[static QUANTITY_TEXT_SIZE],
 	struct err *e) MUST_CHECK;
 

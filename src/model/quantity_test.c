@@ -54,7 +54,9 @@ static void canonical(void **state UNUSED)
 	static const char *const rows[][2] = {{"1000m", "1"}, {"0.5", "500m"}, {"1024Mi", "1Gi"},
 		{"1.5Gi", "1536Mi"}, {"1000", "1k"}, {"1500", "1500"}, {"0", "0"},
 		{"512Ki", "512Ki"}, {"0.5Ki", "512"}, {"1e3", "1e3"}, {"100e-3", "100e-3"},
-		{"12e0", "12"}, {"0.0001u", "1n"}, {"-0.5", "-500m"}};
+		{"12e0", "12"}, {"0.0001u", "1n"}, {"-0.5", "-500m"},
+		{"7999999999.000000001", "7999999999000000001n"},
+		{"79999999999.000000001", "79999999999000000001n"}};
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		char text[QUANTITY_TEXT_SIZE];
 		assert_int_equal(quantity_canonical(rows[i][0], text, NULL), 0);
