@@ -67,15 +67,14 @@ continuum_agent() {
 	mkdir -p "$folder/state"
 	token=$(continuum token create --node "$name") || return 1
 	(umask 077 && cat >"$folder/agent.yaml") <<-EOF
-		name: $name
-		server: $continuum_server
+		node: $name
+		servers: ["$continuum_server"]
 		token: $token
 		address: $address
-		state: $folder/state
-		run: /run/continuo
+		stateFolder: $folder/state
+		runFolder: /run/continuo
 		tier: $tier
-		labels:
-		  topology.kubernetes.io/zone: $site
+		zone: $site
 		cgroupParent: /$topo_id/$name/pods
 		$more
 	EOF
