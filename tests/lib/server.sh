@@ -11,7 +11,7 @@ server_start() {
 	shift
 	# A fixed port for all starts of one test, so that clients find it again.
 	[ -n "$server_port" ] || server_port=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])')
-	"$CONTINUO_BUILD/continuo" server --state "$state" --listen "127.0.0.1:$server_port" \
+	"$CONTINUO_BUILD/src/main/continuo" server --state "$state" --listen "127.0.0.1:$server_port" \
 		--advertise "127.0.0.1:$server_port" "$@" 2>>"${server_log:-$state.log}" &
 	server_pid=$!
 	server_url=https://127.0.0.1:$server_port

@@ -53,11 +53,11 @@ cp -r "$state" "$work/newer"
 echo 99 >"$work/newer/version"
 refuses() {
 	local out
-	out=$("$CONTINUO_BUILD/continuo" server --state "$1" --listen 127.0.0.1:0 2>&1) && return 1
+	out=$("$CONTINUO_BUILD/src/main/continuo" server --state "$1" --listen 127.0.0.1:0 2>&1) && return 1
 	grep -q "$2" <<<"$out" || { echo "$out"; return 1; }
 }
 tap_check "a state folder of a newer version is refused" refuses "$work/newer" newer
-tap_check "a wrong domain is refused" eval '! "$CONTINUO_BUILD/continuo" server --state "$state" --domain other --listen 127.0.0.1:0 2>/dev/null'
+tap_check "a wrong domain is refused" eval '! "$CONTINUO_BUILD/src/main/continuo" server --state "$state" --domain other --listen 127.0.0.1:0 2>/dev/null'
 
 # A disk that fills up: writes are refused, reads go on, and writes work again once there is room.
 mkdir "$work/small"
