@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""A client of the API for benches: one connection that writes, one that watches.
+
+    client.py URL CREDENTIALS pods COUNT IMAGE OUT         COUNT pods, one after the other: ms from the create request
+                                                           to Ready in the watch, one a line; OUT is a folder on the
+                                                           node in which each pod leaves its own timestamp
+    client.py URL CREDENTIALS replicas COUNT IMAGE OUT     a Deployment of COUNT: ms from the create request to the
+                                                           last workload's own timestamp
+    client.py URL CREDENTIALS keep COUNT IMAGE OUT         the same, left running
+    client.py URL CREDENTIALS namespace                    the namespace that the others use
+"""
+import http.client
+import json
+import os
+import ssl
+import sys
+import time
+
+NAMESPACE = "bench"
+BASE = f"/api/v1/namespaces/{NAMESPACE}"
+DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+PATIENCE_S = 120
+
+
+class Client:
+    def __init__(self, url, credentials):
+        self.host = url.removeprefix("https://")
+        self.context = ssl.create_default_context(cafile=f"{credentials}/certificate-authority-data")
+        self.context.load_cert_chain(f"{credentials}/client-certificate-data", f"{credentials}/client-key-data")
+        self.connection = self.connect()
+
+    def connect(self):
+        return http.client.HTTPSConnection(self.host, context=self.context, timeout=PATIENCE_S)
+
+    def call(self, method, path, body=None):
+        self.connection.request(method, path, json.dumps(body) if body is not None else None,
+                                {"content-type": "application/json"})
+        answer = self.connection.getresponse()
+        data = json.loads(answer.read() or "{}")
+        if answer.status >= 300:
+            sys.exit(f"{method} {path}: {answer.status} {data.get('message')}")
+        return data
+
+    def watch(self, path):
+        connection = self.connect()
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        while line := answer.readline():
+            yield json.loads(line)
+
+
+def pod_spec(image, out):
+    return {"terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "stamp", "image": image, "imagePullPolicy": "IfNotPresent",
+                            "volumeMounts": [{"name": "out", "mountPath": "/out"}]}],
+            "volumes": [{"name": "out", "hostPath": {"path": out, "type": "Directory"}}]}
+
+
+def is_ready(pod):
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions", []))
+
+
+def measure_pods(client, count, image, out):
+    revision = client.call("GET", BASE + "/pods")["metadata"]["resourceVersion"]
+    events = client.watch(f"{BASE}/pods?watch=true&resourceVersion={revision}")
+    for n in range(count):
+        name = f"stamp-{n}"
+        pod = {"metadata": {"name": name}, "spec": pod_spec(image, out)}
+        start = time.time_ns()
+        client.call("POST", BASE + "/pods", pod)
+        for event in events:
+            if event["object"]["metadata"]["name"] == name and is_ready(event["object"]):
+                break
+        ready = time.time_ns()
+        with open(f"{out}/{name}") as f:
+            stamp = int(f.read())
+        if not start < stamp < ready:
+            sys.exit(f"{name}: the workload's own time {stamp} is not between {start} and {ready}")
+        print(f"{(ready - start) / 1e6:.2f} {(stamp - start) / 1e6:.2f}", flush=True)
+        client.call("DELETE", f"{BASE}/pods/{name}")
+        for event in events:
+            if event["object"]["metadata"]["name"] == name and event["type"] == "DELETED":
+                break
+
+
+def measure_replicas(client, count, image, out, keep):
+    deployment = {"metadata": {"name": "stamp"},
+                  "spec": {"replicas": count, "selector": {"matchLabels": {"app": "stamp"}},
+                           "template": {"metadata": {"labels": {"app": "stamp"}}, "spec": pod_spec(image, out)}}}
+    start = time.time_ns()
+    client.call("POST", DEPLOYMENTS, deployment)
+    end = time.monotonic() + PATIENCE_S
+    while sum(os.path.getsize(f"{out}/{name}") > 0 for name in os.listdir(out)) < count:
+        if time.monotonic() > end:
+            sys.exit(f"only {len(os.listdir(out))} of {count} replicas ran within {PATIENCE_S} s")
+        time.sleep(0.01)
+    last = max(int(open(f"{out}/{name}").read()) for name in os.listdir(out))
+    print(f"{(last - start) / 1e6:.2f}", flush=True)
+    if keep:
+        return
+    client.call("DELETE", DEPLOYMENTS + "/stamp")
+    while client.call("GET", BASE + "/pods")["items"]:
+        time.sleep(0.05)
+
+
+def main():
+    client = Client(sys.argv[1], sys.argv[2])
+    what = sys.argv[3]
+    if what == "namespace":
+        client.call("POST", "/api/v1/namespaces", {"metadata": {
+            "name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "privileged"}}})
+        return
+    count, image, out = int(sys.argv[4]), sys.argv[5], sys.argv[6]
+    if what == "pods":
+        measure_pods(client, count, image, out)
+    else:
+        measure_replicas(client, count, image, out, what == "keep")
+
+
+main()
