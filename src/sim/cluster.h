@@ -1,0 +1,143 @@
+/*
+ * The continuum under test: machines with the roles on them. Private to src/sim.
+ *
+ *   server    10.9.0.1   the server role, store_sqlite on the machine's disk
+ *   node-N    10.9.1.N   an agent, and apart from it the engine with the pods that it started
+ *   client    10.9.2.1   the workload
+ */
+#ifndef CONTINUO_SIM_CLUSTER_H
+#define CONTINUO_SIM_CLUSTER_H
+
+#include "agent/agent.h"
+#include "base/map.h"
+#include "server/server.h"
+#include "sim/loop_sim.h"
+#include "sim/sim.h"
+
+#define SIM_PORT 6443
+#define SIM_SERVER_ADDRESS "10.9.0.1:6443"
+#define SIM_DOMAIN "sim"
+
+struct sim_cluster;
+
+/* Logs of a role go into the trace. */
+struct sim_log {
+	struct log log;
+	struct sim_loop *loop;
+};
+void sim_log_init(struct sim_log *log, struct sim_loop *loop, const char *role);
+
+/* ---- server_host.c ---- */
+
+struct sim_server {
+	struct sim_cluster *cluster;
+	struct sim_machine *machine;
+	struct sqlite3_vfs *vfs;
+	struct sim_loop *loop; /* null: not running */
+	struct sim_log log;
+	struct store *store;
+	struct server *server;
+	struct listener *listener;
+	int64_t checked_revision;
+};
+void sim_server_init(struct sim_cluster *c);
+void sim_server_start(struct sim_cluster *c);
+void sim_server_kill(struct sim_cluster *c, bool power_loss); /* not running is fine */
+void sim_server_done(struct sim_cluster *c);
+
+/* ---- engine.c: what goes on when the agent dies ---- */
+
+struct sim_driver;
+struct sim_engine {
+	struct sim_cluster *cluster;
+	struct sim_node *node;
+	struct sim_loop *loop;
+	struct driver *fake;       /* null: no power */
+	struct sim_driver *driver; /* of the agent that is there now; null: none */
+	unsigned addresses;
+};
+void sim_engine_start(struct sim_engine *x);
+void sim_engine_power_off(struct sim_engine *x);
+/* For agent_config.driver_new; context is the engine. */
+int sim_engine_driver(void *context, const struct driver_config *config, struct driver **ret_driver,
+	struct err *e);
+/* Calls each for every pod that the engine has. */
+void sim_engine_each(struct sim_engine *x,
+	void (*each)(void *arg, const struct driver_state *state), void *arg);
+
+/* ---- node_host.c ---- */
+
+struct sim_node {
+	struct sim_cluster *cluster;
+	struct sim_machine *machine;
+	struct sim_engine engine;
+	struct sim_loop *loop; /* of the agent; null: not running */
+	struct sim_log log;
+	struct agent *agent;
+	struct agent_facts facts;
+	const char *tier;
+	const char *labels[3];
+	char zone[64];
+	uint64_t powered_on; /* how often */
+	char agent_address[32];
+};
+void sim_node_init(struct sim_cluster *c, struct sim_node *n, int number);
+void sim_node_start(struct sim_node *n);
+void sim_node_kill(struct sim_node *n, bool power_loss);
+void sim_node_done(struct sim_node *n);
+
+/* ---- workload.c ---- */
+
+struct sim_workload;
+struct sim_workload *sim_workload_new(struct sim_cluster *c) MUST_CHECK;
+void sim_workload_pause(struct sim_workload *w, bool paused);
+bool sim_workload_idle(const struct sim_workload *w); /* nothing is being asked */
+uint64_t sim_workload_acknowledged(const struct sim_workload *w);
+/* Compares what was acknowledged with what the store holds. */
+void sim_workload_check(struct sim_workload *w);
+void sim_workload_free(struct sim_workload *w);
+
+/* ---- faults.c ---- */
+
+struct sim_faults;
+struct sim_faults *sim_faults_new(struct sim_cluster *c, unsigned faults) MUST_CHECK;
+void sim_faults_begin(struct sim_faults *f);
+void sim_faults_stop(struct sim_faults *f); /* heals everything, starts what is down */
+/* After every step: a machine whose disk stopped in the midst of a write loses its power. */
+void sim_faults_step(struct sim_faults *f);
+void sim_faults_count(const struct sim_faults *f, struct sim_result *r);
+void sim_faults_free(struct sim_faults *f);
+
+/* ---- check.c ---- */
+
+struct sim_checks;
+struct sim_checks *sim_checks_new(struct sim_cluster *c) MUST_CHECK;
+void sim_checks_step(struct sim_checks *k); /* after every event */
+/* A driver was asked to start a pod, or reported that nothing of it is left. */
+void sim_checks_started(struct sim_checks *k, const struct sim_node *n, const char *uid);
+void sim_checks_gone(struct sim_checks *k, const struct sim_node *n, const char *uid);
+void sim_checks_power_lost(struct sim_checks *k, const struct sim_node *n);
+/* Whether everything that is wanted runs and nothing else; why not is put into ret_why. */
+bool sim_checks_converged(struct sim_checks *k, char *ret_why, size_t size);
+void sim_checks_free(struct sim_checks *k);
+
+/* ---- cluster.c ---- */
+
+struct sim_cluster {
+	struct sim_world *world;
+	struct kind_registry *kinds;
+	const struct sim_config *config;
+	struct sim_server server;
+	struct sim_node *nodes;
+	int node_count;
+	struct sim_machine *client;
+	struct sim_workload *workload;
+	struct sim_faults *faults;
+	struct sim_checks *checks;
+	uint64_t pods_started;
+	char violation[500]; /* the first one; "" while all is well */
+};
+/* Remembers the first violation, which ends the run. */
+void sim_violation(struct sim_cluster *c, const char *format, ...) PRINTF_LIKE(2, 3);
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * The simulator: a whole continuum (a server with its real store, agents with fake drivers, a
+ * client that works with them) over simulated time, network and disks, with faults, all from one
+ * seed. After every step it is checked that nothing acknowledged was lost, no node is
+ * overcommitted, every pod is on one node only; and once faults stop, that everything wanted runs
+ * within a bound.
+ *
+ * The same seed gives the same history, event for event, in every build: the hash tells.
+ */
+#ifndef CONTINUO_SIM_SIM_H
+#define CONTINUO_SIM_SIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/err.h"
+
+enum sim_fault {
+	SIM_FAULT_CRASH = 1,     /* processes killed, machines that lose their power */
+	SIM_FAULT_PARTITION = 2, /* machines that do not reach each other */
+	SIM_FAULT_DELAY = 4,     /* links that become slow */
+	SIM_FAULT_ALL = 7,
+};
+
+/* Bugs put in on purpose, to show that the checks see them. */
+enum sim_plant {
+	SIM_PLANT_NONE,
+	SIM_PLANT_LYING_FSYNC, /* the server's disk says that it synced and did not */
+};
+
+struct sim_config {
+	uint64_t seed;
+	int nodes;           /* 1 to 200 */
+	int64_t duration_ms; /* simulated */
+	unsigned faults;     /* of enum sim_fault */
+	enum sim_plant plant;
+	FILE *trace; /* every line of the trace; null: none */
+};
+
+struct sim_result {
+	bool ok;
+	char violation[500]; /* what was broken and when; "" when ok */
+	char hash[33];
+	int64_t simulated_ms;
+	uint64_t events, acknowledged, crashes, partitions, delays, pods_started;
+	char line[600]; /* the outcome in one line, as `continuo sim` prints it last */
+};
+
+/* "all", "none" or names with commas: "crash,delay". -ERR_USAGE. */
+int sim_faults_parse(const char *text, unsigned *ret_faults, struct err *e) MUST_CHECK;
+
+/* Runs to the end or to the first violation. -ERR_USAGE for a config out of range; a violation is a
+ * result, not an error. */
+int sim_run(const struct sim_config *config, struct sim_result *ret_result,
+	struct err *e) MUST_CHECK;
+
+#endif
