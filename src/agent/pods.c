@@ -488,8 +488,9 @@ void agent_pods_set_network(struct agent_pods *p, const char *cluster_domain,
 
 static void each_listed(void *arg, const struct driver_state *state)
 {
-	struct agent_pods *p = arg;
-	if (state->stopped)
+	struct operation *o = arg; /* as operation_done gets it */
+	struct agent_pods *p = o->pods;
+	if (!p || state->stopped)
 		return;
 	struct pod *pod = ensure_pod(p, state->uid, state->namespace, state->name);
 	if (pod->stage == POD_NEW)
