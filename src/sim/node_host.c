@@ -113,7 +113,8 @@ static const struct agent_net_ops net_ops = {.open = net_open,
 	.keep_only = net_keep_only,
 	.dns_address = net_dns_address,
 	.metrics = net_metrics,
-	.close = net_close};
+	.close = net_close,
+	.free = net_close};
 
 /* ---- images: the fake driver needs none; whoever pulls gets an empty one ---- */
 

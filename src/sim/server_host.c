@@ -101,10 +101,11 @@ void sim_server_kill(struct sim_cluster *c, bool power_loss)
 		power_loss ? ", power off" : "");
 	x->machine->disk->frozen = true;
 	sim_loop_kill(x->loop, power_loss);
+	/* The store first: it calls back whoever waits for a commit. */
+	store_free(x->store);
 	if (x->server)
 		server_free(x->server);
 	listener_free(x->listener);
-	store_free(x->store);
 	sim_loop_free(x->loop);
 	x->loop = NULL;
 	x->server = NULL;
