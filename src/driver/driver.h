@@ -34,14 +34,14 @@ enum driver_capability {
 struct driver_pod {
 	const struct object *pod; /* the Pod */
 	const struct object *const
-	        *objects; /* ConfigMaps and Secrets that it names and that exist */
+		*objects; /* ConfigMaps and Secrets that it names and that exist */
 	size_t object_count;
 	const char *cluster_dns;       /* address for resolv.conf; "" with hostNetwork */
 	const char *const *dns_search; /* null terminated */
 	const char *const
-	        *service_env;  /* NAME=value, null terminated: Kubernetes' service variables */
+		*service_env;  /* NAME=value, null terminated: Kubernetes' service variables */
 	const char *privilege; /* Pod Security level of the namespace: "baseline", "privileged",
-	                          "restricted" */
+				  "restricted" */
 };
 
 enum container_state { CONTAINER_WAITING, CONTAINER_RUNNING, CONTAINER_TERMINATED };
@@ -51,7 +51,7 @@ struct driver_container {
 	bool init;
 	enum container_state state;
 	const char *reason; /* ContainerCreating, ErrImagePull, ImagePullBackOff, CrashLoopBackOff,
-	                       Completed, Error, OOMKilled, ... */
+			       Completed, Error, OOMKilled, ... */
 	const char *message;
 	int exit_code, signal;
 	int64_t started_ms, finished_ms; /* wall_ms; 0 unknown */
@@ -87,20 +87,20 @@ struct driver_host {
 	 * pod's imagePullSecrets) and gives what to run: a folder-stack to mount and the config
 	 * JSON. */
 	void (*image_pull)(void *context, const char *ref, const char *policy,
-	        const char *docker_config_json, const char *pod_uid,
-	        void (*progress)(void *arg, int64_t done_bytes, int64_t total_bytes),
-	        void (*done)(void *arg, const struct image_ready *image, const struct err *e),
-	        void *arg);
+		const char *docker_config_json, const char *pod_uid,
+		void (*progress)(void *arg, int64_t done_bytes, int64_t total_bytes),
+		void (*done)(void *arg, const struct image_ready *image, const struct err *e),
+		void *arg);
 	/* Network: netns_path is a mounted network namespace; gives the pod's address. */
 	void (*network_attach)(void *context, const char *pod_uid, const char *netns_path,
-	        const char *host_ports_json,
-	        void (*done)(void *arg, const char *ip, const struct err *e), void *arg);
+		const char *host_ports_json,
+		void (*done)(void *arg, const char *ip, const struct err *e), void *arg);
 	void (*network_detach)(void *context, const char *pod_uid,
-	        void (*done)(void *arg, const struct err *e), void *arg);
+		void (*done)(void *arg, const struct err *e), void *arg);
 	/* Events of the pod (reason "Pulled", "Created", "Started", "Killing", "BackOff",
 	 * "Unhealthy"...). */
 	void (*event)(void *context, const char *pod_uid, bool warning, const char *reason,
-	        const char *message);
+		const char *message);
 	/* A pod changed; the agent reports it. */
 	void (*changed)(void *context, const struct driver_state *state);
 	void *context;
@@ -132,6 +132,8 @@ struct driver_config {
 	const struct driver_device *devices;
 	size_t device_count;
 	const char *runtime; /* "runc", "crun" or "": whichever works */
+	int64_t backoff_ms;  /* first delay of restarts and pulls; 0: 10 s. Tests shorten it */
+	int64_t log_bytes;   /* of a log before it is rotated (five are kept); 0: 10 MiB */
 };
 
 struct driver_probe {
@@ -173,42 +175,42 @@ typedef void driver_done(void *arg, const struct err *e); /* e null: success */
 
 struct driver_ops {
 	const char *name;
-	void (*probe)(
-	        struct driver *d, void (*done)(void *arg, const struct driver_probe *p), void *arg);
+	void (*probe)(struct driver *d, void (*done)(void *arg, const struct driver_probe *p),
+		void *arg);
 	/* Images and volumes, without starting anything. Optional before start, which does the
 	 * same. */
-	void (*prepare)(
-	        struct driver *d, const struct driver_pod *pod, driver_done *done, void *arg);
+	void (*prepare)(struct driver *d, const struct driver_pod *pod, driver_done *done,
+		void *arg);
 	/* done: the pod was accepted and is being started; progress comes as host.changed. */
 	void (*start)(struct driver *d, const struct driver_pod *pod, driver_done *done, void *arg);
 	/* done: nothing is left of it but its logs. grace_s < 0: the pod's own. A second stop with
 	 * a shorter grace shortens it. A start while it stops is -ERR_CONFLICT. */
-	void (*stop)(
-	        struct driver *d, const char *uid, int64_t grace_s, driver_done *done, void *arg);
+	void (*stop)(struct driver *d, const char *uid, int64_t grace_s, driver_done *done,
+		void *arg);
 	/* Removes what stop keeps for reading (logs). */
 	void (*forget)(struct driver *d, const char *uid, driver_done *done, void *arg);
 	/* Every pod of ours that the engine has, also from before a restart of the agent. */
 	void (*list)(struct driver *d, void (*each)(void *arg, const struct driver_state *state),
-	        driver_done *done, void *arg);
+		driver_done *done, void *arg);
 	/* CPU (ns) and memory (working set, bytes) of one pod. */
 	int (*stats)(struct driver *d, const char *uid, int64_t *ret_cpu_ns,
-	        int64_t *ret_memory_bytes, struct err *e);
-	struct driver_logs_call *(*logs)(
-	        struct driver *d, const char *uid, const struct driver_logs *spec);
+		int64_t *ret_memory_bytes, struct err *e);
+	struct driver_logs_call *(*logs)(struct driver *d, const char *uid,
+		const struct driver_logs *spec);
 	void (*logs_cancel)(struct driver_logs_call *call);
 	void (*exec)(struct driver *d, const char *uid, const struct driver_exec *spec,
-	        struct driver_exec_call **ret_call);
+		struct driver_exec_call **ret_call);
 	void (*exec_input)(struct driver_exec_call *call, const void *data,
-	        size_t size);                               /* size 0: end of input */
+		size_t size);                               /* size 0: end of input */
 	void (*exec_cancel)(struct driver_exec_call *call); /* kills it; no callback any more */
 	/* Changed ConfigMaps, Secrets and metadata of a running pod. */
-	void (*update)(
-	        struct driver *d, const struct driver_pod *pod, driver_done *done, void *arg);
+	void (*update)(struct driver *d, const struct driver_pod *pod, driver_done *done,
+		void *arg);
 	void (*free)(struct driver *d); /* containers keep running */
 };
 
-int driver_oci_new(
-        const struct driver_config *config, struct driver **ret_driver, struct err *e) MUST_CHECK;
+int driver_oci_new(const struct driver_config *config, struct driver **ret_driver,
+	struct err *e) MUST_CHECK;
 /* Keeps its pods in memory; start, stop and crash times come from the seed. For tests and the
  * simulator. */
 struct driver_fake_config {
@@ -216,7 +218,7 @@ struct driver_fake_config {
 	int64_t start_ms_min, start_ms_max, stop_ms_max;
 	int64_t crash_mean_ms; /* between two crashes of a pod's containers; 0: they never crash */
 };
-struct driver *driver_fake_new(
-        const struct driver_config *config, const struct driver_fake_config *fake) MUST_CHECK;
+struct driver *driver_fake_new(const struct driver_config *config,
+	const struct driver_fake_config *fake) MUST_CHECK;
 
 #endif

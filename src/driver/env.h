@@ -1,0 +1,35 @@
+/*
+ * What a container's environment and command line become: envFrom, valueFrom and $(VAR), in the
+ * order and with the precedence of kubelet
+ * (https://kubernetes.io/docs/tasks/inject-data-application). Pure.
+ */
+#ifndef CONTINUO_DRIVER_ENV_H
+#define CONTINUO_DRIVER_ENV_H
+
+#include "base/map.h"
+#include "driver/container.h"
+
+struct env_source {
+	const json_t *pod; /* tree of the Pod */
+	const json_t *container;
+	const struct object *const *objects; /* ConfigMaps and Secrets */
+	size_t object_count;
+	const char *const *service_env; /* null terminated; may be null */
+	const char *node_name, *ip;
+};
+
+/* name → value (char *, freed by the map). -ERR_NOT_FOUND: a ConfigMap, Secret or key is missing
+ * that is not optional; -ERR_UNSUPPORTED: a field that cannot be given. */
+int env_build(const struct env_source *source, struct map *ret_env, struct err *e) MUST_CHECK;
+
+/* $(NAME) becomes the value of a known name; $$(NAME) stays as $(NAME). Freed with free(). */
+char *env_expand(const char *text, const struct map *env) MUST_CHECK;
+
+/* The object of a kind ("ConfigMap", "Secret") by name; null when it is not there. */
+const struct object *env_find(const struct object *const *objects, size_t count, const char *kind,
+	const char *name);
+
+/* Bytes of a key of a ConfigMap's or Secret's tree (data, binaryData). -ERR_NOT_FOUND. */
+int env_key(const json_t *tree, const char *key, struct buf *ret_bytes, struct err *e) MUST_CHECK;
+
+#endif
