@@ -1,0 +1,156 @@
+/* How containers end: conmon's exit files, seen by inotify, and what is removed afterwards. */
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "driver/oci.h"
+
+bool oci_exit_read(const struct oci *o, const char *id, int *ret_code, int64_t *ret_finished_ms)
+{
+	char *path CLEANUP(mem_free_ptr) = mem_format("%s/exits/%s", o->run_folder, id);
+	struct buf b CLEANUP(buf_done) = BUF_INIT;
+	struct stat st;
+	if (stat(path, &st) < 0 || oci_read_file(path, &b, NULL) || !b.size)
+		return false;
+	*ret_code = atoi(buf_text(&b));
+	*ret_finished_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
+	return true;
+}
+
+bool oci_exit_oom(const struct oci_container *c)
+{
+	char *cgroup CLEANUP(mem_free_ptr) =
+		mem_format("%s/pod-%s/%s", c->oci->cgroup_parent, c->uid, c->id);
+	return oci_cgroup_oom_killed(cgroup);
+}
+
+void oci_exit_check(struct oci_container *c)
+{
+	struct container_status status = {.id = c->id, .pod_uid = c->uid};
+	if (!c->running || !oci_exit_read(c->oci, c->id, &status.exit_code, &status.finished_ms))
+		return;
+	c->running = false;
+	oci_fd_done(&c->pidfd);
+	c->pidfd = -1;
+	status.oom_killed = status.exit_code != 0 && oci_exit_oom(c);
+	oci_logs_wake(c);
+	c->oci->events.on_exit(c->oci->events.arg, &status);
+}
+
+static void exit_on_inotify(void *arg)
+{
+	struct oci *o = arg;
+	char block[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	ssize_t size = read(o->inotify_fd, block, sizeof(block));
+	for (char *at = block; size > 0 && at < block + size;) {
+		const struct inotify_event *event = (const void *)at;
+		at += sizeof(*event) + event->len;
+		if (event->mask & IN_Q_OVERFLOW) {
+			MAP_EACH (&o->containers, entry)
+				oci_exit_check(entry->value);
+			continue;
+		}
+		struct oci_container *c = event->len ? map_get(&o->containers, event->name) : NULL;
+		if (c)
+			oci_exit_check(c);
+	}
+}
+
+int oci_exit_watch(struct oci *o, struct err *e)
+{
+	char *folder CLEANUP(mem_free_ptr) = mem_format("%s/exits", o->run_folder);
+	o->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (o->inotify_fd < 0 ||
+		inotify_add_watch(o->inotify_fd, folder, IN_MOVED_TO | IN_CLOSE_WRITE) < 0)
+		return err_set_errno(e, errno, "cannot watch %s", folder);
+	o->inotify = loop_poll_new(o->config.loop, o->inotify_fd, exit_on_inotify, o);
+	return 0;
+}
+
+/* ---- removal ---- */
+
+int oci_command(const char *const *argv)
+{
+	posix_spawn_file_actions_t actions;
+	pid_t pid;
+	posix_spawn_file_actions_init(&actions);
+	for (int fd = 0; fd < 3; fd++)
+		posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
+	int rc = posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv,
+		environ);
+	posix_spawn_file_actions_destroy(&actions);
+	if (rc)
+		return -rc;
+	int status;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+void oci_remove_files(const struct oci *o, const char *id, const char *uid)
+{
+	static const char *const run[] = {"containers", "exits", "sock"};
+	for (size_t i = 0; i < ARRAY_SIZE(run); i++) {
+		char *path CLEANUP(mem_free_ptr) =
+			mem_format("%s/%s/%s", o->run_folder, run[i], id);
+		oci_remove_tree(path);
+	}
+	char *layer CLEANUP(mem_free_ptr) =
+		mem_format("%s/pods/%s/layers/%s", o->state_folder, uid, id);
+	char *cgroup CLEANUP(mem_free_ptr) = mem_format("%s/pod-%s/%s", o->cgroup_parent, uid, id);
+	oci_remove_tree(layer);
+	oci_cgroup_remove(cgroup);
+}
+
+struct removal {
+	struct oci *oci;
+	char id[CONTAINER_ID_SIZE];
+	char *uid;
+	container_done *done;
+	void *arg;
+};
+
+static void removal_work(void *arg)
+{
+	struct removal *r = arg;
+	const char *const argv[] = {
+		r->oci->runtime, "--root", r->oci->runtime_root, "delete", "--force", r->id, NULL};
+	if (r->oci->runtime[0])
+		(void)!oci_command(argv);
+	oci_remove_files(r->oci, r->id, r->uid);
+}
+
+static void removal_done(void *arg)
+{
+	struct removal *r = arg;
+	if (r->done)
+		r->done(r->arg, NULL);
+	oci_unref(r->oci);
+	free(r->uid);
+	free(r);
+}
+
+void oci_remove(struct container_engine *x, const char *id, container_done *done, void *arg)
+{
+	struct oci *o = oci_of(x);
+	struct oci_container *c = map_get(&o->containers, id);
+	struct removal *r = mem_new(struct removal);
+	*r = (struct removal){.oci = oci_ref(o),
+		.uid = mem_dup_string(c ? c->uid : ""),
+		.done = done,
+		.arg = arg};
+	(void)str_copy(r->id, sizeof(r->id), id);
+	if (c)
+		c->running = false;
+	(void)map_remove(&o->containers, r->id);
+	loop_job(o->config.loop, removal_work, removal_done, r);
+}

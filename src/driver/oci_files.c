@@ -1,0 +1,137 @@
+/* Files and folders of the engine. All of it blocks. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "driver/oci.h"
+
+void oci_fd_done(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+/* Not synced: everything that goes through here is made anew after a crash of the machine. */
+int oci_write_file(const char *path, const char *data, size_t size, int mode, struct err *e)
+{
+	char *fresh CLEANUP(mem_free_ptr) = mem_format("%s.new", path);
+	int fd CLEANUP(oci_fd_done) =
+		open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, (mode_t)mode);
+	if (fd < 0)
+		return err_set_errno(e, errno, "cannot write %s", fresh);
+	(void)fchmod(fd, (mode_t)mode);
+	while (size > 0) {
+		ssize_t n = write(fd, data, size);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_set_errno(e, errno, "cannot write %s", fresh);
+		data += n;
+		size -= (size_t)n;
+	}
+	if (rename(fresh, path) < 0)
+		return err_set_errno(e, errno, "cannot replace %s", path);
+	return 0;
+}
+
+int oci_read_file(const char *path, struct buf *b, struct err *e)
+{
+	int fd CLEANUP(oci_fd_done) = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_set_errno(e, errno, "cannot read %s", path);
+	char block[4096];
+	ssize_t n;
+	while ((n = read(fd, block, sizeof(block))) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_set_errno(e, errno, "cannot read %s", path);
+		buf_append(b, block, (size_t)n);
+	}
+	return buf_check(b, path, e);
+}
+
+int oci_make_folder(const char *path, int mode, struct err *e)
+{
+	if (mkdir(path, (mode_t)mode) == 0 || errno == EEXIST)
+		return 0;
+	if (errno != ENOENT)
+		return err_set_errno(e, errno, "cannot make the folder %s", path);
+	char *parent CLEANUP(mem_free_ptr) = mem_dup_string(path);
+	char *slash = strrchr(parent, '/');
+	if (!slash || slash == parent)
+		return err_set_errno(e, ENOENT, "cannot make the folder %s", path);
+	*slash = '\0';
+	int rc = oci_make_folder(parent, mode, e);
+	if (!rc && mkdir(path, (mode_t)mode) < 0 && errno != EEXIST)
+		rc = err_set_errno(e, errno, "cannot make the folder %s", path);
+	return rc;
+}
+
+static void remove_inside(int parent, const char *name, dev_t device)
+{
+	if (unlinkat(parent, name, 0) == 0 || (errno != EISDIR && errno != EPERM))
+		return;
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	if (fd >= 0 && (fstat(fd, &st) < 0 || st.st_dev != device)) {
+		close(fd); /* another file system: not ours to empty */
+		return;
+	}
+	DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+	if (!folder) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	struct dirent *entry;
+	while ((entry = readdir(folder)))
+		if (!str_equal(entry->d_name, ".") && !str_equal(entry->d_name, ".."))
+			remove_inside(fd, entry->d_name, device);
+	closedir(folder);
+	(void)unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+/* The mount points below path, the deepest last; mountinfo escapes spaces, which ours never have.
+ */
+static void unmount_below(const char *path)
+{
+	struct buf b CLEANUP(buf_done) = BUF_INIT;
+	if (oci_read_file("/proc/self/mountinfo", &b, NULL))
+		return;
+	size_t size = strlen(path);
+	char *line, *rest = b.data;
+	while ((line = strsep(&rest, "\n")) && *line) {
+		char *point = line;
+		for (int i = 0; i < 4 && point; i++) {
+			point = strchr(point, ' ');
+			if (point)
+				point++;
+		}
+		if (!point)
+			continue;
+		point[strcspn(point, " ")] = '\0';
+		if (strncmp(point, path, size) == 0 && (point[size] == '/' || !point[size]))
+			(void)umount2(point, MNT_DETACH);
+	}
+}
+
+void oci_remove_tree(const char *path)
+{
+	struct stat st;
+	if (lstat(path, &st) < 0)
+		return;
+	if (S_ISDIR(st.st_mode)) {
+		unmount_below(path);
+		if (lstat(path, &st) < 0)
+			return;
+	}
+	remove_inside(AT_FDCWD, path, st.st_dev);
+}

@@ -1,0 +1,320 @@
+/*
+ * Reading logs as conmon writes them ("k8s-file"): one record a line, "TIME STREAM TAG TEXT", where
+ * TAG P is a part of a line and F its end
+ * (https://github.com/kubernetes/design-proposals-archive/blob/main/node/kubelet-cri-logging.md).
+ * A log is N.log with older parts N.log.4 ... N.log.1. Followers wait by inotify.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "driver/oci.h"
+#include "driver/oci_rotate.h"
+
+#define READ_SIZE 65536
+#define RECORD_MAX 65536 /* conmon's records are at most 8 KiB and a head */
+
+struct oci_logs {
+	struct driver_logs_call base;
+	struct list link; /* in oci->followers */
+	struct oci *oci;
+	struct driver_logs spec;
+	char *uid, *name, *path;
+	int attempt;
+	int part;        /* that is read: LOG_PARTS - 1 ... 1, 0 is N.log */
+	int fd;          /* -1: none is open */
+	bool live;       /* the container runs, so more may come */
+	bool ended;      /* on_end was called */
+	bool pumping;    /* a pump is deferred */
+	bool in_line;    /* the last record was a part: no time stamp before the next */
+	int64_t skip;    /* lines to leave out, for the tail */
+	int64_t given;   /* bytes */
+	struct buf rest; /* an unfinished record */
+	int inotify_fd;
+	struct loop_poll *inotify;
+};
+
+char *oci_log_path(const struct oci *o, const char *uid, const char *name, int attempt)
+{
+	return mem_format("%s/pods/%s/logs/%s/%d.log", o->state_folder, uid, name, attempt);
+}
+
+/* ---- records ---- */
+
+struct record {
+	const char *time, *text;
+	size_t time_size, text_size;
+	bool part;
+};
+
+/* "2026-11-22T19:00:00.123456789+00:00 stdout F text" without its newline. */
+static bool record_parse(const char *line, size_t size, struct record *r)
+{
+	const char *end = line + size;
+	const char *stream = memchr(line, ' ', size);
+	const char *tag = stream ? memchr(stream + 1, ' ', (size_t)(end - stream - 1)) : NULL;
+	if (!tag || end - tag < 3)
+		return false;
+	*r = (struct record){.time = line,
+		.time_size = (size_t)(stream - line),
+		.part = tag[1] == 'P',
+		.text = tag + 3,
+		.text_size = (size_t)(end - tag) - 3};
+	return true;
+}
+
+static bool record_is_old(const struct record *r, int64_t since_ms)
+{
+	char text[64];
+	int64_t at_ms;
+	if (!since_ms || r->time_size >= sizeof(text))
+		return false;
+	memcpy(text, r->time, r->time_size);
+	text[r->time_size] = '\0';
+	return time_parse(text, &at_ms, NULL) == 0 && at_ms < since_ms;
+}
+
+static void logs_give(struct oci_logs *l, const char *data, size_t size)
+{
+	int64_t limit = l->spec.limit_bytes;
+	if (limit > 0 && l->given + (int64_t)size > limit)
+		size = (size_t)(limit - l->given);
+	l->given += (int64_t)size;
+	if (size)
+		l->spec.on_data(l->spec.arg, data, size);
+}
+
+static void logs_record(struct oci_logs *l, const char *line, size_t size, struct buf *out)
+{
+	struct record r;
+	if (!record_parse(line, size, &r))
+		return;
+	bool first = !l->in_line;
+	l->in_line = r.part;
+	if (l->skip > 0) {
+		l->skip -= r.part ? 0 : 1;
+		return;
+	}
+	if (record_is_old(&r, l->spec.since_ms))
+		return;
+	if (l->spec.timestamps && first) {
+		buf_append(out, r.time, r.time_size);
+		buf_append_char(out, ' ');
+	}
+	buf_append(out, r.text, r.text_size);
+	if (!r.part)
+		buf_append_char(out, '\n');
+}
+
+static void logs_feed(struct oci_logs *l, const char *data, size_t size)
+{
+	struct buf out CLEANUP(buf_done) = BUF_INIT;
+	while (size > 0) {
+		const char *newline = memchr(data, '\n', size);
+		size_t take = newline ? (size_t)(newline - data) : size;
+		if (l->rest.size + take <= RECORD_MAX)
+			buf_append(&l->rest, data, take);
+		if (!newline)
+			break;
+		logs_record(l, buf_text(&l->rest), l->rest.size, &out);
+		buf_clear(&l->rest);
+		data += take + 1;
+		size -= take + 1;
+	}
+	logs_give(l, buf_text(&out), out.size);
+}
+
+/* ---- the parts, oldest first ---- */
+
+static char *part_path(const struct oci_logs *l, int part)
+{
+	return part ? mem_format("%s.%d", l->path, part) : mem_dup_string(l->path);
+}
+
+static void logs_open_part(struct oci_logs *l)
+{
+	while (l->fd < 0 && l->part >= 0) {
+		char *path CLEANUP(mem_free_ptr) = part_path(l, l->part);
+		l->fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (l->fd < 0 && l->part == 0)
+			return;
+		if (l->fd < 0)
+			l->part--;
+	}
+}
+
+/* Whole lines of all parts: what the tail is counted from. Reads everything: logs are bounded. */
+static int64_t logs_count(const struct oci_logs *l)
+{
+	int64_t lines = 0;
+	for (int part = LOG_PARTS - 1; part >= 0; part--) {
+		char *path CLEANUP(mem_free_ptr) = part_path(l, part);
+		FILE *file = fopen(path, "re");
+		size_t size = 0;
+		char *line = NULL;
+		ssize_t n;
+		struct record r;
+		while (file && (n = getline(&line, &size, file)) > 0)
+			if (line[n - 1] == '\n' && record_parse(line, (size_t)n - 1, &r) && !r.part)
+				lines++;
+		free(line);
+		if (file)
+			fclose(file);
+	}
+	return lines;
+}
+
+/* ---- reading on ---- */
+
+static void logs_free(struct oci_logs *l)
+{
+	list_remove(&l->link);
+	loop_poll_free(l->inotify);
+	oci_fd_done(&l->inotify_fd);
+	oci_fd_done(&l->fd);
+	buf_done(&l->rest);
+	oci_unref(l->oci);
+	free(l->uid);
+	free(l->name);
+	free(l->path);
+	free(l);
+}
+
+static void logs_pump(void *arg);
+
+static void logs_later(struct oci_logs *l)
+{
+	if (l->pumping)
+		return;
+	l->pumping = true;
+	loop_defer(l->oci->config.loop, logs_pump, l);
+}
+
+/* At the end of the current file: true when it was rotated away, so that the next is to be read. */
+static bool logs_rotated(const struct oci_logs *l)
+{
+	struct stat ours, current;
+	if (l->part > 0)
+		return true;
+	return l->fd >= 0 && fstat(l->fd, &ours) == 0 && stat(l->path, &current) == 0 &&
+	       ours.st_ino != current.st_ino;
+}
+
+/* One block a turn, so that a large log does not hold the loop. */
+static void logs_pump(void *arg)
+{
+	struct oci_logs *l = arg;
+	l->pumping = false;
+	if (l->ended) {
+		logs_free(l);
+		return;
+	}
+	bool rotated = logs_rotated(l),
+	     live = l->live; /* before reading, or the last lines are lost */
+	logs_open_part(l);
+	char *block CLEANUP(mem_free_ptr) = mem_alloc(READ_SIZE);
+	ssize_t size = l->fd >= 0 ? read(l->fd, block, READ_SIZE) : 0;
+	bool full = l->spec.limit_bytes > 0 && l->given >= l->spec.limit_bytes;
+	if (size > 0 && !full) {
+		logs_feed(l, block, (size_t)size);
+		logs_later(l);
+		return;
+	}
+	if (rotated && !full) {
+		oci_fd_done(&l->fd);
+		l->fd = -1;
+		l->part = l->part > 0 ? l->part - 1 : 0;
+		logs_later(l);
+		return;
+	}
+	if (live && l->spec.follow && !full)
+		return; /* inotify or the container's end goes on */
+	l->ended = true;
+	l->spec.on_end(l->spec.arg, NULL);
+	logs_later(l);
+}
+
+static void logs_on_inotify(void *arg)
+{
+	struct oci_logs *l = arg;
+	char block[4096];
+	while (read(l->inotify_fd, block, sizeof(block)) > 0)
+		continue;
+	logs_later(l);
+}
+
+static void logs_follow(struct oci_logs *l)
+{
+	char *folder CLEANUP(mem_free_ptr) = mem_dup_string(l->path);
+	*strrchr(folder, '/') = '\0';
+	l->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (l->inotify_fd < 0 ||
+		inotify_add_watch(l->inotify_fd, folder, IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0)
+		return;
+	l->inotify = loop_poll_new(l->oci->config.loop, l->inotify_fd, logs_on_inotify, l);
+}
+
+struct driver_logs_call *oci_logs(struct container_engine *x, const char *uid, const char *name,
+	int attempt, bool live, const struct driver_logs *spec)
+{
+	struct oci *o = oci_of(x);
+	struct oci_logs *l = mem_new(struct oci_logs);
+	*l = (struct oci_logs){.base.ops = x->ops,
+		.oci = oci_ref(o),
+		.spec = *spec,
+		.uid = mem_dup_string(uid),
+		.name = mem_dup_string(name),
+		.path = oci_log_path(o, uid, name, attempt),
+		.attempt = attempt,
+		.part = LOG_PARTS - 1,
+		.fd = -1,
+		.live = live,
+		.inotify_fd = -1};
+	list_append(&o->followers, &l->link);
+	if (spec->tail_lines >= 0) {
+		int64_t lines = logs_count(l);
+		l->skip = lines > spec->tail_lines ? lines - spec->tail_lines : 0;
+	}
+	if (live && spec->follow)
+		logs_follow(l);
+	logs_later(l);
+	return &l->base;
+}
+
+void oci_logs_cancel(struct driver_logs_call *call)
+{
+	struct oci_logs *l = CONTAINER_OF(call, struct oci_logs, base);
+	if (l->ended)
+		return;
+	l->ended = true;
+	logs_later(l);
+}
+
+void oci_logs_wake(const struct oci_container *c)
+{
+	LIST_EACH (&c->oci->followers, link) {
+		struct oci_logs *l = LIST_ITEM(link, struct oci_logs, link);
+		if (l->attempt != c->attempt || !str_equal(l->uid, c->uid) ||
+			!str_equal(l->name, c->name))
+			continue;
+		l->live = false;
+		logs_later(l);
+	}
+}
+
+void oci_logs_close(struct oci *o)
+{
+	LIST_EACH (&o->followers, link) {
+		struct oci_logs *l = LIST_ITEM(link, struct oci_logs, link);
+		l->ended = true;
+		loop_poll_free(take_ptr(l->inotify));
+		logs_later(l);
+	}
+}

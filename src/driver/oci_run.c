@@ -1,0 +1,361 @@
+/*
+ * From an image to a running process: the bundle (a job), conmon with `create` below it, `start`.
+ * conmon says over a pipe which process it made, or why it could not.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "driver/oci_pod.h"
+
+struct oci_run {
+	struct list link; /* in oci->queue */
+	struct oci *oci;
+	struct oci_pod *pod;
+	struct oci_container *container; /* in oci->containers */
+	char id[CONTAINER_ID_SIZE];
+	char *name;
+	int attempt;
+	char **env, **args, **layers;
+	bool has_command;
+	char *image_config;
+	char *bundle, *log;
+	void (*done)(void *arg, int pid, const struct err *e);
+	void *arg;
+	int sync_fd; /* conmon's answers */
+	struct loop_poll *sync;
+	char answer[2048];
+	size_t answer_size;
+	int pid, conmon_pid;
+	struct err e;
+};
+
+static void run_free(struct oci_run *r)
+{
+	oci_pod_free(r->pod);
+	free(r->name);
+	oci_strings_free(r->env);
+	oci_strings_free(r->args);
+	oci_strings_free(r->layers);
+	free(r->image_config);
+	free(r->bundle);
+	free(r->log);
+	oci_unref(r->oci);
+	free(r);
+}
+
+/* ---- the end: slot free, done told ---- */
+
+static void run_end(struct oci_run *r)
+{
+	struct oci *o = r->oci;
+	o->busy--;
+	if (r->e.code)
+		(void)map_remove(&o->containers, r->id);
+	else
+		r->container->running = true; /* not earlier: done comes before its exit */
+	r->done(r->arg, r->pid, r->e.code ? &r->e : NULL);
+	if (!r->e.code && !o->closed)
+		oci_exit_check(r->container);
+	if (!o->closed)
+		oci_run_next(o);
+	run_free(r);
+}
+
+static void run_undo_work(void *arg)
+{
+	struct oci_run *r = arg;
+	const char *const delete[] = {
+		r->oci->runtime, "--root", r->oci->runtime_root, "delete", "--force", r->id, NULL};
+	(void)!oci_command(delete);
+	oci_remove_files(r->oci, r->id, r->pod->uid);
+}
+
+static void run_undo_done(void *arg)
+{
+	run_end(arg);
+}
+
+static void run_fail(struct oci_run *r)
+{
+	if (r->sync) {
+		loop_poll_free(take_ptr(r->sync));
+		close(r->sync_fd);
+	}
+	loop_job(r->oci->config.loop, run_undo_work, run_undo_done, r);
+}
+
+/* ---- start ---- */
+
+/* conmon must outlive us: it goes where a service manager that ends us does not look. */
+static void run_settle_work(void *arg)
+{
+	struct oci_run *r = arg;
+	char *cgroup CLEANUP(mem_free_ptr) = mem_format("%s/conmon", r->oci->cgroup_parent);
+	char *path CLEANUP(mem_free_ptr) = mem_format("%s/conmon.pid", r->bundle);
+	struct buf b CLEANUP(buf_done) = BUF_INIT;
+	if (oci_read_file(path, &b, NULL) == 0 && atoi(buf_text(&b)) > 0)
+		oci_cgroup_enter(cgroup, atoi(buf_text(&b)));
+}
+
+static void run_on_started(void *arg, const struct process_result *result)
+{
+	struct oci_run *r = arg;
+	if (result->status != 0) {
+		(void)err_set(&r->e, ERR_INTERNAL, "cannot start the container: %s",
+			result->err_text);
+		run_fail(r);
+		return;
+	}
+	r->container->pid = r->pid;
+	r->container->pidfd = (int)syscall(SYS_pidfd_open, r->pid, 0);
+	oci_rotate_wake(r->oci);
+	loop_job(r->oci->config.loop, run_settle_work, run_undo_done, r);
+}
+
+static void run_start_it(struct oci_run *r)
+{
+	const char *const argv[] = {
+		r->oci->runtime, "--root", r->oci->runtime_root, "start", r->id, NULL};
+	if (process_run(r->oci->config.loop, argv, NULL, 0, run_on_started, r, &r->e))
+		run_fail(r);
+}
+
+/* ---- conmon ---- */
+
+/* What stands in the runtime's message, without its log line around it. */
+static void run_create_error(struct oci_run *r, const char *message)
+{
+	const char *text = strstr(message, "msg=\"");
+	text = text ? text + 5 : message;
+	char line[300];
+	size_t size = strcspn(text, "\n");
+	snprintf(line, sizeof(line), "%.*s", (int)(size < 299 ? size : 299), text);
+	(void)err_set(&r->e, ERR_INTERNAL, "cannot create the container: %s", line);
+}
+
+static void run_on_answer(struct oci_run *r)
+{
+	json_t *answer CLEANUP(json_done) = json_loads(r->answer, 0, NULL);
+	loop_poll_free(take_ptr(r->sync));
+	close(r->sync_fd);
+	r->pid = (int)json_int(answer, -1, "data");
+	if (r->pid > 0) {
+		run_start_it(r);
+		return;
+	}
+	run_create_error(r, json_text(answer, "conmon ended without a word", "message"));
+	run_fail(r);
+}
+
+static void run_on_sync(void *arg)
+{
+	struct oci_run *r = arg;
+	ssize_t n = read(r->sync_fd, r->answer + r->answer_size,
+		sizeof(r->answer) - 1 - r->answer_size);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0) {
+		r->answer_size += (size_t)n;
+		r->answer[r->answer_size] = '\0';
+		if (!strchr(r->answer, '\n') && r->answer_size < sizeof(r->answer) - 1)
+			return;
+	}
+	run_on_answer(r);
+}
+
+extern char **environ;
+
+static char **conmon_env(void)
+{
+	size_t count = 0;
+	while (environ[count])
+		count++;
+	char **env = mem_alloc_array(count + 2, sizeof(*env));
+	for (size_t i = 0; i < count; i++)
+		env[i] = environ[i];
+	env[count] = (char *)(uintptr_t) "_OCI_SYNCPIPE=3";
+	return env;
+}
+
+static int run_conmon(struct oci_run *r, struct err *e)
+{
+	const struct oci *o = r->oci;
+	char *pid CLEANUP(mem_free_ptr) = mem_format("%s/pid", r->bundle);
+	char *conmon_pid CLEANUP(mem_free_ptr) = mem_format("%s/conmon.pid", r->bundle);
+	char *log CLEANUP(mem_free_ptr) = mem_format("k8s-file:%s", r->log);
+	char *exits CLEANUP(mem_free_ptr) = mem_format("%s/exits", o->run_folder);
+	char *persist CLEANUP(mem_free_ptr) = mem_format("%s/persist", r->bundle);
+	char *sockets CLEANUP(mem_free_ptr) = mem_format("%s/sock", o->run_folder);
+	const char *const argv[] = {"conmon", "--api-version", "1", "-c", r->id, "-u", r->id, "-n",
+		r->name, "-r", o->runtime, "-b", r->bundle, "-p", pid, "--conmon-pidfile",
+		conmon_pid, "-l", log, "--no-sync-log", "--exit-dir", exits, "--persist-dir",
+		persist, "--socket-dir-path", sockets, "--runtime-arg", "--root", "--runtime-arg",
+		o->runtime_root, NULL};
+	int fds[2];
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_set_errno(e, errno, "cannot make a pipe");
+	char **env CLEANUP(mem_free_ptr) = conmon_env();
+	struct process_spec spec = {.argv = argv,
+		.env = (const char *const *)env,
+		.cwd = r->bundle,
+		.extra_fd = fds[1],
+		.new_session = true};
+	struct process *process;
+	int rc = process_start(o->config.loop, &spec, &process, e);
+	close(fds[1]);
+	if (rc) {
+		close(fds[0]);
+		return rc;
+	}
+	process_forget(process); /* it forks itself away */
+	r->sync_fd = fds[0];
+	r->sync = loop_poll_new(o->config.loop, fds[0], run_on_sync, r);
+	return 0;
+}
+
+/* ---- the bundle ---- */
+
+static const json_t *run_container(const struct oci_run *r)
+{
+	static const char *const lists[] = {"initContainers", "containers"};
+	for (size_t n = 0; n < ARRAY_SIZE(lists); n++) {
+		size_t i;
+		json_t *item;
+		json_array_foreach (json_at(r->pod->tree, "spec", lists[n]), i, item)
+			if (str_equal(json_text(item, "", "name"), r->name))
+				return item;
+	}
+	return NULL;
+}
+
+static int run_write_meta(const struct oci_run *r, struct err *e)
+{
+	json_t *meta CLEANUP(json_done) =
+		json_pack("{s:s,s:s,s:i,s:b}", "uid", r->pod->uid, "name", r->name, "attempt",
+			r->attempt, "hostPID", json_bool(r->pod->tree, false, "spec", "hostPID"));
+	char *text CLEANUP(mem_free_ptr) = json_encode_string(meta);
+	char *path CLEANUP(mem_free_ptr) = mem_format("%s/meta.json", r->bundle);
+	return oci_write_file(path, text, strlen(text), 0600, e);
+}
+
+static int run_write_spec(const struct oci_run *r, const char *rootfs, struct err *e)
+{
+	json_t *image CLEANUP(json_done) = NULL;
+	json_t *spec CLEANUP(json_done) = NULL;
+	int rc = json_decode(r->image_config, strlen(r->image_config), &image, e);
+	struct oci_bundle b = {.oci = r->oci,
+		.id = r->id,
+		.uid = r->pod->uid,
+		.pod = r->pod->tree,
+		.container = run_container(r),
+		.image = image,
+		.objects = (const struct object *const *)r->pod->objects,
+		.object_count = r->pod->object_count,
+		.env = (const char *const *)r->env,
+		.args = (const char *const *)r->args,
+		.has_command = r->has_command,
+		.rootfs = rootfs,
+		.run_pod = r->pod->run_folder,
+		.state_pod = r->pod->state_folder,
+		.privilege = r->pod->privilege,
+		.host_network = r->pod->host_network};
+	if (!rc)
+		rc = oci_spec_build(&b, &spec, e);
+	if (rc)
+		return rc;
+	char *text CLEANUP(mem_free_ptr) = json_encode_string(spec);
+	char *path CLEANUP(mem_free_ptr) = mem_format("%s/config.json", r->bundle);
+	return oci_write_file(path, text, strlen(text), 0600, e);
+}
+
+static int run_folders(const struct oci_run *r, struct err *e)
+{
+	char *persist CLEANUP(mem_free_ptr) = mem_format("%s/persist", r->bundle);
+	char *logs CLEANUP(mem_free_ptr) = mem_dup_string(r->log);
+	*strrchr(logs, '/') = '\0';
+	int rc = oci_make_folder(persist, 0700, e);
+	if (!rc)
+		rc = oci_make_folder(logs, 0700, e);
+	if (!rc)
+		oci_log_prune(logs, r->attempt);
+	return rc;
+}
+
+static void run_prepare_work(void *arg)
+{
+	struct oci_run *r = arg;
+	char *rootfs CLEANUP(mem_free_ptr) = mem_format("%s/rootfs", r->bundle);
+	char *layer CLEANUP(mem_free_ptr) = mem_format("%s/layers/%s", r->pod->state_folder, r->id);
+	if (run_folders(r, &r->e) || run_write_meta(r, &r->e) ||
+		oci_pod_write_hosts(r->pod, &r->e) ||
+		oci_rootfs_mount(rootfs, layer, (const char *const *)r->layers, &r->e) ||
+		run_write_spec(r, rootfs, &r->e))
+		return;
+}
+
+static void run_prepare_done(void *arg)
+{
+	struct oci_run *r = arg;
+	if (!r->e.code)
+		(void)run_conmon(r, &r->e);
+	if (r->e.code)
+		run_fail(r);
+}
+
+/* ---- the queue ---- */
+
+void oci_run_next(struct oci *o)
+{
+	while (o->runtime[0] && o->busy < OCI_PARALLEL && !list_empty(&o->queue)) {
+		struct oci_run *r = LIST_ITEM(o->queue.next, struct oci_run, link);
+		list_remove(&r->link);
+		o->busy++;
+		loop_job(o->config.loop, run_prepare_work, run_prepare_done, r);
+	}
+}
+
+void oci_run_refuse(struct oci *o)
+{
+	while (!list_empty(&o->queue)) {
+		struct oci_run *r = LIST_ITEM(o->queue.next, struct oci_run, link);
+		list_remove(&r->link);
+		o->busy++;
+		(void)err_set(&r->e, ERR_UNAVAILABLE, "no container runtime works here: %s",
+			o->probe.detail);
+		run_end(r);
+	}
+}
+
+void oci_run_start(struct container_engine *x, const struct container_spec *spec,
+	void (*done)(void *arg, int pid, const struct err *e), void *arg)
+{
+	struct oci *o = oci_of(x);
+	struct oci_run *r = mem_new(struct oci_run);
+	*r = (struct oci_run){.oci = oci_ref(o),
+		.pod = oci_pod_new(o, &spec->pod),
+		.name = mem_dup_string(spec->name),
+		.attempt = spec->attempt,
+		.env = oci_strings_copy(spec->env),
+		.args = oci_strings_copy(spec->args),
+		.layers = oci_strings_copy(spec->layers),
+		.has_command = spec->has_command,
+		.image_config = mem_dup_string(spec->image_config_json),
+		.bundle = mem_format("%s/containers/%s", o->run_folder, spec->id),
+		.log = oci_log_path(o, spec->pod.uid, spec->name, spec->attempt),
+		.done = done,
+		.arg = arg};
+	memcpy(r->id, spec->id, sizeof(r->id));
+	r->container = oci_container_new(o, r->id, r->pod->uid, r->name, r->attempt);
+	r->container->host_pid = json_bool(r->pod->tree, false, "spec", "hostPID");
+	map_put(&o->containers, r->id, r->container);
+	list_append(&o->queue, &r->link);
+	if (!o->runtime[0])
+		oci_probe(x, NULL, NULL);
+	oci_run_next(o);
+}
