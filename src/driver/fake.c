@@ -101,34 +101,34 @@ static void fake_pod_free(void *value)
 
 /* ---- what is observed ---- */
 
-static void fake_container_state(
-        const struct fake_pod *p, const struct fake_container *c, struct driver_container *out)
+static void fake_container_state(const struct fake_pod *p, const struct fake_container *c,
+	struct driver_container *out)
 {
 	bool up = p->phase == FAKE_RUNNING && !c->init && !c->crashed;
 	*out = (struct driver_container){.name = c->name,
-	        .init = c->init,
-	        .image = c->image,
-	        .image_id = "sha256:fake",
-	        .container_id = "fake://0",
-	        .reason = "",
-	        .message = "",
-	        .last_reason = "",
-	        .restarts = c->restarts,
-	        .started_ms = c->started_ms};
+		.init = c->init,
+		.image = c->image,
+		.image_id = "sha256:fake",
+		.container_id = "fake://0",
+		.reason = "",
+		.message = "",
+		.last_reason = "",
+		.restarts = c->restarts,
+		.started_ms = c->started_ms};
 	if (up) {
 		*out = (struct driver_container){.name = c->name,
-		        .image = c->image,
-		        .image_id = "sha256:fake",
-		        .container_id = "fake://0",
-		        .reason = "",
-		        .message = "",
-		        .last_reason = "",
-		        .state = CONTAINER_RUNNING,
-		        .restarts = c->restarts,
-		        .started_ms = c->started_ms,
-		        .started = true,
-		        .ready = true,
-		        .pid = 1};
+			.image = c->image,
+			.image_id = "sha256:fake",
+			.container_id = "fake://0",
+			.reason = "",
+			.message = "",
+			.last_reason = "",
+			.state = CONTAINER_RUNNING,
+			.restarts = c->restarts,
+			.started_ms = c->started_ms,
+			.started = true,
+			.ready = true,
+			.pid = 1};
 	} else if (p->phase == FAKE_RUNNING && c->init) {
 		out->state = CONTAINER_TERMINATED;
 		out->reason = "Completed";
@@ -154,28 +154,28 @@ static void fake_container_state(
 }
 
 static void fake_state(const struct fake_pod *p, bool stopped,
-        void (*each)(void *, const struct driver_state *), void *arg)
+	void (*each)(void *, const struct driver_state *), void *arg)
 {
 	struct driver_container *containers =
-	        mem_alloc_array(p->container_count + 1, sizeof(*containers));
+		mem_alloc_array(p->container_count + 1, sizeof(*containers));
 	bool ready = p->phase == FAKE_RUNNING;
 	for (size_t i = 0; i < p->container_count; i++) {
 		fake_container_state(p, &p->containers[i], &containers[i]);
 		ready = ready && (containers[i].init || containers[i].ready);
 	}
 	struct driver_state state = {.uid = p->uid,
-	        .namespace = p->namespace,
-	        .name = p->name,
-	        .phase = p->phase == FAKE_STARTING ? "Pending" : "Running",
-	        .reason = "",
-	        .message = "",
-	        .ip = p->ip,
-	        .started_ms = p->started_ms,
-	        .initialized = p->phase != FAKE_STARTING,
-	        .containers_ready = ready,
-	        .containers = containers,
-	        .container_count = p->container_count,
-	        .stopped = stopped};
+		.namespace = p->namespace,
+		.name = p->name,
+		.phase = p->phase == FAKE_STARTING ? "Pending" : "Running",
+		.reason = "",
+		.message = "",
+		.ip = p->ip,
+		.started_ms = p->started_ms,
+		.initialized = p->phase != FAKE_STARTING,
+		.containers_ready = ready,
+		.containers = containers,
+		.container_count = p->container_count,
+		.stopped = stopped};
 	each(arg, &state);
 	free(containers);
 }
@@ -213,7 +213,7 @@ static void fake_on_crash_timer(void *arg)
 		return;
 	}
 	struct fake_container *c =
-	        &p->containers[rand_below(&f->rand, (uint64_t)p->container_count)];
+		&p->containers[rand_below(&f->rand, (uint64_t)p->container_count)];
 	if (c->init) {
 		fake_plan_crash(p);
 		return;
@@ -259,8 +259,8 @@ static void fake_begin(struct fake_pod *p)
 	const struct driver_fake_config *c = &p->fake->fake;
 	p->attached = true;
 	if (p->phase == FAKE_STARTING)
-		loop_timer_start(
-		        p->timer, rand_between(&p->fake->rand, c->start_ms_min, c->start_ms_max));
+		loop_timer_start(p->timer,
+			rand_between(&p->fake->rand, c->start_ms_min, c->start_ms_max));
 	fake_changed(p, false);
 }
 
@@ -280,22 +280,21 @@ static void fake_on_network(void *arg, const char *ip, const struct err *e)
 static void fake_read_containers(struct fake_pod *p, const json_t *list, bool init)
 {
 	size_t count = json_array_size(list);
-	p->containers = mem_resize(
-	        p->containers, (p->container_count + count + 1) * sizeof(*p->containers));
+	p->containers = mem_resize(p->containers,
+		(p->container_count + count + 1) * sizeof(*p->containers));
 	for (size_t i = 0; i < count; i++) {
 		const json_t *c = json_array_get(list, i);
 		p->containers[p->container_count++] =
-		        (struct fake_container){.name = mem_dup_string(json_text(c, "", "name")),
-		                .image = mem_dup_string(json_text(c, "", "image")),
-		                .init = init};
+			(struct fake_container){.name = mem_dup_string(json_text(c, "", "name")),
+				.image = mem_dup_string(json_text(c, "", "image")),
+				.init = init};
 	}
 }
 
-static int fake_pod_new(
-        struct fake *f, const struct object *o, struct fake_pod **ret_pod, struct err *e)
+static int fake_pod_new(struct fake *f, const struct object *o, struct fake_pod **ret_pod,
+	struct err *e)
 {
-	json_t *tree CLEANUP(json_done)
-	= NULL;
+	json_t *tree CLEANUP(json_done) = NULL;
 	int rc = json_decode(o->blob, o->blob_size, &tree, e);
 	if (rc)
 		return rc;
@@ -315,20 +314,20 @@ static int fake_pod_new(
 
 /* ---- the vtable ---- */
 
-static void fake_probe(
-        struct driver *d, void (*done)(void *arg, const struct driver_probe *p), void *arg)
+static void fake_probe(struct driver *d, void (*done)(void *arg, const struct driver_probe *p),
+	void *arg)
 {
 	(void)d;
 	struct driver_probe p = {
-	        .capabilities = DRIVER_EXEC | DRIVER_STATS | DRIVER_UPDATE | DRIVER_DEVICES,
-	        .ready = true,
-	        .name = "fake",
-	        .version = "1"};
+		.capabilities = DRIVER_EXEC | DRIVER_STATS | DRIVER_UPDATE | DRIVER_DEVICES,
+		.ready = true,
+		.name = "fake",
+		.version = "1"};
 	done(arg, &p);
 }
 
-static void fake_prepare(
-        struct driver *d, const struct driver_pod *pod, driver_done *done, void *arg)
+static void fake_prepare(struct driver *d, const struct driver_pod *pod, driver_done *done,
+	void *arg)
 {
 	(void)pod;
 	fake_later(CONTAINER_OF(d, struct fake, base), done, arg, NULL);
@@ -353,8 +352,8 @@ static void fake_start(struct driver *d, const struct driver_pod *pod, driver_do
 	fake_later(f, done, arg, NULL);
 	if (f->config.host.network_attach) {
 		p->asking = true;
-		f->config.host.network_attach(
-		        f->config.host.context, p->uid, "", "[]", fake_on_network, p);
+		f->config.host.network_attach(f->config.host.context, p->uid, "", "[]",
+			fake_on_network, p);
 		return;
 	}
 	unsigned n = ++f->addresses;
@@ -364,8 +363,8 @@ static void fake_start(struct driver *d, const struct driver_pod *pod, driver_do
 	fake_begin(p);
 }
 
-static void fake_stop(
-        struct driver *d, const char *uid, int64_t grace_s, driver_done *done, void *arg)
+static void fake_stop(struct driver *d, const char *uid, int64_t grace_s, driver_done *done,
+	void *arg)
 {
 	struct fake *f = CONTAINER_OF(d, struct fake, base);
 	struct fake_pod *p = map_get(&f->pods, uid);
@@ -381,7 +380,7 @@ static void fake_stop(
 	loop_timer_stop(p->crash_timer);
 	if (!already)
 		loop_timer_start(p->timer,
-		        grace_s == 0 ? 0 : rand_between(&f->rand, 0, f->fake.stop_ms_max));
+			grace_s == 0 ? 0 : rand_between(&f->rand, 0, f->fake.stop_ms_max));
 	else if (grace_s == 0)
 		loop_timer_start(p->timer, 0);
 }
@@ -393,7 +392,7 @@ static void fake_forget(struct driver *d, const char *uid, driver_done *done, vo
 }
 
 static void fake_list(struct driver *d, void (*each)(void *arg, const struct driver_state *state),
-        driver_done *done, void *arg)
+	driver_done *done, void *arg)
 {
 	struct fake *f = CONTAINER_OF(d, struct fake, base);
 	MAP_EACH (&f->pods, entry)
@@ -402,7 +401,7 @@ static void fake_list(struct driver *d, void (*each)(void *arg, const struct dri
 }
 
 static int fake_stats(struct driver *d, const char *uid, int64_t *ret_cpu_ns,
-        int64_t *ret_memory_bytes, struct err *e)
+	int64_t *ret_memory_bytes, struct err *e)
 {
 	struct fake *f = CONTAINER_OF(d, struct fake, base);
 	const struct fake_pod *p = map_get(&f->pods, uid);
@@ -433,8 +432,8 @@ static void fake_logs_run(void *arg)
 	free(call);
 }
 
-static struct driver_logs_call *fake_logs(
-        struct driver *d, const char *uid, const struct driver_logs *spec)
+static struct driver_logs_call *fake_logs(struct driver *d, const char *uid,
+	const struct driver_logs *spec)
 {
 	struct fake *f = CONTAINER_OF(d, struct fake, base);
 	struct driver_logs_call *call = mem_new(struct driver_logs_call);
@@ -465,7 +464,7 @@ static void fake_exec_run(void *arg)
 }
 
 static void fake_exec(struct driver *d, const char *uid, const struct driver_exec *spec,
-        struct driver_exec_call **ret_call)
+	struct driver_exec_call **ret_call)
 {
 	struct fake *f = CONTAINER_OF(d, struct fake, base);
 	struct driver_exec_call *call = mem_new(struct driver_exec_call);
@@ -485,8 +484,8 @@ static void fake_exec_cancel(struct driver_exec_call *call)
 	call->cancelled = true;
 }
 
-static void fake_update(
-        struct driver *d, const struct driver_pod *pod, driver_done *done, void *arg)
+static void fake_update(struct driver *d, const struct driver_pod *pod, driver_done *done,
+	void *arg)
 {
 	(void)pod;
 	fake_later(CONTAINER_OF(d, struct fake, base), done, arg, NULL);
@@ -500,23 +499,23 @@ static void fake_free(struct driver *d)
 }
 
 static const struct driver_ops fake_ops = {.name = "fake",
-        .probe = fake_probe,
-        .prepare = fake_prepare,
-        .start = fake_start,
-        .stop = fake_stop,
-        .forget = fake_forget,
-        .list = fake_list,
-        .stats = fake_stats,
-        .logs = fake_logs,
-        .logs_cancel = fake_logs_cancel,
-        .exec = fake_exec,
-        .exec_input = fake_exec_input,
-        .exec_cancel = fake_exec_cancel,
-        .update = fake_update,
-        .free = fake_free};
+	.probe = fake_probe,
+	.prepare = fake_prepare,
+	.start = fake_start,
+	.stop = fake_stop,
+	.forget = fake_forget,
+	.list = fake_list,
+	.stats = fake_stats,
+	.logs = fake_logs,
+	.logs_cancel = fake_logs_cancel,
+	.exec = fake_exec,
+	.exec_input = fake_exec_input,
+	.exec_cancel = fake_exec_cancel,
+	.update = fake_update,
+	.free = fake_free};
 
-struct driver *driver_fake_new(
-        const struct driver_config *config, const struct driver_fake_config *fake)
+struct driver *driver_fake_new(const struct driver_config *config,
+	const struct driver_fake_config *fake)
 {
 	struct fake *f = mem_new(struct fake);
 	f->base.ops = &fake_ops;
