@@ -11,7 +11,7 @@ deps: ## install what everything needs (Debian packages)
 	@tools/deps
 
 build: deps ## build all executables and tests into build/
-	@[ -d $(BUILD) ] || meson setup $(BUILD) --buildtype=release > $(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@[ -d $(BUILD) ] || meson setup $(BUILD) > $(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@rm -f $(BUILD).log
 	@ninja -C $(BUILD) --quiet
 
