@@ -56,6 +56,17 @@ static void check_cluster_ip(const struct validation *v, const struct path *p, c
 			"may not change once set");
 }
 
+/* Cluster is what this version does; it is also the default, so only Local is worth a word. */
+static void note_policy(const struct validation *v, const struct path *p, const json_t *spec)
+{
+	static const char *const policies[] = {"internalTrafficPolicy", "externalTrafficPolicy"};
+	for (size_t i = 0; i < ARRAY_SIZE(policies); i++)
+		if (str_equal(json_text(spec, "", policies[i]), "Local"))
+			find_warning(v->findings, PATH_FIELD(p, policies[i]),
+				"spec.%s: Local is stored, but this version does not carry it out",
+				policies[i]);
+}
+
 void validate_service(const struct validation *v)
 {
 	const json_t *spec = json_object_get(v->json, "spec");
@@ -67,6 +78,7 @@ void validate_service(const struct validation *v)
 		find_required(v->findings, PATH_FIELD(p, "ports"), "");
 	check_ports(v->findings, PATH_FIELD(p, "ports"), ports);
 	check_cluster_ip(v, p, spec);
+	note_policy(v, p, spec);
 	const char *name = json_text(spec, "", "externalName");
 	if (external && !*name)
 		find_required(v->findings, PATH_FIELD(p, "externalName"), "");
