@@ -58,7 +58,7 @@ struct control_write {
 struct control_event { /* an Event about an object */
 	const struct object *about;
 	bool warning;
-	const char *reason, *message, *component;
+	const char *reason, *message, *component; /* reason and component: constants */
 };
 struct control_out {
 	VEC(struct control_write) writes;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "control/step.h"
 #include "model/pod_security.h"
@@ -31,15 +32,12 @@ static void on_change(struct control_view *v, const struct object *object,
 		step_add(sets.objects[i], queue_add, queue);
 }
 
-static json_t *pod_tree(const struct object *set, const json_t *template)
+static json_t *pod_tree(const struct object *set, const json_t *template, const char *name)
 {
 	json_t *pod = json_deep_copy(template);
 	json_t *metadata = json_ensure_object(pod, "metadata");
-	char base[256];
-	size_t size = strlen(set->name);
-	memcpy(base, set->name, size < 253 ? size : 253);
-	strcpy(base + (size < 253 ? size : 253), "-");
-	json_object_del(metadata, "name");
+	CLEANUP(mem_free_ptr) char *base = mem_format("%s-", set->name);
+	json_object_set_new(metadata, "name", json_string(name));
 	json_object_set_new(metadata, "generateName", json_string(base));
 	json_object_set_new(metadata, "namespace", json_string(set->namespace));
 	json_object_set_new(metadata, "ownerReferences", json_pack("[o]", step_owner(set)));
@@ -89,17 +87,23 @@ static int create_pods(struct control_view *v, const struct object *set, const j
 	int rc = check_security(v, set, template, out, e);
 	if (rc != 0)
 		return rc;
-	for (int64_t i = 0; i < missing && i < BURST; i++)
-		step_create(out, &kind_pod, pod_tree(set, template));
+	for (int64_t i = 0; i < missing && i < BURST; i++) {
+		const char *name = step_name(out, set->name);
+		step_create(out, &kind_pod, pod_tree(set, template, name));
+		step_event(out, set, COMPONENT, false, "SuccessfulCreate", "Created pod: %s", name);
+	}
 	return 0;
 }
 
-static void delete_pods(const struct object **pods, size_t count, int64_t surplus,
-	struct control_out *out)
+static void delete_pods(const struct object *set, const struct object **pods, size_t count,
+	int64_t surplus, struct control_out *out)
 {
 	qsort(pods, count, sizeof(*pods), compare_to_go);
-	for (int64_t i = 0; i < surplus && i < BURST; i++)
+	for (int64_t i = 0; i < surplus && i < BURST; i++) {
 		step_delete(out, pods[i]);
+		step_event(out, set, COMPONENT, false, "SuccessfulDelete", "Deleted pod: %s",
+			pods[i]->name);
+	}
 }
 
 static void adopt(struct control_view *v, const struct object *set, const json_t *tree,
@@ -190,7 +194,7 @@ static int step(struct control_view *v, const char *key, int64_t wall_ms, struct
 	if (missing > 0)
 		rc = create_pods(v, set, tree, missing, out, &failure);
 	else if (missing < 0)
-		delete_pods(owned.objects, active, -missing, out);
+		delete_pods(set, owned.objects, active, -missing, out);
 	adopt(v, set, tree, out);
 	write_status(set, tree, owned.objects, active, rc ? &failure : NULL, wall_ms, out);
 	if (rc != 0 && e)

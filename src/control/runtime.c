@@ -26,13 +26,43 @@ struct work_item {
 	int failures; /* in a row */
 	int64_t requeue_ms;
 	struct loop_timer *timer; /* made when first needed */
+	/* Told when the commits succeed: what did not happen is not told. Strings and references
+	 * are owned. */
+	VEC(struct control_event) events;
 };
 
 /* ---- items ---- */
 
+static void drop_events(struct work_item *item)
+{
+	VEC_EACH (&item->events, struct control_event, event) {
+		object_unref(event->about);
+		free((char *)(uintptr_t)event->message);
+	}
+	vec_done(&item->events);
+}
+
+static void keep_events(struct work_item *item, const struct control_out *out)
+{
+	VEC_EACH (&out->events, struct control_event, event) {
+		struct control_event *kept = vec_add(&item->events);
+		*kept = *event; /* reason and component are constants */
+		kept->about = object_ref(event->about);
+		kept->message = mem_dup_string(event->message);
+	}
+}
+
+static void tell_events(struct work_item *item)
+{
+	VEC_EACH (&item->events, struct control_event, event)
+		recorder_add(item->control->recorder, event);
+	drop_events(item);
+}
+
 static void free_item(void *value)
 {
 	struct work_item *item = value;
+	drop_events(item);
 	list_remove(&item->link);
 	loop_timer_free(item->timer);
 	free(item->key);
@@ -254,6 +284,10 @@ void control_commit(struct control *c, const struct store_compare *compares, siz
 
 static void settle(struct work_item *item)
 {
+	if (item->failed)
+		drop_events(item);
+	else
+		tell_events(item);
 	if (item->failed) {
 		wait_for(item, retry_delay(item));
 		item->failures++;
@@ -355,11 +389,12 @@ static void step(struct work_item *item)
 	item->failed = ERR_OK;
 	item->requeue_ms = 0;
 	int rc = q->reconciler->step(c->view, item->key, wall_ms, &out, &e);
-	VEC_EACH (&out.events, struct control_event, event)
-		recorder_add(c->recorder, event);
+	keep_events(item, &out);
 	item->requeue_ms = out.requeue_ms;
-	if (rc != 0)
+	if (rc != 0) { /* what a failed step tells is why */
+		tell_events(item);
 		fail(item, &e);
+	}
 	write_out(item, &out, wall_ms);
 	view_end_step(c->view);
 }

@@ -54,6 +54,15 @@ void step_event(struct control_out *out, const struct object *about, const char 
 				       arena_dup(out->arena, text), component});
 }
 
+const char *step_name(struct control_out *out, const char *base)
+{
+	static const char letters[] = "bcdfghjklmnpqrstvwxz2456789"; /* nothing that spells words */
+	char suffix[6] = "";
+	for (size_t i = 0; i < 5; i++)
+		suffix[i] = letters[rand_below(out->rand, sizeof(letters) - 1)];
+	return arena_format(out->arena, "%.57s-%s", base, suffix);
+}
+
 json_t *step_owner(const struct object *owner)
 {
 	char version[128];

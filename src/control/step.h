@@ -14,6 +14,9 @@ void step_remove(struct control_out *out, const struct object *base);
 void step_event(struct control_out *out, const struct object *about, const char *component,
 	bool warning, const char *reason, const char *format, ...) PRINTF_LIKE(6, 7);
 
+/* base-xxxxx, as the API makes a name from generateName; in the step's arena. */
+const char *step_name(struct control_out *out, const char *base);
+
 /* The controlling ownerReference to an object (new reference). */
 json_t *step_owner(const struct object *owner);
 
