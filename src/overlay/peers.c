@@ -63,14 +63,13 @@ static int settle_route(struct overlay *o, const struct netlink_route *have,
 		code = netlink_route_delete(o->netlink, have, e);
 		return code == -ERR_NOT_FOUND ? 0 : code;
 	}
-	if (!have) {
-		/* A route of the site's own to the same place is the better one. */
-		code = netlink_route_add(o->netlink, want, e);
-		return code == -ERR_EXISTS ? 0 : code;
-	}
-	if (have->gateway == want->gateway && have->index == want->index)
+	if (have && have->gateway == want->gateway && have->index == want->index)
 		return 0;
-	return netlink_route_set(o->netlink, want, e);
+	code = have ? netlink_route_set(o->netlink, want, e)
+		    : netlink_route_add(o->netlink, want, e);
+	/* A route of the site's own to the same place is the better one; and while the link is down
+	 * there is none: the news of its return brings us here again. */
+	return code == -ERR_EXISTS || code == -ERR_UNAVAILABLE ? 0 : code;
 }
 
 static int write_difference(struct overlay *o, const struct netlink_routes *have,

@@ -114,6 +114,11 @@ int netlink_error(struct err *e, int errnum, const char *what)
 	case EACCES:
 		code = ERR_FORBIDDEN;
 		break;
+	case ENETDOWN:
+	case ENETUNREACH:
+	case EHOSTUNREACH:
+		code = ERR_UNAVAILABLE;
+		break;
 	case EBUSY:
 	case EAGAIN:
 	case EINTR:

@@ -4,8 +4,9 @@
  *
  * A call is one message and its acknowledgement, so it blocks only as long as the kernel works:
  * tens of microseconds, except where said. Errors: -ERR_EXISTS, -ERR_NOT_FOUND (no such interface,
- * address, route), -ERR_FORBIDDEN (no CAP_NET_ADMIN), -ERR_BUSY, else -ERR_IO; the sentence says
- * what was asked. IPv4 addresses are numbers in host order. Not thread safe: one thread per socket.
+ * address, route), -ERR_FORBIDDEN (no CAP_NET_ADMIN), -ERR_UNAVAILABLE (the link is down),
+ * -ERR_BUSY, else -ERR_IO; the sentence says what was asked. IPv4 addresses are numbers in host
+ * order. Not thread safe: one thread per socket.
  */
 #ifndef CONTINUO_SYS_NETLINK_H
 #define CONTINUO_SYS_NETLINK_H
