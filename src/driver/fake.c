@@ -78,9 +78,21 @@ static void fake_later(struct fake *f, driver_done *done, void *arg, const struc
 	loop_defer(f->config.loop, fake_call_run, call);
 }
 
+/* The driver goes while somebody waits for a stop: nothing is left of the pod, as it were. */
+static void fake_release_waiters(struct fake_pod *p)
+{
+	while (p->waiters) {
+		struct fake_waiter *w = p->waiters;
+		p->waiters = w->next;
+		fake_later(p->fake, w->done, w->arg, NULL);
+		free(w);
+	}
+}
+
 static void fake_pod_free(void *value)
 {
 	struct fake_pod *p = value;
+	fake_release_waiters(p);
 	loop_timer_free(p->timer);
 	loop_timer_free(p->crash_timer);
 	p->timer = p->crash_timer = NULL;

@@ -231,9 +231,14 @@ static void driver_update(struct driver *d, const struct driver_pod *pod, driver
 static void driver_free(struct driver *d)
 {
 	struct sim_driver *s = of(d);
+	struct err e;
+	err_set(&e, ERR_CANCELLED, "the agent is gone");
 	LIST_EACH (&s->calls, link) {
+		struct call *call = LIST_ITEM(link, struct call, link);
 		list_remove(link);
-		LIST_ITEM(link, struct call, link)->driver = NULL;
+		call->driver = NULL;
+		if (call->done) /* who asked gives its memory back */
+			call->done(call->arg, &e);
 	}
 	if (s->engine->driver == s)
 		s->engine->driver = NULL;
