@@ -63,7 +63,9 @@ static void fail_waiting(struct http_client *c, const struct err *e)
 
 void http_client_lost(struct http_client *c, bool tried, const struct err *e)
 {
-	if (!tried && list_empty(&c->openings) && list_empty(&c->links))
+	/* Other attempts may be under way, to the same address: waiting for them as well would let
+	 * two of them keep each other going without end, as fast as they are refused. */
+	if (!tried && list_empty(&c->links))
 		fail_waiting(c, e);
 	else
 		http_client_kick(c);
