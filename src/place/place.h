@@ -294,7 +294,8 @@ struct place_weights place_weights_default(void);
 
 enum place_mode {
 	PLACE_ONLINE, /* the wants in the order given, each at once */
-	PLACE_BATCH, /* all wants seen together: by priority, and those that wait for others last */
+	PLACE_BATCH,  /* all wants seen together: by priority, those with wishes first, and those
+		       * that wait for others last */
 	PLACE_REBALANCE,
 	PLACE_PREEMPT,
 	PLACE_WHAT_IF

@@ -188,6 +188,7 @@ static int place_replicas(struct solver *s, uint32_t want, uint32_t *left, struc
 struct turn {
 	uint32_t want;
 	int priority;
+	bool wishes; /* has preferred node affinities */
 };
 
 static int compare_turns(const void *a, const void *b)
@@ -195,14 +196,19 @@ static int compare_turns(const void *a, const void *b)
 	const struct turn *x = a, *y = b;
 	if (x->priority != y->priority)
 		return x->priority > y->priority ? -1 : 1;
+	if (x->wishes != y->wishes) /* who has none gives way at no cost */
+		return x->wishes ? -1 : 1;
 	return x->want < y->want ? -1 : x->want > y->want;
 }
 
-static struct turn *order(const struct place_problem *problem)
+static struct turn *order(const struct place *p, const struct place_problem *problem)
 {
 	struct turn *turns = mem_alloc_array(problem->want_count, sizeof(*turns));
-	for (uint32_t i = 0; i < problem->want_count; i++)
-		turns[i] = (struct turn){i, problem->wants[i].priority};
+	for (uint32_t i = 0; i < problem->want_count; i++) {
+		const struct place_want *w = &problem->wants[i];
+		turns[i] = (struct turn){
+			i, w->priority, p->shapes.items[w->shape].preferred.count > 0};
+	}
 	if (problem->mode == PLACE_BATCH)
 		qsort(turns, problem->want_count, sizeof(*turns), compare_turns);
 	return turns;
@@ -236,7 +242,7 @@ static int one_round(struct solver *s, const struct turn *turns, uint32_t *left,
 
 static int place_all(struct solver *s, uint32_t *left, struct err *e)
 {
-	struct turn *turns = order(s->problem);
+	struct turn *turns = order(s->p, s->problem);
 	bool *full = mem_alloc_array(s->p->shapes.count, sizeof(*full));
 	size_t before;
 	int rc;

@@ -461,6 +461,40 @@ static void test_priority_order(void **state)
 	place_free(p);
 }
 
+static void test_wishes_come_first(void **state)
+{
+	(void)state;
+	struct place *p = place_new();
+	add_node(p, "x", "a", "ssd");
+	add_node(p, "y", "b", "hdd");
+	static const char *const ssd[] = {"ssd"};
+	static const struct place_requirement is_ssd = {"disk", PLACE_IN, ssd, 1, false};
+	struct place_node_preference prefer = {100, {&is_ssd, 1}};
+	struct place_label db[] = {{"app", "db"}};
+	struct place_pod_term apart = term_on_web(true, true, "kubernetes.io/hostname");
+	struct place_spec keeps_away = {.namespace = "shop",
+		.labels = db,
+		.label_count = 1,
+		.pod_terms = &apart,
+		.pod_term_count = 1};
+	struct place_spec picky = web_spec();
+	picky.preferred = &prefer;
+	picky.preferred_count = 1;
+	struct place_want wants[2] = {{0, 1, 0, PLACE_NONE, 0}, {0, 1, 0, PLACE_NONE, 0}};
+	assert_int_equal(place_shape(p, &keeps_away, &wants[0].shape, NULL), 0);
+	assert_int_equal(place_shape(p, &picky, &wants[1].shape, NULL), 0);
+	for (uint64_t seed = 0; seed < 16; seed++) {
+		struct place_problem problem = {
+			.mode = PLACE_BATCH, .wants = wants, .want_count = 2, .seed = seed};
+		struct place_plan plan = {0};
+		assert_int_equal(place_solve(p, &problem, &plan, NULL), 0);
+		assert_int_equal(plan.assignment_count, 2);
+		assert_string_equal(place_node_name(p, plan.assignments[1].node), "x");
+		place_plan_done(&plan);
+	}
+	place_free(p);
+}
+
 static void test_no_nodes_and_bad_input(void **state)
 {
 	(void)state;
@@ -533,6 +567,7 @@ int main(void)
 		cmocka_unit_test(test_spread), cmocka_unit_test(test_preferences),
 		cmocka_unit_test(test_replicas_spread_and_alternative),
 		cmocka_unit_test(test_minimal_fault), cmocka_unit_test(test_priority_order),
+		cmocka_unit_test(test_wishes_come_first),
 		cmocka_unit_test(test_no_nodes_and_bad_input),
 		cmocka_unit_test(test_node_changes_under_its_pods)};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
