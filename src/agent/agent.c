@@ -50,8 +50,9 @@ static void on_forgotten(void *arg)
 /* ---- the network ---- */
 
 /* Addresses of pods that are neither wanted nor there are given back, once both are known. */
-void agent_check_network(struct agent *a)
+static void check_network(void *arg)
 {
+	struct agent *a = arg;
 	struct err e = ERR_INIT;
 	if (a->kept_only || !a->network.open || !agent_pods_listed(a->pods))
 		return;
@@ -66,7 +67,7 @@ static void on_network_open(void *arg, const char *cluster_domain, const char *d
 {
 	struct agent *a = arg;
 	a->kept_only = false;
-	agent_check_network(a);
+	check_network(a);
 	agent_pods_set_network(a->pods, cluster_domain, dns_address);
 }
 
@@ -219,6 +220,7 @@ static int start_parts(struct agent *a, struct err *e)
 		.reports = &a->reports,
 		.node_name = agent_node_name(a),
 		.host_ip = a->config.address,
+		.on_listed = check_network,
 		.on_forgotten = on_forgotten,
 		.arg = a};
 	struct agent_network_config network = {.loop = a->config.loop,
@@ -234,11 +236,11 @@ static int start_parts(struct agent *a, struct err *e)
 		.arg = a};
 	a->pods = agent_pods_new(&pods);
 	agent_network_init(&a->network, &network);
+	agent_network_open(&a->network); /* as the slice on disk has it: pods that run need it */
 	int r = start_driver(a, e);
 	if (r < 0)
 		return r;
 	agent_pods_set_driver(a->pods, a->driver);
-	agent_network_session(&a->network); /* as the slice on disk has it */
 	a->driver->ops->probe(a->driver, on_probed, a);
 	return 0;
 }

@@ -37,7 +37,6 @@ struct agent {
 
 /* agent.c */
 void agent_tidy_later(struct agent *a);
-void agent_check_network(struct agent *a);
 
 /* feed.c: what comes down. */
 void agent_feed_write_hello(void *arg, struct buf *b);

@@ -121,6 +121,11 @@ void agent_network_session(struct agent_network *n)
 	loop_timer_start(n->timer, 0);
 }
 
+void agent_network_open(struct agent_network *n)
+{
+	on_timer(n);
+}
+
 void agent_network_services_changed(struct agent_network *n)
 {
 	n->services_dirty = true;

@@ -33,6 +33,7 @@ void agent_network_done(struct agent_network *n);
 /* A session message (or the one on disk): opens the network, or opens it anew when its addresses
  * changed. Failures are logged and tried again. */
 void agent_network_session(struct agent_network *n);
+void agent_network_open(struct agent_network *n); /* the same, at once */
 void agent_network_services_changed(struct agent_network *n);
 void agent_network_peers_changed(struct agent_network *n);
 

@@ -507,6 +507,7 @@ static void on_listed(struct agent_pods *p, struct pod *pod, const struct err *e
 	}
 	p->listed = true;
 	log_info(p->config.log, "pods_adopted", "count=%zu", p->by_uid.count);
+	p->config.on_listed(p->config.arg);
 }
 
 void agent_pods_set_driver(struct agent_pods *p, struct driver *driver)

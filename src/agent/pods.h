@@ -25,6 +25,7 @@ struct agent_pods_config {
 	struct agent_reports *reports;
 	const char *node_name;
 	const char *host_ip;
+	void (*on_listed)(void *arg);    /* the driver said what it has */
 	void (*on_forgotten)(void *arg); /* a pod is gone for good: images may be collected */
 	void *arg;
 };
