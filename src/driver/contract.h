@@ -45,7 +45,7 @@ struct bench {
 extern struct bench bench;
 int bench_setup(int argc, char **argv);
 void bench_done(void);
-void bench_reopen(void); /* the agent restarts */
+void bench_open(void); /* a driver again after ops->free: the agent restarts */
 
 /* spec: a PodSpec in JSON, with ' instead of ". The uid is the name. */
 void bench_start(const char *name, const char *spec);

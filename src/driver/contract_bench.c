@@ -154,8 +154,10 @@ static int64_t log_clock(void *context)
 	return loop_wall_ms(bench.loop);
 }
 
-static void open_driver(void)
+void bench_open(void)
 {
+	map_done(&bench.seen);
+	map_init(&bench.seen, free);
 	struct err e = ERR_INIT;
 	if (!bench.real) {
 		const struct driver_fake_config fake = {
@@ -195,8 +197,7 @@ int bench_setup(int argc, char **argv)
 		.log_bytes = 20000};
 	bench.rootfs = bench.real ? argv[5] : "";
 	bench.privilege = "baseline";
-	map_init(&bench.seen, free);
-	open_driver();
+	bench_open();
 	return 0;
 }
 
@@ -208,15 +209,6 @@ void bench_done(void)
 	loop_uv_free(bench.loop);
 	map_done(&bench.seen);
 	buf_done(&bench.events);
-}
-
-void bench_reopen(void)
-{
-	bench.driver->ops->free(bench.driver);
-	bench_sleep(20);
-	map_done(&bench.seen);
-	map_init(&bench.seen, free);
-	open_driver();
 }
 
 /* ---- objects ---- */

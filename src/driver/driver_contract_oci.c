@@ -1,4 +1,4 @@
-/* What only real containers can show. */
+/* What only real containers can show. The image is a busybox; scripts look from inside. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,14 +6,389 @@
 /* cmocka wants those before it */
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/str.h"
 #include "driver/contract.h"
 
-static void nothing(void **state)
+#define POD(script, container, pod)                                                                \
+	"{'terminationGracePeriodSeconds':1,'containers':[{'name':'main','image':'test','command'" \
+	":"                                                                                        \
+	"['/bin/sh','-c','" script "']" container "}]" pod "}"
+
+/* Runs the pod until it is ready and gives what the script prints in it. */
+static char *look(const char *name, const char *spec, const char *script)
+{
+	bench_start(name, spec);
+	if (!bench_wait(is_ready, name, 8000)) {
+		fprintf(stderr, "# %s: %s\n", name, bench_container(name, 0)->message);
+		return mem_dup_string("not ready");
+	}
+	return bench_exec(name, script, NULL);
+}
+
+static void assert_shows(const char *name, const char *spec, const char *script,
+	const char *expected)
+{
+	CLEANUP(mem_free_ptr) char *text = look(name, spec, script);
+	bench_stop(name, 0);
+	assert_string_equal(text, expected);
+}
+
+static void image_gives_what_the_pod_leaves_out(void **state)
 {
 	(void)state;
+	const struct driver_logs all = {.tail_lines = -1};
+	bench_start("n1", "{'containers':[{'name':'main','image':'test'}]}");
+	assert_true(bench_wait(is_ready, "n1", 5000));
+	CLEANUP(mem_free_ptr) char *seen = bench_exec("n1", "pwd; echo $FROM $HOSTNAME", NULL);
+	assert_string_equal(seen, "/tmp\nimage n1\n");
+	CLEANUP(mem_free_ptr) char *text = bench_logs("n1", &all);
+	assert_string_equal(text, "from image\n");
+	bench_stop("n1", 0);
+	assert_shows("n2",
+		"{'containers':[{'name':'main','image':'test','args':['/bin/sleep','50'],"
+		"'workingDir':'/etc'}]}",
+		"pwd; cat /proc/1/comm", "/etc\nsleep\n");
+}
+
+static void environment_comes_from_everywhere(void **state)
+{
+	(void)state;
+	bench_object("ConfigMap", "settings", "{'LEVEL':'high','COLOR':'red'}");
+	bench_object("Secret", "keys", "{'password':'czNjcmV0'}");
+	assert_shows("o1",
+		POD("sleep 50",
+			",'envFrom':[{'prefix':'CM_','configMapRef':{'name':'settings'}}],'env':["
+			"{'name':'A','value':'1'},{'name':'B','value':'$(A)$(NONE)$$(A)'},"
+			"{'name':'PASSWORD','valueFrom':{'secretKeyRef':{'name':'keys','key':"
+			"'password'}}},{'name':'NONE','valueFrom':{'configMapKeyRef':{'name':'gone'"
+			","
+			"'key':'x','optional':true}}},{'name':'POD','valueFrom':{'fieldRef':{"
+			"'fieldPath':'metadata.name'}}}]",
+			""),
+		"echo $CM_LEVEL $CM_COLOR $A $B $PASSWORD ${NONE-unset} $POD $WEB_SERVICE_HOST",
+		"high red 1 1$(NONE)$(A) s3cret unset o1 10.0.0.1\n");
+	bench_objects_clear();
+}
+
+static void volumes_are_mounted_and_updated(void **state)
+{
+	(void)state;
+	static const char spec[] = POD("sleep 50",
+		",'volumeMounts':[{'name':'cm','mountPath':'/cm'},{'name':'sec','mountPath':'/"
+		"sec'},"
+		"{'name':'disk','mountPath':'/disk'},{'name':'disk','mountPath':'/"
+		"sub','subPath':'a/b'},"
+		"{'name':'ram','mountPath':'/ram'}]",
+		",'volumes':[{'name':'cm','configMap':{'name':'files','items':[{'key':'one','path':"
+		"'dir/first'}]}},{'name':'sec','secret':{'secretName':'keys','defaultMode':256}},"
+		"{'name':'disk','emptyDir':{}},{'name':'ram','emptyDir':{'medium':'Memory',"
+		"'sizeLimit':'1Mi'}}]");
+	bench_object("ConfigMap", "files", "{'one':'1st','two':'2nd'}");
+	bench_object("Secret", "keys", "{'password':'czNjcmV0'}");
+	CLEANUP(mem_free_ptr)
+	char *text = look("p1", spec,
+		"cat /cm/dir/first; ls /cm; cat /sec/password; stat -Lc %a /sec/password; "
+		"echo x > /sub/f && cat /disk/a/b/f; grep -c \" /ram tmpfs\" /proc/mounts; "
+		"echo y 2>/dev/null > /cm/no || echo read-only");
+	assert_string_equal(text, "1stdir\ns3cret400\nx\n1\nread-only\n");
+	bench_object("ConfigMap", "files", "{'one':'changed'}");
+	bench_update("p1", spec);
+	bench_sleep(200); /* a job; nothing tells when it is through */
+	CLEANUP(mem_free_ptr) char *after = bench_exec("p1", "cat /cm/dir/first", NULL);
+	assert_string_equal(after, "changed");
+	bench_stop("p1", 0);
+	bench_objects_clear();
+}
+
+static void network_files_are_the_pods(void **state)
+{
+	(void)state;
+	assert_shows("q1", POD("sleep 50", "", ",'hostname':'web-0'"),
+		"hostname; cat /etc/hostname; grep web-0 /etc/hosts; cat /etc/resolv.conf; "
+		"ls /sys/class/net",
+		"web-0\nweb-0\n127.0.0.1\tweb-0\nnameserver 10.96.0.10\nsearch "
+		"default.svc.cluster.local cluster.local\noptions ndots:5\nlo\n");
+}
+
+static void users_are_who_they_should_be(void **state)
+{
+	(void)state;
+	static const char show[] = "id -u; id -g; id -G; grep NoNewPrivs /proc/1/status | cut -f2";
+	assert_shows("r1",
+		POD("sleep 50", ",'securityContext':{'allowPrivilegeEscalation':false}",
+			",'securityContext':{'runAsUser':1000,'runAsGroup':1001,'fsGroup':2000,"
+			"'supplementalGroups':[3000]}"),
+		show, "1000\n1001\n1001 2000 3000\n1\n");
+	bench.user = "web";
+	assert_shows("r2", POD("sleep 50", "", ""), show, "101\n102\n102 500\n0\n");
+	bench.user = "nobody-there";
+	bench_start("r3", POD("sleep 50", "", ""));
+	assert_true(bench_wait(is_waiting_with_reason, "r3", 5000));
+	assert_string_equal(bench_container("r3", 0)->reason, "CreateContainerConfigError");
+	assert_non_null(strstr(bench_container("r3", 0)->message, "nobody-there"));
+	bench_stop("r3", 0);
+	bench.user = NULL;
+	bench_start("r4", POD("sleep 50", ",'securityContext':{'runAsNonRoot':true}", ""));
+	assert_true(bench_wait(is_waiting_with_reason, "r4", 5000));
+	assert_string_equal(bench_container("r4", 0)->reason, "CreateContainerConfigError");
+	bench_stop("r4", 0);
+}
+
+static void privileges_are_few(void **state)
+{
+	(void)state;
+	static const char show[] = "grep CapEff /proc/1/status | cut -f2; grep Seccomp: "
+				   "/proc/1/status | cut -f2; touch /x 2>/dev/null && echo wrote; "
+				   "mount -t tmpfs t /tmp 2>/dev/null && echo mounted";
+	assert_shows("s1", POD("sleep 50", "", ""), show, "00000000a80425fb\n2\nwrote\n");
+	assert_shows("s2",
+		POD("sleep 50",
+			",'securityContext':{'readOnlyRootFilesystem':true,'capabilities':{'drop':["
+			"'ALL'],'add':['NET_BIND_SERVICE']},'seccompProfile':{'type':"
+			"'RuntimeDefault'}}",
+			""),
+		show, "0000000000000400\n2\n");
+	bench_start("s3", POD("sleep 50", ",'securityContext':{'privileged':true}", ""));
+	assert_true(bench_wait(is_waiting_with_reason, "s3", 5000));
+	assert_string_equal(bench_container("s3", 0)->reason, "CreateContainerConfigError");
+	assert_non_null(strstr(bench_container("s3", 0)->message, "rivileged"));
+	bench_stop("s3", 0);
+}
+
+static void host_is_reached_by_the_privileged_only(void **state)
+{
+	(void)state;
+	static const char spec[] = POD("sleep 50",
+		",'volumeMounts':[{'name':'host','mountPath':'/host','readOnly':true}]",
+		",'hostNetwork':true,'volumes':[{'name':'host','hostPath':{'path':'/etc','type':"
+		"'Directory'}}]");
+	bench_start("t1", spec);
+	assert_true(bench_wait(is_waiting_with_reason, "t1", 5000));
+	assert_non_null(strstr(bench_container("t1", 0)->message, "hostPath"));
+	bench_stop("t1", 0);
+	bench.privilege = "privileged";
+	CLEANUP(mem_free_ptr)
+	char *inside = look("t2", spec, "ls /host/passwd; readlink /proc/self/ns/net");
+	char own[64] = {0};
+	assert_true(readlink("/proc/self/ns/net", own, sizeof(own) - 1) > 0);
+	CLEANUP(mem_free_ptr) char *expected = mem_format("/host/passwd\n%s\n", own);
+	assert_string_equal(inside, expected);
+	bench_stop("t2", 0);
+	bench.privilege = "baseline";
+}
+
+static void devices_are_injected(void **state)
+{
+	(void)state;
+	assert_shows("u1", POD("sleep 50", ",'resources':{'limits':{'continuo.dev/null':'1'}}", ""),
+		"test -c /dev/camera && echo x > /dev/camera && echo there", "there\n");
+	assert_shows("u2", POD("sleep 50", "", ""), "test -e /dev/camera || echo absent",
+		"absent\n");
+	bench_start("u3", POD("sleep 50", ",'resources':{'limits':{'continuo.dev/gone':'1'}}", ""));
+	assert_true(bench_wait(is_waiting_with_reason, "u3", 5000));
+	assert_non_null(strstr(bench_container("u3", 0)->message, "continuo.dev/gone"));
+	bench_stop("u3", 0);
+}
+
+static void limits_are_in_the_cgroup(void **state)
+{
+	(void)state;
+	static const char v1[] = "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes "
+				 "cpu/cpu.cfs_quota_us cpu/cpu.shares pids/pids.max";
+	static const char v2[] = "cd /sys/fs/cgroup; cat memory.max cpu.max pids.max";
+	bool hybrid = access("/sys/fs/cgroup/memory", F_OK) == 0;
+	assert_shows("v1",
+		POD("sleep 50",
+			",'resources':{'limits':{'memory':'32Mi','cpu':'500m'},'requests':{'cpu':"
+			"'250m'}}",
+			""),
+		hybrid ? v1 : v2,
+		hybrid ? "33554432\n50000\n256\n4096\n" : "33554432\n50000 100000\n4096\n");
+}
+
+static bool is_oom_killed(const char *name)
+{
+	return str_equal(bench_container(name, 0)->reason, "OOMKilled");
+}
+
+static void memory_kills_have_their_reason(void **state)
+{
+	(void)state;
+	bench_start("w1",
+		"{'restartPolicy':'Never','containers':[{'name':'main','image':'test','command':["
+		"'/bin/sh','-c','exec tail "
+		"/dev/zero'],'resources':{'limits':{'memory':'16Mi'}}}]}");
+	assert_true(bench_wait(is_oom_killed, "w1", 10000));
+	assert_int_equal(bench_container("w1", 0)->exit_code, 137);
+	bench_stop("w1", 0);
+}
+
+static void missing_commands_are_told(void **state)
+{
+	(void)state;
+	bench_start("x1",
+		"{'containers':[{'name':'main','image':'test','command':['/bin/gone']}]}");
+	assert_true(bench_wait(is_waiting_with_reason, "x1", 5000));
+	assert_string_equal(bench_container("x1", 0)->reason, "CreateContainerError");
+	assert_non_null(strstr(bench_container("x1", 0)->message, "/bin/gone"));
+	bench_stop("x1", 0);
+}
+
+static bool log_is_long(const char *name)
+{
+	(void)name;
+	const struct driver_logs last = {.tail_lines = 1};
+	CLEANUP(mem_free_ptr) char *text = bench_logs("y1", &last);
+	return str_equal(text, "end\n");
+}
+
+/* 3000 lines of 20 bytes and more, at 20,000 bytes a part, written over 3 s. */
+static void logs_rotate_without_loss(void **state)
+{
+	(void)state;
+	const struct driver_logs all = {.tail_lines = -1};
+	bench_start("y1",
+		POD("for i in 1 2 3; do seq 1000; sleep 1.2; done; echo end; sleep 50", "", ""));
+	assert_true(bench_wait(is_ready, "y1", 5000));
+	for (int i = 0; i < 100 && !log_is_long("y1"); i++)
+		bench_sleep(100);
+	CLEANUP(mem_free_ptr) char *text = bench_logs("y1", &all);
+	int lines = 0;
+	for (const char *c = text; *c; c++)
+		lines += *c == '\n';
+	assert_int_equal(lines, 3001);
+	CLEANUP(mem_free_ptr)
+	char *part = mem_format("%s/pods/y1/logs/main/0.log.1", bench.config.state_folder);
+	assert_int_equal(access(part, F_OK), 0);
+	bench_stop("y1", 0);
+}
+
+static bool is_terminated(const char *name)
+{
+	return bench_container(name, 0)->state == CONTAINER_TERMINATED;
+}
+
+static void pods_are_adopted(void **state)
+{
+	(void)state;
+	int64_t cpu_ns, memory;
+	int pid;
+	bench_start("z1", POD("sleep 50", "", ""));
+	bench_start("z2",
+		"{'restartPolicy':'Never','containers':[{'name':'main','image':'test','command':["
+		"'/bin/sh','-c','sleep 1; exit 6']}]}");
+	bench_start("z3", POD("sleep 50", ",'readinessProbe':{'exec':{'command':['true']}}", ""));
+	assert_true(bench_wait(is_ready, "z1", 5000));
+	assert_true(bench_wait(is_ready, "z2", 5000));
+	assert_true(bench_wait(is_ready, "z3", 5000));
+	pid = bench_container("z1", 0)->pid;
+	bench.driver->ops->free(bench.driver);
+	bench_sleep(1500); /* z2 ends while nobody watches */
+	bench_open();
+	assert_true(bench_wait(is_terminated, "z2", 2000));
+	assert_int_equal(bench_container("z2", 0)->exit_code, 6);
+	assert_string_equal(bench_seen("z2")->phase, "Failed");
+	bench_start("z1", POD("sleep 50", "", ""));
+	bench_sleep(200);
+	assert_int_equal(bench_container("z1", 0)->pid, pid);
+	assert_int_equal(bench_container("z1", 0)->restarts, 0);
+	assert_true(bench_wait(is_ready, "z3", 5000));
+	assert_int_equal(bench.driver->ops->stats(bench.driver, "z1", &cpu_ns, &memory, NULL), 0);
+	bench_stop("z1", 0);
+	bench_stop("z2", 0);
+	bench_stop("z3", 0);
+}
+
+static bool folder_is_gone(const char *folder, const char *name)
+{
+	CLEANUP(mem_free_ptr) char *path = mem_format("%s/pods/%s", folder, name);
+	return access(path, F_OK) < 0;
+}
+
+static bool forgotten;
+static void on_forgotten(void *arg, const struct err *e)
+{
+	(void)arg;
+	forgotten = !e;
+}
+
+static void nothing_is_left(void **state)
+{
+	(void)state;
+	bench_start("za", POD("sleep 50", "", ""));
+	assert_true(bench_wait(is_ready, "za", 5000));
+	bench_stop("za", 0);
+	assert_true(folder_is_gone(bench.config.run_folder, "za"));
+	assert_false(folder_is_gone(bench.config.state_folder, "za")); /* its logs */
+	bench.driver->ops->forget(bench.driver, "za", on_forgotten, NULL);
+	bench_sleep(300);
+	assert_true(forgotten);
+	assert_true(folder_is_gone(bench.config.state_folder, "za"));
+	CLEANUP(mem_free_ptr) char *exits = mem_format("%s/exits/*", bench.config.run_folder);
+	CLEANUP(mem_free_ptr)
+	char *command = mem_format(
+		"! ls %s 2>/dev/null && ! grep -q '%s/' /proc/self/mounts && ! find /sys/fs/cgroup "
+		"-path '*%s/pod-*' -type d 2>/dev/null | grep .",
+		exits, bench.config.run_folder, bench.config.cgroup_parent);
+	assert_int_equal(system(command), 0);
+}
+
+/* How long thirty at once and one alone take; printed, as the machine decides. */
+static void starts_are_quick(void **state)
+{
+	(void)state;
+	char name[16];
+	int64_t begin_ms = loop_now_ms(bench.loop);
+	bench_start("zz", POD("sleep 50", "", ""));
+	assert_true(bench_wait(is_ready, "zz", 5000));
+	int64_t one_ms = loop_now_ms(bench.loop) - begin_ms;
+	begin_ms = loop_now_ms(bench.loop);
+	for (int i = 0; i < 30; i++) {
+		snprintf(name, sizeof(name), "zz%d", i);
+		bench_start(name, POD("sleep 50", "", ""));
+	}
+	for (int i = 0; i < 30; i++) {
+		snprintf(name, sizeof(name), "zz%d", i);
+		assert_true(bench_wait(is_ready, name, 30000));
+	}
+	fprintf(stderr, "# one pod runs after %lld ms, thirty after %lld ms\n", (long long)one_ms,
+		(long long)(loop_now_ms(bench.loop) - begin_ms));
+	for (int i = 0; i < 30; i++) {
+		snprintf(name, sizeof(name), "zz%d", i);
+		bench_stop_only(name, 0);
+	}
+	for (int i = 0; i < 30; i++) {
+		snprintf(name, sizeof(name), "zz%d", i);
+		bench_stop(name, 0);
+	}
+	bench_stop("zz", 0);
 }
 
 extern const struct CMUnitTest contract_oci[];
 extern const size_t contract_oci_count;
-const struct CMUnitTest contract_oci[] = {cmocka_unit_test(nothing)};
+const struct CMUnitTest contract_oci[] = {
+	cmocka_unit_test(image_gives_what_the_pod_leaves_out),
+	cmocka_unit_test(environment_comes_from_everywhere),
+	cmocka_unit_test(volumes_are_mounted_and_updated),
+	cmocka_unit_test(network_files_are_the_pods),
+	cmocka_unit_test(users_are_who_they_should_be),
+	cmocka_unit_test(privileges_are_few),
+	cmocka_unit_test(host_is_reached_by_the_privileged_only),
+	cmocka_unit_test(devices_are_injected),
+	cmocka_unit_test(limits_are_in_the_cgroup),
+	cmocka_unit_test(memory_kills_have_their_reason),
+	cmocka_unit_test(missing_commands_are_told),
+	cmocka_unit_test(logs_rotate_without_loss),
+	cmocka_unit_test(pods_are_adopted),
+	cmocka_unit_test(starts_are_quick),
+	cmocka_unit_test(nothing_is_left),
+};
 const size_t contract_oci_count = ARRAY_SIZE(contract_oci);

@@ -85,6 +85,8 @@ static void oci_free(struct container_engine *x)
 	oci_fd_done(&o->inotify_fd);
 	loop_timer_free(o->rotate_timer);
 	o->rotate_timer = NULL;
+	if (o->containers.count == 0) /* as we found it; what still has processes stays */
+		oci_cgroup_remove(o->cgroup_parent);
 	oci_unref(o);
 }
 

@@ -13,6 +13,8 @@
 #include "base/str.h"
 #include "driver/oci_pod.h"
 
+#define START_TIMEOUT_MS 10000
+
 struct oci_run {
 	struct list link; /* in oci->queue */
 	struct oci *oci;
@@ -29,6 +31,7 @@ struct oci_run {
 	void *arg;
 	int sync_fd; /* conmon's answers */
 	struct loop_poll *sync;
+	struct loop_timer *timeout;
 	char answer[2048];
 	size_t answer_size;
 	int pid, conmon_pid;
@@ -60,8 +63,10 @@ static void run_end(struct oci_run *r)
 	else
 		r->container->running = true; /* not earlier: done comes before its exit */
 	r->done(r->arg, r->pid, r->e.code ? &r->e : NULL);
-	if (!r->e.code && !o->closed)
+	if (!r->e.code && !o->closed) {
+		oci_rotate_wake(o);
 		oci_exit_check(r->container);
+	}
 	if (!o->closed)
 		oci_run_next(o);
 	run_free(r);
@@ -103,26 +108,81 @@ static void run_settle_work(void *arg)
 		oci_cgroup_enter(cgroup, atoi(buf_text(&b)));
 }
 
-static void run_on_started(void *arg, const struct process_result *result)
+static void run_started(struct oci_run *r)
 {
-	struct oci_run *r = arg;
-	if (result->status != 0) {
-		(void)err_set(&r->e, ERR_INTERNAL, "cannot start the container: %s",
-			result->err_text);
-		run_fail(r);
-		return;
-	}
 	r->container->pid = r->pid;
 	r->container->pidfd = (int)syscall(SYS_pidfd_open, r->pid, 0);
-	oci_rotate_wake(r->oci);
 	loop_job(r->oci->config.loop, run_settle_work, run_undo_done, r);
+}
+
+static void run_on_start(void *arg, const struct process_result *result)
+{
+	struct oci_run *r = arg;
+	if (result->status == 0) {
+		run_started(r);
+		return;
+	}
+	(void)err_set(&r->e, ERR_INTERNAL, "cannot start the container: %s", result->err_text);
+	run_fail(r);
+}
+
+static char *run_fifo_path(const struct oci_run *r)
+{
+	return mem_format("%s/%s/exec.fifo", r->oci->runtime_root, r->id);
+}
+
+static void run_fifo_over(struct oci_run *r, bool started)
+{
+	CLEANUP(mem_free_ptr) char *path = run_fifo_path(r);
+	loop_poll_free(take_ptr(r->sync));
+	close(r->sync_fd);
+	loop_timer_free(take_ptr(r->timeout));
+	if (started) {
+		(void)unlink(path); /* what tells runc that it was started */
+		run_started(r);
+		return;
+	}
+	(void)err_set(&r->e, ERR_INTERNAL, "the container ended before it was started");
+	run_fail(r);
+}
+
+static void run_on_fifo(void *arg)
+{
+	struct oci_run *r = arg;
+	char byte;
+	ssize_t n = read(r->sync_fd, &byte, 1);
+	if (n >= 0 || (errno != EAGAIN && errno != EINTR))
+		run_fifo_over(r, n == 1);
+}
+
+static void run_on_timeout(void *arg)
+{
+	run_fifo_over(arg, false);
+}
+
+/* runc's init waits until somebody reads from a fifo in its state folder; `runc start` is a process
+ * of 20 ms that does nothing else. Other runtimes are asked in the ordinary way. */
+static bool run_by_fifo(struct oci_run *r)
+{
+	CLEANUP(mem_free_ptr) char *path = run_fifo_path(r);
+	if (!str_ends(r->oci->runtime, "/runc"))
+		return false;
+	r->sync_fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (r->sync_fd < 0)
+		return false;
+	r->sync = loop_poll_new(r->oci->config.loop, r->sync_fd, run_on_fifo, r);
+	r->timeout = loop_timer_new(r->oci->config.loop, run_on_timeout, r);
+	loop_timer_start(r->timeout, START_TIMEOUT_MS);
+	return true;
 }
 
 static void run_start_it(struct oci_run *r)
 {
 	const char *const argv[] = {
 		r->oci->runtime, "--root", r->oci->runtime_root, "start", r->id, NULL};
-	if (process_run(r->oci->config.loop, argv, NULL, 0, run_on_started, r, &r->e))
+	if (run_by_fifo(r))
+		return;
+	if (process_run(r->oci->config.loop, argv, NULL, 0, run_on_start, r, &r->e))
 		run_fail(r);
 }
 

@@ -634,8 +634,10 @@ static void adopt_pods(void *arg)
 				run_ended(c, 255, false, loop_wall_ms(d->config.loop));
 			c->adopted = false;
 		}
-		if (!d->closed)
-			pod_step(p);
+		if (d->closed)
+			continue;
+		pod_touch(p);
+		pod_step(p);
 	}
 	pods_unref(d);
 }

@@ -296,7 +296,7 @@ void run_watch(struct pod_container *c)
 	if (c->started && !c->probes[PROBE_READINESS])
 		c->ready = true;
 	if (any && !c->killing)
-		c->watch = probe_watch_new(c->probes, &target, c->started, &events);
+		c->watch = probe_watch_new(c->probes, &target, c->started, c->ready, &events);
 }
 
 /* ---- the end ---- */

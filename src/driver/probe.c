@@ -221,7 +221,7 @@ static void probe_line_ask(void *arg)
 }
 
 struct probe_watch *probe_watch_new(struct probe_spec *const specs[static PROBE_KINDS],
-	const struct probe_target *t, bool started, const struct probe_events *events)
+	const struct probe_target *t, bool started, bool ready, const struct probe_events *events)
 {
 	struct probe_watch *w = mem_new(struct probe_watch);
 	w->target = *t;
@@ -229,6 +229,7 @@ struct probe_watch *probe_watch_new(struct probe_spec *const specs[static PROBE_
 	for (int i = 0; i < PROBE_KINDS; i++)
 		w->lines[i] = (struct probe_line){
 			.watch = w, .kind = (enum probe_kind)i, .spec = specs[i]};
+	w->lines[PROBE_READINESS].ok = ready;
 	if (specs[PROBE_STARTUP] && !started) {
 		probe_line_begin(w, PROBE_STARTUP);
 		return w;

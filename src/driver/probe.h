@@ -42,7 +42,8 @@ struct probe_check *probe_check_start(const struct probe_spec *s, const struct p
 	void (*done)(void *arg, bool ok, const char *text), void *arg) MUST_CHECK;
 void probe_check_cancel(struct probe_check *c); /* null is fine; no callback any more */
 
-/* The probes of one run of a container: liveness and readiness wait for startup. */
+/* The probes of one run of a container: liveness and readiness wait for startup. started, ready:
+ * what was known of an adopted one. */
 struct probe_events {
 	/* Once: the startup probe passed, or there is none (then not called). */
 	void (*on_started)(void *arg);
@@ -55,7 +56,8 @@ struct probe_events {
 };
 struct probe_watch;
 struct probe_watch *probe_watch_new(struct probe_spec *const specs[static PROBE_KINDS],
-	const struct probe_target *t, bool started, const struct probe_events *events) MUST_CHECK;
+	const struct probe_target *t, bool started, bool ready,
+	const struct probe_events *events) MUST_CHECK;
 void probe_watch_free(struct probe_watch *w); /* null is fine */
 
 #endif
