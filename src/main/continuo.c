@@ -1,12 +1,17 @@
-#include <stdio.h>
-#include <string.h>
+/* The executable `continuo`: the command line, the server and the simulator. */
+#include <stddef.h>
 
+#include "cli/cli.h"
 #include "main/server.h"
+#include "main/simulate.h"
+
+static const struct cli_verb verbs[] = {
+	{"server", "run the server of a domain", main_server},
+	{"sim", "run a simulated continuum with faults, from a seed", main_simulate},
+	{NULL, NULL, NULL},
+};
 
 int main(int argc, char **argv)
 {
-	if (argc > 1 && strcmp(argv[1], "server") == 0)
-		return main_server(argc - 1, argv + 1);
-	fputs("Usage: continuo VERB [options]\n\n  server   run the server of a domain\n", stderr);
-	return 2;
+	return cli_main(argc, argv, verbs);
 }

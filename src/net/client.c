@@ -61,11 +61,20 @@ static void fail_waiting(struct http_client *c, const struct err *e)
 	leave(c);
 }
 
+/* Connections that still take calls. */
+static size_t count_links(const struct http_client *c)
+{
+	size_t links = 0;
+	for (const struct list *link = c->links.next; link != &c->links; link = link->next)
+		links += !LIST_ITEM(link, const struct http_link, link)->draining;
+	return links;
+}
+
 void http_client_lost(struct http_client *c, bool tried, const struct err *e)
 {
 	/* Other attempts may be under way, to the same address: waiting for them as well would let
 	 * two of them keep each other going without end, as fast as they are refused. */
-	if (!tried && list_empty(&c->links))
+	if (!tried && count_links(c) == 0)
 		fail_waiting(c, e);
 	else
 		http_client_kick(c);
@@ -125,9 +134,7 @@ static void open_connection(struct http_client *c)
  * until the first answer tells the version, one is enough as well. */
 static bool may_open(const struct http_client *c, size_t waiting)
 {
-	size_t openings = list_count(&c->openings), links = 0;
-	for (const struct list *link = c->links.next; link != &c->links; link = link->next)
-		links += !LIST_ITEM(link, const struct http_link, link)->draining;
+	size_t openings = list_count(&c->openings), links = count_links(c);
 	if (c->connector.is_http2 && (!c->version_known || c->multiplexed))
 		return openings == 0 && links == 0;
 	return openings < waiting && links + openings < (size_t)c->max_connections;

@@ -21,7 +21,7 @@ struct http_peer {
 	const char *common_name, *organization; /* of the client certificate's subject (first O) */
 	const char *spiffe_id;                  /* URI in the SAN */
 	const char *serial;                     /* hexadecimal */
-	int64_t not_before_ms, not_after_ms; /* wall_ms */
+	int64_t not_before_ms, not_after_ms;    /* wall_ms */
 };
 
 /* ---- server ---- */

@@ -1,0 +1,73 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "cli/cli.h"
+
+static const struct cli_verb verbs[] = {
+	{"apply", "create or change what manifests describe", verb_apply},
+	{"get", "list objects, or show some of them", verb_get},
+	{"describe", "show an object with what happened to it", verb_describe},
+	{"delete", "delete objects", verb_delete},
+	{"logs", "show what a pod's container wrote", verb_logs},
+	{"exec", "run a command in a container", verb_exec},
+	{"explain", "say why a pod is where it is, or why it is nowhere", verb_explain},
+	{"watch", "follow pods: node, state, pull progress, why", verb_watch},
+	{"node", "list, label and revoke nodes", verb_node},
+	{"token", "make, list and delete join tokens", verb_token},
+	{"version", "show the versions of this program and of the server", verb_version},
+	{NULL, NULL, NULL},
+};
+
+static void print_verbs(FILE *out, const struct cli_verb *list)
+{
+	for (; list && list->name; list++)
+		fprintf(out, "  %-10s %s\n", list->name, list->summary);
+}
+
+static void print_overview(FILE *out, const struct cli_verb *more)
+{
+	fputs("Usage: continuo VERB [arguments]\n\nVerbs:\n", out);
+	print_verbs(out, verbs);
+	print_verbs(out, more);
+	fputs("\ncontinuo VERB --help tells more.\n", out);
+}
+
+static const struct cli_verb *find_verb(const struct cli_verb *list, const char *name)
+{
+	for (; list && list->name; list++)
+		if (strcmp(list->name, name) == 0)
+			return list;
+	return NULL;
+}
+
+int cli_fail(const struct err *e)
+{
+	fflush(stdout);
+	fprintf(stderr, "error: %s\n", e->text);
+	return err_exit_status(e->code);
+}
+
+int cli_main(int argc, char **argv, const struct cli_verb *more)
+{
+	const char *name = argc > 1 ? argv[1] : NULL;
+	if (str_equal(name, "help") || str_equal(name, "--help") || str_equal(name, "-h")) {
+		print_overview(stdout, more);
+		return 0;
+	}
+	if (str_equal(name, "--version"))
+		name = "version";
+	if (!name) {
+		print_overview(stderr, more);
+		return 2;
+	}
+	const struct cli_verb *verb = find_verb(verbs, name);
+	if (!verb)
+		verb = find_verb(more, name);
+	if (!verb) {
+		struct err e = ERR_INIT;
+		err_set(&e, ERR_USAGE, "there is no verb \"%.60s\" (see continuo --help)", name);
+		return cli_fail(&e);
+	}
+	return verb->run(argc - 1, argv + 1);
+}
