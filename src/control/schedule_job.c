@@ -217,11 +217,11 @@ static json_t *terms_json(const struct place_cost *cost)
 	return terms;
 }
 
-static json_t *reasons_json(const struct place_refusal *r)
+static json_t *reasons_json(const struct place_reason *reasons, uint32_t count)
 {
 	json_t *list = json_array();
-	for (uint32_t i = 0; i < r->reason_count; i++) {
-		const struct place_reason *x = &r->reasons[i];
+	for (uint32_t i = 0; i < count; i++) {
+		const struct place_reason *x = &reasons[i];
 		json_array_append_new(list,
 			json_pack("{s:s, s:s, s:I, s:I, s:b}", "constraint",
 				place_constraint_name(x->constraint), "detail", x->detail, "nodes",
@@ -238,18 +238,17 @@ static char *explanation_text(json_t *json)
 	return text;
 }
 
-static char *explain_assignment(const struct place *p, const struct place_assignment *a,
-	const struct place_refusal *others)
+static char *explain_assignment(const struct place *p, const struct place_assignment *a)
 {
 	json_t *json = json_pack("{s:s, s:I, s:I, s:f, s:o}", "node", place_node_name(p, a->node),
-		"nodes", (json_int_t)others->nodes, "feasible", (json_int_t)a->feasible, "cost",
-		a->cost.total, "terms", terms_json(&a->cost));
+		"nodes", (json_int_t)place_node_count(p), "feasible", (json_int_t)a->feasible,
+		"cost", a->cost.total, "terms", terms_json(&a->cost));
 	if (a->alternative != PLACE_NONE)
 		json_object_set_new(json, "alternative",
 			json_pack("{s:s, s:f, s:o}", "node", place_node_name(p, a->alternative),
 				"cost", a->alternative_cost.total, "terms",
 				terms_json(&a->alternative_cost)));
-	json_object_set_new(json, "refusals", reasons_json(others));
+	json_object_set_new(json, "refusals", reasons_json(a->reasons, a->reason_count));
 	return explanation_text(json);
 }
 
@@ -297,12 +296,11 @@ static void refuse(struct schedule_job *job, struct schedule_candidate *c)
 }
 
 static void take_assignment(struct schedule_job *job, struct schedule_candidate *c,
-	const struct place_want *want, const struct place_assignment *a,
-	const struct place_refusal *others)
+	const struct place_want *want, const struct place_assignment *a)
 {
 	struct schedule_tables *t = job->tables;
 	c->node = mem_dup_string(place_node_name(t->place, a->node));
-	c->explanation = explain_assignment(t->place, a, others);
+	c->explanation = explain_assignment(t->place, a);
 	bind(job, c);
 	if (!c->placed) {
 		place_pod_remove(t->place, a->pod);
@@ -320,7 +318,8 @@ static void take_refusal(struct schedule_job *job, struct schedule_candidate *c,
 	place_refusal_write(r, &message);
 	c->message = buf_take(&message, NULL);
 	c->explanation = explanation_text(json_pack("{s:n, s:s, s:I, s:o}", "node", "message",
-		c->message, "nodes", (json_int_t)r->nodes, "refusals", reasons_json(r)));
+		c->message, "nodes", (json_int_t)r->nodes, "refusals",
+		reasons_json(r->reasons, r->reason_count)));
 	refuse(job, c);
 	place_shape_release(job->tables->place, want->shape);
 }
@@ -335,43 +334,9 @@ static void take_error(struct schedule_job *job, struct schedule_candidate *c, c
 
 /* ---- the job ---- */
 
-/* What stands against the other nodes, once for each shape of the batch. */
-struct surveys {
-	VEC(uint32_t) shapes;
-	VEC(struct place_refusal) found;
-};
-
-static void survey(struct surveys *s, struct place *p, uint32_t shape)
-{
-	for (size_t i = 0; i < s->shapes.count; i++)
-		if (s->shapes.items[i] == shape)
-			return;
-	vec_push(&s->shapes, shape);
-	place_survey(p, shape, vec_add(&s->found));
-}
-
-static const struct place_refusal *survey_of(const struct surveys *s, uint32_t shape)
-{
-	for (size_t i = 0; i < s->shapes.count; i++)
-		if (s->shapes.items[i] == shape)
-			return &s->found.items[i];
-	abort();
-}
-
-static void surveys_done(struct surveys *s)
-{
-	VEC_EACH (&s->found, struct place_refusal, r)
-		place_refusal_done(r);
-	vec_done(&s->found);
-	vec_done(&s->shapes);
-}
-
 static int solve(struct schedule_job *job, struct place_want *wants, size_t *from, size_t count)
 {
 	struct place *p = job->tables->place;
-	CLEANUP(surveys_done) struct surveys surveys = {0};
-	for (size_t i = 0; i < count; i++)
-		survey(&surveys, p, wants[i].shape);
 	struct place_problem problem = {.mode = PLACE_BATCH,
 		.wants = wants,
 		.want_count = (uint32_t)count,
@@ -385,8 +350,7 @@ static int solve(struct schedule_job *job, struct place_want *wants, size_t *fro
 	for (uint32_t i = 0; i < plan.assignment_count; i++) {
 		const struct place_assignment *a = &plan.assignments[i];
 		const struct place_want *want = &wants[a->want];
-		take_assignment(job, &job->candidates.items[from[a->want]], want, a,
-			survey_of(&surveys, want->shape));
+		take_assignment(job, &job->candidates.items[from[a->want]], want, a);
 	}
 	for (uint32_t i = 0; i < plan.refusal_count; i++) {
 		const struct place_refusal *r = &plan.refusals[i];

@@ -30,6 +30,7 @@
 #define PLACE_PODS_MAX 10000000u
 #define PLACE_RESOURCES_MAX 256u
 #define PLACE_ITEMS_MAX 256u /* entries of one list in a node or in a spec */
+#define PLACE_SURVEY_MAX 100000u
 #define PLACE_AMOUNT_MAX ((int64_t)1 << 60)
 
 /* ---- words ---- */
@@ -327,17 +328,6 @@ struct place_cost {
 	double terms[PLACE_TERM_COUNT]; /* unweighted */
 };
 
-struct place_assignment {
-	uint32_t want;
-	uint32_t node;
-	uint32_t pod; /* in the tables when applied; else PLACE_NONE */
-	struct place_cost cost;
-	uint32_t feasible; /* nodes that were possible */
-	uint32_t
-		alternative; /* the best other node; PLACE_NONE: there was none, or not asked for */
-	struct place_cost alternative_cost;
-};
-
 enum place_constraint {
 	PLACE_C_NODE_NAME,
 	PLACE_C_UNSCHEDULABLE,
@@ -369,6 +359,21 @@ struct place_reason {
 	uint32_t alone;     /* how many of these nothing else rules out */
 	uint32_t first;     /* how many are counted under it in Kubernetes' message */
 	bool at_fault;      /* one of a minimal set: without exactly these the pod fits somewhere */
+};
+
+struct place_assignment {
+	uint32_t want;
+	uint32_t node;
+	uint32_t pod; /* in the tables when applied; else PLACE_NONE */
+	struct place_cost cost;
+	uint32_t feasible; /* nodes that were possible */
+	uint32_t
+		alternative; /* the best other node; PLACE_NONE: there was none, or not asked for */
+	struct place_cost alternative_cost;
+	/* With explain: what ruled out the nodes that were not possible; of a large problem (more
+	 * than PLACE_SURVEY_MAX nodes times wants) as of the first decision about its shape. */
+	struct place_reason *reasons;
+	uint32_t reason_count;
 };
 
 struct place_refusal {

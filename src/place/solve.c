@@ -11,6 +11,13 @@ struct explained {
 	size_t assignments;
 };
 
+/* What stands against nodes, as of one decision. */
+struct surveyed {
+	bool done;
+	size_t assignments;
+	struct place_refusal found;
+};
+
 struct solver {
 	struct place *p;
 	const struct place_problem *problem;
@@ -18,6 +25,7 @@ struct solver {
 	VEC(struct place_assignment) assignments;
 	VEC(struct place_refusal) refusals;
 	struct explained *explained; /* by shape */
+	struct surveyed *surveyed;   /* by shape */
 	uint64_t steps;
 };
 
@@ -152,6 +160,24 @@ static void refuse(struct solver *s, uint32_t want, uint32_t count)
 
 /* ---- all of them ---- */
 
+/* Before the pod is put: it does not stand in its own way. */
+static void add_reasons(struct solver *s, uint32_t shape, struct place_assignment *a)
+{
+	struct surveyed *x = &s->surveyed[shape];
+	uint64_t size = (uint64_t)s->problem->want_count * s->p->node_count;
+	bool current = x->assignments == s->assignments.count || size > PLACE_SURVEY_MAX;
+	if (!x->done || !current) {
+		place_refusal_done(&x->found);
+		place_survey(s->p, shape, &x->found);
+		x->done = true;
+		x->assignments = s->assignments.count;
+	}
+	struct place_refusal copy = {0};
+	copy_reasons(&copy, &x->found);
+	a->reasons = copy.reasons;
+	a->reason_count = copy.reason_count;
+}
+
 static int assign(struct solver *s, uint32_t want, const struct choice *c, struct err *e)
 {
 	const struct place_want *w = &s->problem->wants[want];
@@ -164,9 +190,13 @@ static int assign(struct solver *s, uint32_t want, const struct choice *c, struc
 		a.alternative = c->alternative;
 		a.alternative_cost = c->alternative_cost;
 	}
+	if (s->problem->explain)
+		add_reasons(s, w->shape, &a);
 	int rc = place_pod_put(s->p, w->shape, c->node, w->priority, &a.pod, e);
 	if (rc == 0)
 		vec_push(&s->assignments, a);
+	else
+		free(a.reasons);
 	return rc;
 }
 
@@ -306,16 +336,22 @@ int place_solve(struct place *p, const struct place_problem *problem, struct pla
 	for (uint32_t i = 0; i < problem->want_count; i++)
 		left[i] = problem->wants[i].count;
 	s.explained = mem_alloc_array(p->shapes.count, sizeof(*s.explained));
+	s.surveyed = mem_alloc_array(p->shapes.count, sizeof(*s.surveyed));
 	rc = place_all(&s, left, e);
 	if (rc == 0) {
 		fill_plan(&s, ret_plan);
 	} else {
 		take_back(&s);
+		VEC_EACH (&s.assignments, struct place_assignment, a)
+			free(a->reasons);
 		vec_done(&s.assignments);
 		VEC_EACH (&s.refusals, struct place_refusal, r)
 			free(r->reasons);
 		vec_done(&s.refusals);
 	}
+	for (size_t i = 0; i < p->shapes.count; i++)
+		place_refusal_done(&s.surveyed[i].found);
+	free(s.surveyed);
 	free(s.explained);
 	free(left);
 	return rc;
@@ -335,6 +371,8 @@ void place_plan_done(struct place_plan *plan)
 {
 	for (uint32_t i = 0; i < plan->refusal_count; i++)
 		free(plan->refusals[i].reasons);
+	for (uint32_t i = 0; i < plan->assignment_count; i++)
+		free(plan->assignments[i].reasons);
 	free(plan->assignments);
 	free(plan->refusals);
 	*plan = (struct place_plan){0};

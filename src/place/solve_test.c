@@ -404,7 +404,18 @@ static void test_replicas_spread_and_alternative(void **state)
 		assert_int_equal(a->feasible, 6);
 		assert_int_not_equal(a->alternative, PLACE_NONE);
 		assert_true(a->alternative_cost.total >= a->cost.total);
+		assert_int_equal(a->reason_count, 0);
 	}
+	place_plan_undo(p, &plan);
+	place_plan_done(&plan);
+	/* Reasons are those of the moment: the second finds the first in its way. */
+	struct place_pod_term apart = term_on_web(true, true, "topology.kubernetes.io/zone");
+	s.pod_terms = &apart;
+	s.pod_term_count = 1;
+	plan = solve(p, &s, 2);
+	assert_int_equal(plan.assignments[0].reason_count, 0);
+	assert_int_equal(plan.assignments[1].feasible, 4);
+	assert_int_equal(plan.assignments[1].reasons[0].nodes, 2);
 	place_plan_done(&plan);
 	place_free(p);
 }
