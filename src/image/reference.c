@@ -179,10 +179,11 @@ int image_reference_parse(const char *text, struct image_reference *ret_referenc
 			"between them '.', '_', '-' and '/')",
 			text, repository);
 	bool official = strcmp(r.host, DEFAULT_HOST) == 0 && !strchr(repository, '/');
-	int length = snprintf(r.repository, sizeof(r.repository), "%s%s",
-		official ? "library/" : "", repository);
-	if ((size_t)length >= sizeof(r.repository))
-		return err_set(e, ERR_INVALID, "image \"%.60s...\": the name is too long", text);
+	const char *prefix = official ? "library/" : "";
+	if (strlen(r.host) + 1 + strlen(prefix) + strlen(repository) > NAME_MAX_SIZE)
+		return err_set(e, ERR_INVALID, "image \"%.60s...\": the name is longer than %d",
+			text, NAME_MAX_SIZE);
+	snprintf(r.repository, sizeof(r.repository), "%s%s", prefix, repository);
 	*ret_reference = r;
 	return 0;
 }

@@ -75,12 +75,12 @@ static void lengths_are_bounded(void **state)
 	assert_int_equal(image_reference_parse(text, &r, NULL), -ERR_INVALID);
 	text[256] = '\0';
 	assert_int_equal(image_reference_parse(text, &r, NULL), -ERR_INVALID);
-	/* "library/" comes before it, and all of it must still fit. */
-	text[247] = '\0';
+	/* "docker.io/library/" comes before it, and all of it must still fit. */
+	text[237] = '\0';
 	assert_int_equal(image_reference_parse(text, &r, NULL), 0);
-	assert_int_equal(strlen(r.repository), 255);
-	text[247] = 'a';
-	text[248] = '\0';
+	assert_int_equal(strlen(r.repository), 245);
+	text[237] = 'a';
+	text[238] = '\0';
 	assert_int_equal(image_reference_parse(text, &r, NULL), -ERR_INVALID);
 }
 

@@ -7,7 +7,7 @@ registry_start() {
 	mkdir -p "$folder/data"
 	cat >"$folder/config.yml" <<-EOF
 		version: 0.1
-		log: {level: fatal, accesslog: {disabled: true}}
+		log: {level: error, accesslog: {disabled: true}}
 		storage: {filesystem: {rootdirectory: $folder/data}}
 		http:
 		  addr: $address
