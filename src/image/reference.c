@@ -183,7 +183,8 @@ int image_reference_parse(const char *text, struct image_reference *ret_referenc
 	if (strlen(r.host) + 1 + strlen(prefix) + strlen(repository) > NAME_MAX_SIZE)
 		return err_set(e, ERR_INVALID, "image \"%.60s...\": the name is longer than %d",
 			text, NAME_MAX_SIZE);
-	snprintf(r.repository, sizeof(r.repository), "%s%s", prefix, repository);
+	memcpy(r.repository, prefix, strlen(prefix));
+	memcpy(r.repository + strlen(prefix), repository, strlen(repository) + 1);
 	*ret_reference = r;
 	return 0;
 }
