@@ -15,7 +15,7 @@ struct finding {
 	const char *path;   /* "spec.containers[0].image" */
 	const char *reason; /* Kubernetes' cause: FieldValueRequired, FieldValueInvalid,
 			       FieldValueNotSupported, ... */
-	const char *text;
+	const char *text;   /* errors: what is said behind the path; warnings: the whole sentence */
 };
 
 struct findings {

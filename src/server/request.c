@@ -50,13 +50,11 @@ static void add_warnings(const struct request *r, struct header_list *headers)
 			return;
 		char *text = headers->text[headers->count];
 		size_t n = (size_t)snprintf(text, 512, "299 - \"");
-		const char *parts[] = {w->path, ": ", w->text};
-		for (size_t p = w->path && *w->path ? 0 : 2; p < 3; p++)
-			for (const char *c = parts[p]; *c && n < 500; c++) {
-				if (*c == '"' || *c == '\\')
-					text[n++] = '\\';
-				text[n++] = (unsigned char)*c < ' ' ? ' ' : *c;
-			}
+		for (const char *c = w->text; *c && n < 500; c++) {
+			if (*c == '"' || *c == '\\')
+				text[n++] = '\\';
+			text[n++] = (unsigned char)*c < ' ' ? ' ' : *c;
+		}
 		memcpy(text + n, "\"", 2);
 		headers->items[headers->count++] = (struct http_header){"warning", text};
 	}
