@@ -144,6 +144,15 @@ static int see_opt(void *arg, const struct dns_record *r)
 	return 0;
 }
 
+/* A question repeats nothing that stands before it; and it is copied into the answer as it is. */
+static bool is_compressed(const uint8_t *data, size_t end)
+{
+	size_t at = DNS_HEADER_SIZE;
+	while (at < end && data[at] && data[at] < 0xc0)
+		at += (size_t)data[at] + 1;
+	return at + 1 != end;
+}
+
 int dns_parse_query(const uint8_t *data, size_t size, struct dns_query *ret_query,
 	enum dns_rcode *ret_rcode, struct err *e)
 {
@@ -160,7 +169,7 @@ int dns_parse_query(const uint8_t *data, size_t size, struct dns_query *ret_quer
 	size_t next = 0;
 	if (get16(data + 4) != 1 ||
 		dns_read_name(data, size, DNS_HEADER_SIZE, ret_query->name, &next, NULL) ||
-		next + 4 > size)
+		next + 4 > size || is_compressed(data, next))
 		return 0;
 	ret_query->type = get16(data + next);
 	ret_query->class = get16(data + next + 2);

@@ -64,6 +64,7 @@ static void answers_odd_queries_with_the_right_code(void **state)
 	assert_int_equal(rcode_with(5, 2), DNS_FORMERR);     /* two questions */
 	assert_int_equal(rcode_with(32, 3), DNS_REFUSED);    /* class CHAOS */
 	assert_int_equal(rcode_with(12, 0x43), DNS_FORMERR); /* a reserved kind of label */
+	assert_int_equal(rcode_with(24, 0xc0), DNS_FORMERR); /* a compressed question */
 	assert_int_equal(rcode_with(11, 9), DNS_FORMERR);    /* more records than there are */
 }
 
