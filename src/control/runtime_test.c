@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -382,6 +383,86 @@ static void test_pod_security_is_kept(void **state)
 	assert_int_equal(world_count(w, &kind_pod, "shop"), 0);
 }
 
+static bool counted_up(void *arg)
+{
+	struct world *w = arg;
+	struct store_list list;
+	assert_int_equal(store_list(w->store, "core/events/shop/", NULL, 0, 0, &list, NULL), 0);
+	int64_t count = 0;
+	size_t events = 0;
+	for (size_t i = 0; i < list.count; i++) {
+		CLEANUP(json_done) json_t *tree = object_tree(list.objects[i]);
+		if (!str_equal(json_text(tree, "", "reason"), "FailedCreate"))
+			continue;
+		events++;
+		count = json_int(tree, 0, "count");
+	}
+	store_list_done(&list);
+	assert_true(events <= 1);
+	return count >= 3;
+}
+
+static void test_events_are_counted_not_repeated(void **state)
+{
+	struct world *w = *state;
+	world_create(w, &kind_replicaset,
+		"{'metadata':{'name':'r','namespace':'shop'},'spec':{'replicas':1,'selector':"
+		"{'matchLabels':{'a':'b'}},'template':{'metadata':{'labels':{'a':'b'}},'spec':"
+		"{'hostPID':true,'containers':[{'name':'c','image':'i'}]}}}}");
+	world_until(w, counted_up, w); /* it is tried again with growing delay */
+}
+
+/* The commit's answer comes before the watches hear of it: the history is taken from under them. */
+static void compact_at_once(void *arg, const struct store_result *result)
+{
+	struct world *w = arg;
+	assert_null(result->err);
+	store_compact(w->store, result->revision);
+}
+
+static void test_watch_that_fell_behind(void **state)
+{
+	struct world *w = *state;
+	world_create(w, &kind_deployment, web);
+	world_until(w, three_ready, w);
+	world_run_ms(w, 20);
+	store_watch_free(take_ptr(w->agent)); /* which does not list anew */
+	CLEANUP(json_done) json_t *tree = world_get_tree(w, &kind_deployment, "shop", "web");
+	json_object_set_new(json_object_get(tree, "spec"), "replicas", json_integer(7));
+	struct object *o;
+	assert_int_equal(object_from_json(&kind_deployment, tree, &o, NULL), 0);
+	struct store_op ops[2] = {{"apps/deployments/shop/web", o}, {"core/nodes//n2", NULL}};
+	store_commit(w->store, NULL, 0, ops, 2, compact_at_once, w);
+	world_until_count(w, &kind_pod, "shop", 7);
+}
+
+/* Each pod changes while it is being placed. Nothing may be counted twice or stay counted. */
+static void test_pods_that_change_while_they_are_placed(void **state)
+{
+	struct world *w = *state;
+	world_create(w, &kind_node,
+		"{'metadata':{'name':'n3','labels':{'small':'yes'}},'status':{'allocatable':{"
+		"'cpu':'4','memory':'8Gi','pods':'12'},'conditions':[{'type':'Ready','status':"
+		"'True'}]}}");
+	for (int i = 0; i < 12; i++) {
+		char text[300], name[16];
+		snprintf(name, sizeof(name), "p%d", i);
+		snprintf(text, sizeof(text),
+			"{'metadata':{'name':'%s','namespace':'shop'},'spec':{'nodeSelector':{"
+			"'small':'yes'},'containers':[{'name':'c','image':'i'}]}}",
+			name);
+		world_create(w, &kind_pod, text);
+		world_patch(w, &kind_pod, "shop", name, "{'metadata':{'labels':{'x':'y'}}}");
+	}
+	world_until_ready(w, "shop", 12);
+	world_create(w, &kind_pod,
+		"{'metadata':{'name':'picky','namespace':'shop'},'spec':{'nodeSelector':{'small':"
+		"'yes'},'containers':[{'name':'c','image':'i'}]}}");
+	world_until(w, is_refused, w);
+	world_delete(w, &kind_pod, "shop", "p3");
+	world_until(w, is_bound, w);
+}
+
 static void test_metrics(void **state)
 {
 	struct world *w = *state;
@@ -406,7 +487,8 @@ int main(void)
 		TEST(test_endpoints_follow_pods), TEST(test_refused_until_the_node_fits),
 		TEST(test_explain_survives_a_restart), TEST(test_forty_at_once_never_overcommit),
 		TEST(test_pods_of_a_deleted_node_move), TEST(test_pod_security_is_kept),
-		TEST(test_metrics)};
+		TEST(test_events_are_counted_not_repeated), TEST(test_watch_that_fell_behind),
+		TEST(test_pods_that_change_while_they_are_placed), TEST(test_metrics)};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	cmocka_set_test_filter(getenv("CONTROL_TEST_ONLY"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
