@@ -251,7 +251,9 @@ static void on_joined(void *arg, struct agent_identity *identity)
 {
 	struct agent *a = arg;
 	a->identity = *identity;
-	if (agent_identity_save(a->config.fs, a->config.state_folder, &a->identity, &a->fatal) == 0)
+	a->failed = agent_identity_save(a->config.fs, a->config.state_folder, &a->identity,
+			    &a->fatal) < 0;
+	if (!a->failed)
 		log_info(a->config.log, "joined", "domain=%s node=%s", a->identity.domain,
 			a->identity.node);
 	loop_timer_start(a->next, 0);
@@ -261,6 +263,7 @@ static void on_join_refused(void *arg, const struct err *e)
 {
 	struct agent *a = arg;
 	a->fatal = *e;
+	a->failed = true;
 	loop_timer_start(a->next, 0);
 }
 
@@ -288,9 +291,9 @@ static void on_next(void *arg)
 {
 	struct agent *a = arg;
 	agent_join_free(take_ptr(a->join));
-	if (!a->fatal.code && !a->pods)
-		(void)start_parts(a, &a->fatal);
-	if (a->fatal.code) {
+	if (!a->failed && !a->pods)
+		a->failed = start_parts(a, &a->fatal) < 0;
+	if (a->failed) {
 		a->config.on_fatal(a->config.fatal_context, &a->fatal);
 		return;
 	}

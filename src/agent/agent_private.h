@@ -31,6 +31,7 @@ struct agent {
 	struct loop_timer *tidy; /* gives memory back after bursts, collects images */
 	struct list pulls;       /* host.c */
 	bool probed, kept_only, ready, images_due;
+	bool failed; /* fatal says why */
 	struct err fatal;
 	char cgroup_parent[400];
 };

@@ -219,16 +219,17 @@ static void begin(struct call *c, const json_t *message)
 	const char *verb = json_text(message, "", "verb"), *uid = json_text(message, "", "pod");
 	const json_t *query = json_object_get(message, "query");
 	struct err e = ERR_INIT;
+	int r = 0;
 	if (c->calls->count > AGENT_CALLS_MAX)
-		(void)err_set(&e, ERR_BUSY, "this node serves %d calls already", AGENT_CALLS_MAX);
+		r = err_set(&e, ERR_BUSY, "this node serves %d calls already", AGENT_CALLS_MAX);
 	else if (str_equal(verb, "logs"))
 		begin_logs(c, uid, query);
 	else if (str_equal(verb, "exec"))
-		(void)begin_exec(c, uid, query, &e);
+		r = begin_exec(c, uid, query, &e);
 	else
-		(void)err_set(&e, ERR_UNSUPPORTED, "this agent does not know the call \"%.40s\"",
+		r = err_set(&e, ERR_UNSUPPORTED, "this agent does not know the call \"%.40s\"",
 			verb);
-	if (e.code)
+	if (r < 0)
 		end_call(c, 0, &e);
 }
 

@@ -158,13 +158,15 @@ struct answer {
 	void (*detached)(void *arg, const struct err *e);
 	void *arg;
 	char ip[64];
+	int result; /* e counts only with this: who succeeds in a roundabout way may leave text in
+		       it */
 	struct err e;
 };
 
 static void give_answer(void *arg)
 {
 	struct answer *x = arg;
-	const struct err *e = x->e.code ? &x->e : NULL;
+	const struct err *e = x->result < 0 ? &x->e : NULL;
 	if (x->attached)
 		x->attached(x->arg, e ? "" : x->ip, e);
 	else if (x->detached)
@@ -198,14 +200,15 @@ void agent_network_attach(struct agent_network *n, const char *pod_uid, const ch
 	host_port_list ports = {0};
 	x->attached = done;
 	x->arg = arg;
-	if (!str_empty(host_ports_json) &&
-		json_decode(host_ports_json, strlen(host_ports_json), &json, &x->e) == 0)
-		read_host_ports(json, &ports);
 	if (!n->open)
-		(void)err_set(&x->e, ERR_UNAVAILABLE, "the pod network is not open yet");
-	else if (!x->e.code)
-		(void)n->config.net->ops->attach(n->config.net->context, pod_uid, netns_path,
+		x->result = err_set(&x->e, ERR_UNAVAILABLE, "the pod network is not open yet");
+	else if (!str_empty(host_ports_json))
+		x->result = json_decode(host_ports_json, strlen(host_ports_json), &json, &x->e);
+	if (x->result == 0) {
+		read_host_ports(json, &ports);
+		x->result = n->config.net->ops->attach(n->config.net->context, pod_uid, netns_path,
 			ports.items, ports.count, x->ip, &x->e);
+	}
 	vec_done(&ports);
 	loop_defer(n->config.loop, give_answer, x);
 }
@@ -217,6 +220,6 @@ void agent_network_detach(struct agent_network *n, const char *pod_uid,
 	x->detached = done;
 	x->arg = arg;
 	if (n->open)
-		(void)n->config.net->ops->detach(n->config.net->context, pod_uid, &x->e);
+		x->result = n->config.net->ops->detach(n->config.net->context, pod_uid, &x->e);
 	loop_defer(n->config.loop, give_answer, x);
 }

@@ -59,12 +59,13 @@ static void on_answer(void *arg, int status, const char *text, size_t size, cons
 	struct agent_identity news = {0};
 	struct err why = ERR_INIT;
 	r->asking = false;
+	int result = 0;
 	if (e)
 		why = *e;
 	else
-		(void)read_answer(r, status, text, size, &news, &why);
+		result = read_answer(r, status, text, size, &news, &why);
 	drop_key(r);
-	if (why.code)
+	if (e || result < 0)
 		ask_later(r, "renewal_failed", &why);
 	else
 		r->config.on_renewed(r->config.arg, &news);
