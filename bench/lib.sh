@@ -14,7 +14,7 @@ bench_raise() {
 	bench_stamp_image
 	cat >"$continuum_folder/registry.yml" <<-EOF
 		version: 0.1
-		log: {level: fatal, accesslog: {disabled: true}}
+		log: {level: error, accesslog: {disabled: true}}
 		storage: {filesystem: {rootdirectory: $continuum_folder/registry}}
 		http: {addr: "10.10.3.5:5000"}
 	EOF
