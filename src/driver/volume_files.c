@@ -89,7 +89,6 @@ static int add_object(const struct volumes *v, const char *kind, const char *nam
 /* Labels or annotations, as kubelet writes them: key="value", sorted by key. */
 static void write_pairs(const json_t *pairs, struct buf *data)
 {
-	json_t *sorted CLEANUP(json_done) = json_object();
 	char *text CLEANUP(mem_free_ptr) = pairs ? json_dumps(pairs, JSON_SORT_KEYS) : NULL;
 	json_t *again CLEANUP(json_done) = text ? json_loads(text, 0, NULL) : NULL;
 	const char *key;
