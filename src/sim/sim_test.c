@@ -62,8 +62,7 @@ static void test_without_faults(void **state)
 static void test_each_fault_alone(void **state)
 {
 	(void)state;
-	static const unsigned faults[] = {
-		SIM_FAULT_CRASH, SIM_FAULT_PARTITION, SIM_FAULT_DELAY};
+	static const unsigned faults[] = {SIM_FAULT_CRASH, SIM_FAULT_PARTITION, SIM_FAULT_DELAY};
 	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
 		struct sim_result r = run((struct sim_config){
 			.seed = 20 + i, .duration_ms = 10 * MINUTE_MS, .faults = faults[i]});
@@ -76,9 +75,8 @@ static void test_all_faults(void **state)
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= 4; seed++) {
-		struct sim_result r = run((struct sim_config){.seed = seed,
-			.duration_ms = 10 * MINUTE_MS,
-			.faults = SIM_FAULT_ALL});
+		struct sim_result r = run((struct sim_config){
+			.seed = seed, .duration_ms = 10 * MINUTE_MS, .faults = SIM_FAULT_ALL});
 		assert_true(r.ok);
 		assert_true(r.acknowledged > 20);
 	}
