@@ -86,6 +86,9 @@ static void check_number(struct findings *f, const struct path *p, const struct 
 	int64_t minimum = port ? 1 : s->minimum, maximum = port ? 65535 : s->maximum;
 	int64_t value = json_int_or(json, 0);
 	char why[100];
+	/* The end of 32 bits is no limit that anybody has in mind. */
+	high = high && (maximum != INT32_MAX || value > maximum);
+	low = low && (minimum != INT32_MIN || value < minimum);
 	if (low && high && (value < minimum || value > maximum))
 		snprintf(why, sizeof(why), "must be between %" PRId64 " and %" PRId64 ", inclusive",
 			minimum, maximum);

@@ -317,6 +317,9 @@ static void deployments(void **state UNUSED)
 {
 	static const struct row rows[] = {
 		{"{}", NULL},
+		{"{\"spec\":{\"replicas\":3000000000}}",
+			"spec.replicas: Invalid value: 3000000000: must be between 0 and "
+			"2147483647"},
 		{"{\"spec\":{\"replicas\":-1}}",
 			"spec.replicas: Invalid value: -1: must be greater than or equal to 0"},
 		{"{\"spec\":{\"selector\":null}}", "spec.selector: Required value"},
