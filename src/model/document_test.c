@@ -130,13 +130,15 @@ static void support_is_told(void **state UNUSED)
 {
 	CLEANUP(json_done)
 	json_t *json =
-		parse("{\"spec\":{\"shareProcessNamespace\":true,\"setHostnameAsFQDN\":false,\"schedulerName\":"
+		parse("{\"spec\":{\"shareProcessNamespace\":true,\"setHostnameAsFQDN\":false,"
+		      "\"schedulerName\":"
 		      "\"default-scheduler\",\"runtimeClassName\":\"kata\",\"containers\":[]}}");
 	CLEANUP(findings_done)
 	struct findings f = {0};
 	assert_int_equal(model_prune(&kind_pod, json, false, &f, NULL), 0);
 	assert_int_equal(f.warnings.count, 1);
-	assert_warning(&f, 0, "spec.shareProcessNamespace is stored, but this version does not carry it out");
+	assert_warning(&f, 0,
+		"spec.shareProcessNamespace is stored, but this version does not carry it out");
 	assert_int_equal(f.errors.count, 1);
 	assert_string_equal(f.errors.items[0].path, "spec.runtimeClassName");
 	assert_string_equal(f.errors.items[0].reason, "FieldValueForbidden");
