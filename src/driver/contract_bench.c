@@ -160,8 +160,11 @@ void bench_open(void)
 	map_init(&bench.seen, free);
 	struct err e = ERR_INIT;
 	if (!bench.real) {
-		const struct driver_fake_config fake = {
-			.seed = 1, .start_ms_min = 1, .start_ms_max = 20, .stop_ms_max = 20};
+		const struct driver_fake_config fake = {.seed = 1,
+			.start_ms_min = 1,
+			.start_ms_max = 20,
+			.stop_ms_max = 20,
+			.pull_images = true};
 		bench.driver = driver_fake_new(&bench.config, &fake);
 	} else if (driver_oci_new(&bench.config, &bench.driver, &e)) {
 		fprintf(stderr, "# %s (%s:%d)\n", e.text, e.file, e.line);

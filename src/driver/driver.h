@@ -216,7 +216,8 @@ int driver_oci_new(const struct driver_config *config, struct driver **ret_drive
 struct driver_fake_config {
 	uint64_t seed;
 	int64_t start_ms_min, start_ms_max, stop_ms_max;
-	int64_t crash_mean_ms; /* between two crashes of a pod's containers; 0: they never crash */
+	int64_t crash_mean_ms; /* between two crashes of a container; 0: they never crash */
+	bool pull_images;      /* through host.image_pull; else all images count as present */
 };
 struct driver *driver_fake_new(const struct driver_config *config,
 	const struct driver_fake_config *fake) MUST_CHECK;

@@ -1,4 +1,8 @@
-/* Pods that exist in memory only: every delay and every crash comes from the seed, over loop.h. */
+/*
+ * An engine whose containers exist in memory only: every delay and every crash comes from the seed,
+ * over loop.h. The life cycle above it is the real one (pod.c).
+ */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,534 +10,512 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/str.h"
-#include "codec/json.h"
-#include "driver/driver.h"
+#include "base/time.h"
+#include "driver/container.h"
+#include "driver/fake_script.h"
 
-/*
- *   start                    start delay
- *  ───────▶ FAKE_STARTING ───────────────▶ FAKE_RUNNING ──┐ crash: restarts + 1, after the back-off
- *                │                            │   ▲───────┘
- *                └────── stop ──▶ FAKE_STOPPING ──▶ gone
- */
-enum fake_phase { FAKE_STARTING, FAKE_RUNNING, FAKE_STOPPING };
+#define LOG_MAX ((size_t)4096) /* bytes kept of a run's output */
 
-struct fake_waiter {
-	driver_done *done;
-	void *arg;
-	struct fake_waiter *next;
+struct fake {
+	struct container_engine base;
+	struct driver_config config;
+	struct driver_fake_config fake;
+	struct container_events events;
+	struct rand rand;
+	struct map containers; /* id → struct fake_container */
+	struct map logs;       /* "UID/NAME/ATTEMPT" → struct fake_log */
+	int pids;
+	int references; /* the driver's, and one of each call under way */
+	bool closed;
+};
+
+struct fake_log {
+	struct buf text; /* lines "TIME TEXT" */
+	bool ended;
 };
 
 struct fake_container {
-	char *name, *image;
-	bool init, crashed;
-	int restarts;
-	int64_t started_ms, finished_ms;
-};
-
-struct fake_pod {
 	struct fake *fake;
-	char *uid, *namespace, *name;
-	char ip[64];
-	enum fake_phase phase;
-	bool attached; /* the network was asked for and answered */
-	bool orphan;   /* the driver was freed while the network was being asked */
-	bool asking;
-	int64_t started_ms;
-	struct fake_container *containers;
-	size_t container_count;
-	struct loop_timer *timer, *crash_timer;
-	struct fake_waiter *waiters; /* of stop */
+	char id[CONTAINER_ID_SIZE];
+	char *uid, *log_key;
+	struct fake_script script;
+	struct loop_timer *timer;       /* the script's next step */
+	struct loop_timer *crash_timer; /* also the end after a signal */
+	bool running;
+	int pid, exit_code;
 };
 
-struct fake {
-	struct driver base;
-	struct driver_config config;
-	struct driver_fake_config fake;
-	struct rand rand;
-	struct map pods; /* uid → struct fake_pod */
-	unsigned addresses;
-};
+static struct fake *fake_of(struct container_engine *x)
+{
+	return CONTAINER_OF(x, struct fake, base);
+}
+
+static void fake_unref(struct fake *f)
+{
+	if (--f->references > 0)
+		return;
+	map_done(&f->containers);
+	map_done(&f->logs);
+	free(f);
+}
+
+static void fake_log_free(void *value)
+{
+	struct fake_log *l = value;
+	buf_done(&l->text);
+	free(l);
+}
+
+static void fake_container_free(void *value)
+{
+	struct fake_container *c = value;
+	loop_timer_free(c->timer);
+	loop_timer_free(c->crash_timer);
+	fake_script_done(&c->script);
+	free(c->uid);
+	free(c->log_key);
+	free(c);
+}
+
+/* ---- calls that answer later ---- */
 
 struct fake_call {
-	driver_done *done;
+	struct fake *fake;
+	struct loop_timer *timer;
+	container_done *done;
+	void (*sandbox)(void *arg, const char *netns_path, const struct err *e);
+	void (*run)(void *arg, int pid, const struct err *e);
+	struct fake_container *container;
 	void *arg;
-	struct err e;
 };
 
-static void fake_call_run(void *arg)
+static void fake_begin(struct fake_container *c);
+
+static void fake_answer(void *arg)
 {
 	struct fake_call *call = arg;
-	call->done(call->arg, call->e.code ? &call->e : NULL);
+	struct fake *f = call->fake;
+	if (call->sandbox)
+		call->sandbox(call->arg, "", NULL);
+	else if (call->done)
+		call->done(call->arg, NULL);
+	else if (call->run && !f->closed) {
+		struct fake_container *c = call->container;
+		c->running = true;
+		c->pid = ++f->pids;
+		call->run(call->arg, c->pid, NULL);
+		fake_begin(c);
+	} else if (call->run) {
+		struct err e = ERR_INIT;
+		(void)err_set(&e, ERR_CANCELLED, "the driver was closed");
+		call->run(call->arg, 0, &e);
+	}
+	loop_timer_free(call->timer);
+	fake_unref(f);
 	free(call);
 }
 
-static void fake_later(struct fake *f, driver_done *done, void *arg, const struct err *e)
+static struct fake_call *fake_call_new(struct fake *f, void *arg)
 {
-	if (!done)
-		return;
 	struct fake_call *call = mem_new(struct fake_call);
-	*call = (struct fake_call){.done = done, .arg = arg};
-	if (e)
-		call->e = *e;
-	loop_defer(f->config.loop, fake_call_run, call);
+	*call = (struct fake_call){.fake = f, .arg = arg};
+	f->references++;
+	return call;
 }
 
-/* The driver goes while somebody waits for a stop: nothing is left of the pod, as it were. */
-static void fake_release_waiters(struct fake_pod *p)
+static void fake_later(struct fake *f, container_done *done, void *arg)
 {
-	while (p->waiters) {
-		struct fake_waiter *w = p->waiters;
-		p->waiters = w->next;
-		fake_later(p->fake, w->done, w->arg, NULL);
-		free(w);
+	struct fake_call *call = fake_call_new(f, arg);
+	call->done = done;
+	loop_defer(f->config.loop, fake_answer, call);
+}
+
+/* ---- a container's life ---- */
+
+static void fake_write(struct fake_container *c, const char *text, size_t size)
+{
+	struct fake_log *l = map_get(&c->fake->logs, c->log_key);
+	char stamp[TIME_TEXT_SIZE];
+	time_format_micro(loop_wall_ms(c->fake->config.loop), stamp);
+	while (l && size > 0 && l->text.size < LOG_MAX) {
+		size_t line = 1 + (size_t)((const char *)memchr(text, '\n', size) - text);
+		buf_printf(&l->text, "%s %.*s", stamp, (int)line, text);
+		text += line;
+		size -= line;
 	}
 }
 
-static void fake_pod_free(void *value)
+static void fake_end(struct fake_container *c, int exit_code)
 {
-	struct fake_pod *p = value;
-	fake_release_waiters(p);
-	loop_timer_free(p->timer);
-	loop_timer_free(p->crash_timer);
-	p->timer = p->crash_timer = NULL;
-	if (p->asking) { /* the host still holds our address: freed when it answers */
-		p->orphan = true;
+	struct fake *f = c->fake;
+	struct fake_log *l = map_get(&f->logs, c->log_key);
+	struct container_status status = {.id = c->id,
+		.pod_uid = c->uid,
+		.exit_code = exit_code,
+		.finished_ms = loop_wall_ms(f->config.loop)};
+	if (!c->running)
 		return;
-	}
-	for (size_t i = 0; i < p->container_count; i++) {
-		free(p->containers[i].name);
-		free(p->containers[i].image);
-	}
-	free(p->containers);
-	free(p->uid);
-	free(p->namespace);
-	free(p->name);
-	free(p);
+	c->running = false;
+	loop_timer_stop(c->timer);
+	loop_timer_stop(c->crash_timer);
+	if (l)
+		l->ended = true;
+	f->events.on_exit(f->events.arg, &status);
 }
 
-/* ---- what is observed ---- */
-
-static void fake_container_state(const struct fake_pod *p, const struct fake_container *c,
-	struct driver_container *out)
+static void fake_step(void *arg)
 {
-	bool up = p->phase == FAKE_RUNNING && !c->init && !c->crashed;
-	*out = (struct driver_container){.name = c->name,
-		.init = c->init,
-		.image = c->image,
-		.image_id = "sha256:fake",
-		.container_id = "fake://0",
-		.reason = "",
-		.message = "",
-		.last_reason = "",
-		.restarts = c->restarts,
-		.started_ms = c->started_ms};
-	if (up) {
-		*out = (struct driver_container){.name = c->name,
-			.image = c->image,
-			.image_id = "sha256:fake",
-			.container_id = "fake://0",
-			.reason = "",
-			.message = "",
-			.last_reason = "",
-			.state = CONTAINER_RUNNING,
-			.restarts = c->restarts,
-			.started_ms = c->started_ms,
-			.started = true,
-			.ready = true,
-			.pid = 1};
-	} else if (p->phase == FAKE_RUNNING && c->init) {
-		out->state = CONTAINER_TERMINATED;
-		out->reason = "Completed";
-		out->finished_ms = c->started_ms;
-		out->ready = true;
-	} else if (p->phase == FAKE_STOPPING) {
-		out->state = CONTAINER_TERMINATED;
-		out->reason = "Error";
-		out->exit_code = 143;
-		out->finished_ms = loop_wall_ms(p->fake->config.loop);
-	} else {
-		out->state = CONTAINER_WAITING;
-		out->reason = c->crashed ? "CrashLoopBackOff" : "ContainerCreating";
-		out->started_ms = 0;
-	}
-	if (c->restarts || c->crashed) {
-		out->has_last = true;
-		out->last_exit_code = 1;
-		out->last_reason = "Error";
-		out->last_started_ms = c->started_ms;
-		out->last_finished_ms = c->finished_ms;
-	}
+	struct fake_container *c = arg;
+	CLEANUP(buf_done) struct buf output = BUF_INIT;
+	int64_t sleep_ms;
+	enum fake_pause pause = fake_script_run(&c->script, &output, &sleep_ms);
+	fake_write(c, buf_text(&output), output.size);
+	if (pause == FAKE_SLEEPS)
+		loop_timer_start(c->timer, sleep_ms);
+	else if (pause == FAKE_EXITS)
+		fake_end(c, c->script.exit_code);
 }
 
-static void fake_state(const struct fake_pod *p, bool stopped,
-	void (*each)(void *, const struct driver_state *), void *arg)
+static void fake_on_crash(void *arg)
 {
-	struct driver_container *containers =
-		mem_alloc_array(p->container_count + 1, sizeof(*containers));
-	bool ready = p->phase == FAKE_RUNNING;
-	for (size_t i = 0; i < p->container_count; i++) {
-		fake_container_state(p, &p->containers[i], &containers[i]);
-		ready = ready && (containers[i].init || containers[i].ready);
-	}
-	struct driver_state state = {.uid = p->uid,
-		.namespace = p->namespace,
-		.name = p->name,
-		.phase = p->phase == FAKE_STARTING ? "Pending" : "Running",
-		.reason = "",
-		.message = "",
-		.ip = p->ip,
-		.started_ms = p->started_ms,
-		.initialized = p->phase != FAKE_STARTING,
-		.containers_ready = ready,
-		.containers = containers,
-		.container_count = p->container_count,
-		.stopped = stopped};
-	each(arg, &state);
-	free(containers);
+	struct fake_container *c = arg;
+	fake_end(c, c->exit_code);
 }
 
-static void fake_changed(struct fake_pod *p, bool stopped)
+static void fake_begin(struct fake_container *c)
 {
-	const struct driver_host *host = &p->fake->config.host;
-	if (host->changed)
-		fake_state(p, stopped, host->changed, host->context);
-}
-
-/* ---- life and death ---- */
-
-static void fake_plan_crash(struct fake_pod *p)
-{
-	int64_t mean = p->fake->fake.crash_mean_ms;
-	if (mean > 0)
-		loop_timer_start(p->crash_timer, rand_between(&p->fake->rand, 1, 2 * mean));
-}
-
-static void fake_on_crash_timer(void *arg)
-{
-	struct fake_pod *p = arg;
-	struct fake *f = p->fake;
-	int64_t wall_ms = loop_wall_ms(f->config.loop);
-	for (size_t i = 0; i < p->container_count; i++) {
-		struct fake_container *c = &p->containers[i];
-		if (!c->crashed)
-			continue;
-		c->crashed = false;
-		c->restarts++;
-		c->started_ms = wall_ms;
-		fake_plan_crash(p);
-		fake_changed(p, false);
-		return;
-	}
-	struct fake_container *c =
-		&p->containers[rand_below(&f->rand, (uint64_t)p->container_count)];
-	if (c->init) {
-		fake_plan_crash(p);
-		return;
-	}
-	c->crashed = true;
-	c->finished_ms = wall_ms;
-	loop_timer_start(p->crash_timer, 10000);
-	fake_changed(p, false);
-}
-
-static void fake_gone(struct fake_pod *p)
-{
-	struct fake *f = p->fake;
-	struct fake_waiter *waiters = take_ptr(p->waiters);
-	if (f->config.host.network_detach && p->attached)
-		f->config.host.network_detach(f->config.host.context, p->uid, NULL, NULL);
-	fake_changed(p, true);
-	(void)map_remove(&f->pods, p->uid);
-	while (waiters) {
-		struct fake_waiter *w = waiters;
-		waiters = w->next;
-		fake_later(f, w->done, w->arg, NULL);
-		free(w);
-	}
-}
-
-static void fake_on_timer(void *arg)
-{
-	struct fake_pod *p = arg;
-	if (p->phase == FAKE_STOPPING) {
-		fake_gone(p);
-		return;
-	}
-	p->phase = FAKE_RUNNING;
-	for (size_t i = 0; i < p->container_count; i++)
-		p->containers[i].started_ms = loop_wall_ms(p->fake->config.loop);
-	fake_plan_crash(p);
-	fake_changed(p, false);
-}
-
-static void fake_begin(struct fake_pod *p)
-{
-	const struct driver_fake_config *c = &p->fake->fake;
-	p->attached = true;
-	if (p->phase == FAKE_STARTING)
-		loop_timer_start(p->timer,
-			rand_between(&p->fake->rand, c->start_ms_min, c->start_ms_max));
-	fake_changed(p, false);
-}
-
-static void fake_on_network(void *arg, const char *ip, const struct err *e)
-{
-	struct fake_pod *p = arg;
-	p->asking = false;
-	if (p->orphan) {
-		fake_pod_free(p);
-		return;
-	}
-	if (!e)
-		(void)str_copy(p->ip, sizeof(p->ip), ip);
-	fake_begin(p);
-}
-
-static void fake_read_containers(struct fake_pod *p, const json_t *list, bool init)
-{
-	size_t count = json_array_size(list);
-	p->containers = mem_resize(p->containers,
-		(p->container_count + count + 1) * sizeof(*p->containers));
-	for (size_t i = 0; i < count; i++) {
-		const json_t *c = json_array_get(list, i);
-		p->containers[p->container_count++] =
-			(struct fake_container){.name = mem_dup_string(json_text(c, "", "name")),
-				.image = mem_dup_string(json_text(c, "", "image")),
-				.init = init};
-	}
-}
-
-static int fake_pod_new(struct fake *f, const struct object *o, struct fake_pod **ret_pod,
-	struct err *e)
-{
-	json_t *tree CLEANUP(json_done) = NULL;
-	int rc = json_decode(o->blob, o->blob_size, &tree, e);
-	if (rc)
-		return rc;
-	struct fake_pod *p = mem_new(struct fake_pod);
-	p->fake = f;
-	p->uid = mem_dup_string(o->uid);
-	p->namespace = mem_dup_string(o->namespace);
-	p->name = mem_dup_string(o->name);
-	p->started_ms = loop_wall_ms(f->config.loop);
-	p->timer = loop_timer_new(f->config.loop, fake_on_timer, p);
-	p->crash_timer = loop_timer_new(f->config.loop, fake_on_crash_timer, p);
-	fake_read_containers(p, json_at(tree, "spec", "initContainers"), true);
-	fake_read_containers(p, json_at(tree, "spec", "containers"), false);
-	*ret_pod = p;
-	return 0;
+	struct fake *f = c->fake;
+	int64_t mean_ms = f->fake.crash_mean_ms;
+	if (!c->script.text)
+		fake_write(c, "fake\n", 5);
+	c->exit_code = 1;
+	loop_timer_start(c->timer, 0);
+	if (mean_ms > 0)
+		loop_timer_start(c->crash_timer, rand_between(&f->rand, 1, 2 * mean_ms));
 }
 
 /* ---- the vtable ---- */
 
-static void fake_probe(struct driver *d, void (*done)(void *arg, const struct driver_probe *p),
-	void *arg)
+static void fake_set_events(struct container_engine *x, const struct container_events *events)
 {
-	(void)d;
-	struct driver_probe p = {
-		.capabilities = DRIVER_EXEC | DRIVER_STATS | DRIVER_UPDATE | DRIVER_DEVICES,
-		.ready = true,
-		.name = "fake",
-		.version = "1"};
+	fake_of(x)->events = *events;
+}
+
+static void fake_probe(struct container_engine *x,
+	void (*done)(void *arg, const struct driver_probe *p), void *arg)
+{
+	(void)x;
+	const struct driver_probe p = {.ready = true, .name = "fake", .version = "1"};
 	done(arg, &p);
 }
 
-static void fake_prepare(struct driver *d, const struct driver_pod *pod, driver_done *done,
-	void *arg)
+static void fake_sandbox_start(struct container_engine *x, const struct container_pod *pod,
+	void (*done)(void *arg, const char *netns_path, const struct err *e), void *arg)
 {
+	struct fake *f = fake_of(x);
+	struct fake_call *call = fake_call_new(f, arg);
 	(void)pod;
-	fake_later(CONTAINER_OF(d, struct fake, base), done, arg, NULL);
+	call->sandbox = done;
+	loop_defer(f->config.loop, fake_answer, call);
 }
 
-static void fake_start(struct driver *d, const struct driver_pod *pod, driver_done *done, void *arg)
-{
-	struct fake *f = CONTAINER_OF(d, struct fake, base);
-	struct err e = ERR_INIT;
-	struct fake_pod *p = map_get(&f->pods, pod->pod->uid);
-	if (p) {
-		if (p->phase == FAKE_STOPPING)
-			(void)err_set(&e, ERR_CONFLICT, "pod %s is being stopped", p->name);
-		fake_later(f, done, arg, e.code ? &e : NULL);
-		return;
-	}
-	if (fake_pod_new(f, pod->pod, &p, &e)) {
-		fake_later(f, done, arg, &e);
-		return;
-	}
-	map_put(&f->pods, p->uid, p);
-	fake_later(f, done, arg, NULL);
-	if (f->config.host.network_attach) {
-		p->asking = true;
-		f->config.host.network_attach(f->config.host.context, p->uid, "", "[]",
-			fake_on_network, p);
-		return;
-	}
-	unsigned n = ++f->addresses;
-	char *ip = mem_format("10.%u.%u.%u", n >> 16 & 255, n >> 8 & 255, n & 255);
-	(void)str_copy(p->ip, sizeof(p->ip), ip);
-	free(ip);
-	fake_begin(p);
-}
-
-static void fake_stop(struct driver *d, const char *uid, int64_t grace_s, driver_done *done,
+static void fake_sandbox_stop(struct container_engine *x, const char *uid, container_done *done,
 	void *arg)
 {
-	struct fake *f = CONTAINER_OF(d, struct fake, base);
-	struct fake_pod *p = map_get(&f->pods, uid);
-	if (!p) {
-		fake_later(f, done, arg, NULL);
-		return;
+	struct fake *f = fake_of(x);
+	MAP_EACH (&f->containers, entry) {
+		const struct fake_container *c = entry->value;
+		if (str_equal(c->uid, uid))
+			(void)map_remove(&f->containers, entry->key);
 	}
-	struct fake_waiter *w = mem_new(struct fake_waiter);
-	*w = (struct fake_waiter){.done = done, .arg = arg, .next = p->waiters};
-	p->waiters = w;
-	bool already = p->phase == FAKE_STOPPING;
-	p->phase = FAKE_STOPPING;
-	loop_timer_stop(p->crash_timer);
-	if (!already)
-		loop_timer_start(p->timer,
-			grace_s == 0 ? 0 : rand_between(&f->rand, 0, f->fake.stop_ms_max));
-	else if (grace_s == 0)
-		loop_timer_start(p->timer, 0);
+	fake_later(f, done, arg);
 }
 
-static void fake_forget(struct driver *d, const char *uid, driver_done *done, void *arg)
+static struct fake_container *fake_container_new(struct fake *f, const struct container_spec *spec)
 {
-	(void)uid;
-	fake_later(CONTAINER_OF(d, struct fake, base), done, arg, NULL);
+	struct fake_container *c = mem_new(struct fake_container);
+	struct fake_log *log = mem_new(struct fake_log);
+	*c = (struct fake_container){.fake = f,
+		.uid = mem_dup_string(spec->pod.uid),
+		.log_key = mem_format("%s/%s/%d", spec->pod.uid, spec->name, spec->attempt)};
+	memcpy(c->id, spec->id, sizeof(c->id));
+	c->timer = loop_timer_new(f->config.loop, fake_step, c);
+	c->crash_timer = loop_timer_new(f->config.loop, fake_on_crash, c);
+	fake_script_init(&c->script, spec->args);
+	map_put(&f->containers, c->id, c);
+	map_put(&f->logs, c->log_key, log);
+	CLEANUP(mem_free_ptr)
+	char *old = mem_format("%s/%s/%d", spec->pod.uid, spec->name, spec->attempt - 2);
+	(void)map_remove(&f->logs, old);
+	return c;
 }
 
-static void fake_list(struct driver *d, void (*each)(void *arg, const struct driver_state *state),
-	driver_done *done, void *arg)
+static void fake_run(struct container_engine *x, const struct container_spec *spec,
+	void (*done)(void *arg, int pid, const struct err *e), void *arg)
 {
-	struct fake *f = CONTAINER_OF(d, struct fake, base);
-	MAP_EACH (&f->pods, entry)
-		fake_state(entry->value, false, each, arg);
-	fake_later(f, done, arg, NULL);
+	struct fake *f = fake_of(x);
+	struct fake_call *call = fake_call_new(f, arg);
+	call->run = done;
+	call->container = fake_container_new(f, spec);
+	call->timer = loop_timer_new(f->config.loop, fake_answer, call);
+	loop_timer_start(call->timer,
+		rand_between(&f->rand, f->fake.start_ms_min, f->fake.start_ms_max));
 }
 
-static int fake_stats(struct driver *d, const char *uid, int64_t *ret_cpu_ns,
-	int64_t *ret_memory_bytes, struct err *e)
+static int fake_signal(struct container_engine *x, const char *id, int signal, struct err *e)
 {
-	struct fake *f = CONTAINER_OF(d, struct fake, base);
-	const struct fake_pod *p = map_get(&f->pods, uid);
-	if (!p)
-		return err_set(e, ERR_NOT_FOUND, "no pod %s runs here", uid);
-	*ret_cpu_ns = (loop_wall_ms(f->config.loop) - p->started_ms) * 1000;
-	*ret_memory_bytes = (int64_t)p->container_count << 20;
+	struct fake *f = fake_of(x);
+	struct fake_container *c = map_get(&f->containers, id);
+	if (!c || !c->running)
+		return err_set(e, ERR_NOT_FOUND, "container %s does not run", id);
+	const struct fake_script *s = &c->script;
+	if (signal != SIGKILL && s->traps && s->trap_exit < 0)
+		return 0;
+	c->exit_code = signal == SIGKILL ? 137 : s->traps ? s->trap_exit : 143;
+	loop_timer_start(c->crash_timer,
+		signal == SIGKILL ? 0 : rand_between(&f->rand, 0, f->fake.stop_ms_max));
 	return 0;
 }
 
-struct driver_logs_call {
-	struct driver_logs spec;
-	bool cancelled, known;
-};
-
-static void fake_logs_run(void *arg)
+static void fake_remove(struct container_engine *x, const char *id, container_done *done, void *arg)
 {
-	struct driver_logs_call *call = arg;
-	static const char line[] = "fake\n";
-	if (!call->cancelled) {
-		struct err e = ERR_INIT;
-		if (call->known)
-			call->spec.on_data(call->spec.arg, line, sizeof(line) - 1);
-		else
-			(void)err_set(&e, ERR_NOT_FOUND, "no such pod runs here");
-		call->spec.on_end(call->spec.arg, call->known ? NULL : &e);
-	}
-	free(call);
+	struct fake *f = fake_of(x);
+	(void)map_remove(&f->containers, id);
+	fake_later(f, done, arg);
 }
 
-static struct driver_logs_call *fake_logs(struct driver *d, const char *uid,
-	const struct driver_logs *spec)
+static int fake_list(struct container_engine *x,
+	void (*each_pod)(void *arg, const char *uid, const char *spec, const char *record),
+	void (*each_container)(void *arg, const struct container_status *status), void *arg,
+	struct err *e)
 {
-	struct fake *f = CONTAINER_OF(d, struct fake, base);
-	struct driver_logs_call *call = mem_new(struct driver_logs_call);
-	*call = (struct driver_logs_call){.spec = *spec, .known = map_has(&f->pods, uid)};
-	loop_defer(f->config.loop, fake_logs_run, call);
-	return call;
+	(void)x, (void)each_pod, (void)each_container, (void)arg, (void)e;
+	return 0; /* nothing outlives its process */
+}
+
+static int fake_keep(struct container_engine *x, const char *uid, const char *spec,
+	const char *record, struct err *e)
+{
+	(void)x, (void)uid, (void)spec, (void)record, (void)e;
+	return 0;
+}
+
+static void fake_update(struct container_engine *x, const struct container_pod *pod,
+	container_done *done, void *arg)
+{
+	(void)pod;
+	fake_later(fake_of(x), done, arg);
+}
+
+static void fake_forget(struct container_engine *x, const char *uid, container_done *done,
+	void *arg)
+{
+	struct fake *f = fake_of(x);
+	CLEANUP(mem_free_ptr) char *prefix = mem_format("%s/", uid);
+	MAP_EACH (&f->logs, entry)
+		if (str_starts(entry->key, prefix))
+			(void)map_remove(&f->logs, entry->key);
+	fake_later(f, done, arg);
+}
+
+static int fake_stats(struct container_engine *x, const char *uid, int64_t *ret_cpu_ns,
+	int64_t *ret_memory_bytes, struct err *e)
+{
+	struct fake *f = fake_of(x);
+	(void)e;
+	*ret_cpu_ns = loop_now_ms(f->config.loop) * 1000;
+	*ret_memory_bytes = 0;
+	MAP_EACH (&f->containers, entry) {
+		const struct fake_container *c = entry->value;
+		if (str_equal(c->uid, uid))
+			*ret_memory_bytes += 1 << 20;
+	}
+	return 0;
+}
+
+static void fake_free(struct container_engine *x)
+{
+	struct fake *f = fake_of(x);
+	f->closed = true;
+	MAP_EACH (&f->containers, entry) {
+		struct fake_container *c = entry->value;
+		loop_timer_stop(c->timer);
+		loop_timer_stop(c->crash_timer);
+	}
+	fake_unref(f);
+}
+
+/* ---- logs ---- */
+
+struct fake_logs {
+	struct driver_logs_call base;
+	struct fake *fake;
+	struct driver_logs spec;
+	char *key;
+	struct loop_timer *timer;
+	size_t given; /* bytes of the log */
+	int64_t skip; /* lines, for the tail */
+	int64_t limit;
+	bool cancelled;
+};
+
+static void fake_logs_give(struct fake_logs *l, const char *line, size_t size)
+{
+	size_t stamp = l->spec.timestamps ? 0 : strcspn(line, " ") + 1;
+	size -= stamp;
+	if (l->limit >= 0 && (int64_t)size > l->limit)
+		size = (size_t)l->limit;
+	if (l->limit >= 0)
+		l->limit -= (int64_t)size;
+	if (size)
+		l->spec.on_data(l->spec.arg, line + stamp, size);
+}
+
+/* Followers look every 10 ms: there is nothing below that could tell. */
+static void fake_logs_run(void *arg)
+{
+	struct fake_logs *l = arg;
+	const struct fake_log *log = map_get(&l->fake->logs, l->key);
+	const char *text = log ? buf_text(&log->text) : "";
+	bool more = log && !log->ended && l->spec.follow && !l->fake->closed;
+	while (text[l->given] && !l->cancelled) {
+		size_t size = strcspn(text + l->given, "\n") + 1;
+		if (l->skip > 0)
+			l->skip--;
+		else
+			fake_logs_give(l, text + l->given, size);
+		l->given += size;
+	}
+	if (more && !l->cancelled) {
+		loop_timer_start(l->timer, 10);
+		return;
+	}
+	if (!l->cancelled)
+		l->spec.on_end(l->spec.arg, NULL);
+	loop_timer_free(l->timer);
+	fake_unref(l->fake);
+	free(l->key);
+	free(l);
+}
+
+static struct driver_logs_call *fake_logs(struct container_engine *x, const char *uid,
+	const char *name, int attempt, bool live, const struct driver_logs *spec)
+{
+	struct fake *f = fake_of(x);
+	struct fake_logs *l = mem_new(struct fake_logs);
+	*l = (struct fake_logs){.base.ops = x->ops,
+		.fake = f,
+		.spec = *spec,
+		.key = mem_format("%s/%s/%d", uid, name, attempt),
+		.limit = spec->limit_bytes > 0 ? spec->limit_bytes : -1};
+	const struct fake_log *log = map_get(&f->logs, l->key);
+	int64_t lines = 0;
+	for (const char *c = log ? buf_text(&log->text) : ""; *c; c++)
+		lines += *c == '\n';
+	if (spec->tail_lines >= 0 && lines > spec->tail_lines)
+		l->skip = lines - spec->tail_lines;
+	l->spec.follow = spec->follow && live;
+	l->timer = loop_timer_new(f->config.loop, fake_logs_run, l);
+	f->references++;
+	loop_timer_start(l->timer, 0);
+	return &l->base;
 }
 
 static void fake_logs_cancel(struct driver_logs_call *call)
 {
-	call->cancelled = true;
+	struct fake_logs *l = CONTAINER_OF(call, struct fake_logs, base);
+	l->cancelled = true;
+	loop_timer_start(l->timer, 0);
 }
 
-struct driver_exec_call {
+/* ---- exec ---- */
+
+struct fake_exec {
+	struct driver_exec_call base;
+	struct fake *fake;
 	struct driver_exec spec;
-	bool cancelled, known;
+	struct fake_script script;
+	bool cancelled;
 };
 
 static void fake_exec_run(void *arg)
 {
-	struct driver_exec_call *call = arg;
-	struct err e = ERR_INIT;
-	if (!call->known)
-		(void)err_set(&e, ERR_NOT_FOUND, "no such pod runs here");
-	if (!call->cancelled)
-		call->spec.on_exit(call->spec.arg, 0, call->known ? NULL : &e);
-	free(call);
+	struct fake_exec *x = arg;
+	CLEANUP(buf_done) struct buf output = BUF_INIT;
+	int64_t sleep_ms;
+	while (fake_script_run(&x->script, &output, &sleep_ms) == FAKE_SLEEPS)
+		continue;
+	if (!x->cancelled && output.size && x->spec.on_stdout)
+		x->spec.on_stdout(x->spec.arg, buf_text(&output), output.size);
+	if (!x->cancelled)
+		x->spec.on_exit(x->spec.arg, x->script.exit_code, NULL);
+	fake_script_done(&x->script);
+	fake_unref(x->fake);
+	free(x);
 }
 
-static void fake_exec(struct driver *d, const char *uid, const struct driver_exec *spec,
-	struct driver_exec_call **ret_call)
+static void fake_exec(struct container_engine *engine, const char *id,
+	const struct driver_exec *spec, struct driver_exec_call **ret_call)
 {
-	struct fake *f = CONTAINER_OF(d, struct fake, base);
-	struct driver_exec_call *call = mem_new(struct driver_exec_call);
-	*call = (struct driver_exec_call){.spec = *spec, .known = map_has(&f->pods, uid)};
-	loop_defer(f->config.loop, fake_exec_run, call);
-	*ret_call = call;
+	struct fake *f = fake_of(engine);
+	struct fake_exec *x = mem_new(struct fake_exec);
+	(void)id;
+	*x = (struct fake_exec){.base.ops = engine->ops, .fake = f, .spec = *spec};
+	fake_script_init(&x->script, spec->command);
+	f->references++;
+	loop_defer(f->config.loop, fake_exec_run, x);
+	*ret_call = &x->base;
 }
 
 static void fake_exec_input(struct driver_exec_call *call, const void *data, size_t size)
 {
-	if (!call->cancelled && size && call->spec.on_stdout)
-		call->spec.on_stdout(call->spec.arg, data, size);
+	struct fake_exec *x = CONTAINER_OF(call, struct fake_exec, base);
+	if (!x->cancelled && size && x->spec.on_stdout)
+		x->spec.on_stdout(x->spec.arg, data, size);
 }
 
 static void fake_exec_cancel(struct driver_exec_call *call)
 {
-	call->cancelled = true;
+	CONTAINER_OF(call, struct fake_exec, base)->cancelled = true;
 }
 
-static void fake_update(struct driver *d, const struct driver_pod *pod, driver_done *done,
-	void *arg)
-{
-	(void)pod;
-	fake_later(CONTAINER_OF(d, struct fake, base), done, arg, NULL);
-}
-
-static void fake_free(struct driver *d)
-{
-	struct fake *f = CONTAINER_OF(d, struct fake, base);
-	map_done(&f->pods);
-	free(f);
-}
-
-static const struct driver_ops fake_ops = {.name = "fake",
+static const struct container_engine_ops fake_ops = {.name = "fake",
+	.set_events = fake_set_events,
 	.probe = fake_probe,
-	.prepare = fake_prepare,
-	.start = fake_start,
-	.stop = fake_stop,
-	.forget = fake_forget,
+	.sandbox_start = fake_sandbox_start,
+	.sandbox_stop = fake_sandbox_stop,
+	.run = fake_run,
+	.signal = fake_signal,
+	.remove = fake_remove,
 	.list = fake_list,
+	.keep = fake_keep,
+	.update = fake_update,
+	.forget = fake_forget,
 	.stats = fake_stats,
 	.logs = fake_logs,
 	.logs_cancel = fake_logs_cancel,
 	.exec = fake_exec,
 	.exec_input = fake_exec_input,
 	.exec_cancel = fake_exec_cancel,
-	.update = fake_update,
 	.free = fake_free};
 
 struct driver *driver_fake_new(const struct driver_config *config,
 	const struct driver_fake_config *fake)
 {
 	struct fake *f = mem_new(struct fake);
+	struct driver *driver = NULL;
+	struct driver_config own = *config;
+	if (!fake->pull_images)
+		own.host.image_pull = NULL;
 	f->base.ops = &fake_ops;
 	f->config = *config;
 	f->fake = *fake;
+	f->references = 1;
 	rand_init(&f->rand, fake->seed);
-	map_init(&f->pods, fake_pod_free);
-	return &f->base;
+	map_init(&f->containers, fake_container_free);
+	map_init(&f->logs, fake_log_free);
+	if (pods_new(&own, &f->base, DRIVER_EXEC | DRIVER_STATS | DRIVER_UPDATE | DRIVER_DEVICES,
+		    &driver, NULL))
+		abort(); /* its list cannot fail */
+	return driver;
 }

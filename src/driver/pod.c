@@ -285,7 +285,7 @@ static void prepare_next(struct prepare *x)
 		     *others = json_at(x->tree, "spec", "containers");
 	size_t inits = json_array_size(init), i = x->next++;
 	const json_t *c = json_array_get(i < inits ? init : others, i < inits ? i : i - inits);
-	if (!c) {
+	if (!c || !host->image_pull) {
 		prepare_end(x, NULL);
 		return;
 	}

@@ -106,6 +106,15 @@ static char *run_pull_secret(const struct pod *p, const json_t *tree)
 	return NULL;
 }
 
+/* For hosts that have no images: engines that need none. */
+static void run_without_image(void *arg)
+{
+	static const char *const none[] = {NULL};
+	const struct image_ready image = {
+		.id = "sha256:0", .digest = "sha256:0", .layers = none, .config_json = "{}"};
+	run_on_image(arg, &image, NULL);
+}
+
 void run_start(struct pod_container *c)
 {
 	struct pod *p = c->pod;
@@ -116,6 +125,10 @@ void run_start(struct pod_container *c)
 	json_t *tree CLEANUP(json_done) = object_tree(p->source.pod);
 	char *secret CLEANUP(mem_free_ptr) = run_pull_secret(p, tree);
 	pod_touch(p);
+	if (!host->image_pull) {
+		loop_defer(p->pods->config.loop, run_without_image, run_call_new(c));
+		return;
+	}
 	host->image_pull(host->context, c->image, c->pull_policy, secret, p->uid, NULL,
 		run_on_image, run_call_new(c));
 }
