@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "agent/agent_private.h"
+#include "agent/node.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "pki/pki.h"
 #include "sys/memory.h"
 
 #define TIDY_MS 3000
+#define PROBE_MS 15000                         /* until the driver works */
 #define IMAGES_FREE_BYTES ((int64_t)512 << 20) /* kept free for the next pull */
 
 /* ---- tidying ---- */
@@ -149,18 +151,39 @@ static void open_session(struct agent *a)
 
 /* ---- pods ---- */
 
+/* The server learns of a driver that came to work, or of one that did not, by what pods may have.
+ */
+static void report_node(struct agent *a)
+{
+	CLEANUP(json_done)
+	json_t *node = agent_node_make(&a->config, agent_node_name(a), &a->probe);
+	CLEANUP(mem_free_ptr) char *text = json_encode_string(json_object_get(node, "status"));
+	agent_reports_node(&a->reports, text);
+}
+
 static void on_probed(void *arg, const struct driver_probe *p)
 {
 	struct agent *a = arg;
+	bool changed = !a->probed || a->probe.ready != p->ready;
 	a->probe = *p;
 	a->probed = true;
-	if (!p->ready)
+	if (changed && !p->ready)
 		log_error(a->config.log, "driver_not_ready", "driver=%s why=\"%s\"", p->name,
 			p->detail);
-	else
+	else if (changed)
 		log_info(a->config.log, "driver_ready", "driver=%s version=\"%s\"", p->name,
 			p->version);
+	if (changed && a->session)
+		report_node(a);
+	if (!p->ready)
+		loop_timer_start(a->probing, PROBE_MS);
 	loop_timer_start(a->next, 0);
+}
+
+static void probe_again(void *arg)
+{
+	struct agent *a = arg;
+	a->driver->ops->probe(a->driver, on_probed, a);
 }
 
 static int make_devices(struct agent *a)
@@ -352,6 +375,7 @@ int agent_new(const struct agent_config *config, struct agent **ret_agent, struc
 	agent_reports_init(&a->reports, on_news, a);
 	a->next = loop_timer_new(config->loop, on_next, a);
 	a->tidy = loop_timer_new(config->loop, on_tidy, a);
+	a->probing = loop_timer_new(config->loop, probe_again, a);
 	int r = load(a, e);
 	if (r == 0 && !a->join)
 		r = start_parts(a, e);
@@ -389,6 +413,7 @@ void agent_free(struct agent *a)
 	agent_reports_done(&a->reports);
 	loop_timer_free(a->next);
 	loop_timer_free(a->tidy);
+	loop_timer_free(a->probing);
 	agent_identity_done(&a->identity);
 	free_devices(a);
 	kind_registry_free(a->kinds);

@@ -29,7 +29,8 @@ struct agent {
 	struct agent_session *session;
 	struct loop_timer *next; /* what must not run inside a callback: see on_next */
 	struct loop_timer *tidy; /* gives memory back after bursts, collects images */
-	struct list pulls;       /* host.c */
+	struct loop_timer *probing;
+	struct list pulls; /* host.c */
 	bool probed, kept_only, ready, images_due;
 	bool failed; /* fatal says why */
 	struct err fatal;

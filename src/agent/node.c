@@ -42,7 +42,8 @@ static json_t *make_annotations(const struct agent_config *c, const struct drive
 	return annotations;
 }
 
-static json_t *make_resources(const struct agent_config *c, bool allocatable)
+/* able: whether pods can run here at all. */
+static json_t *make_resources(const struct agent_config *c, bool allocatable, bool able)
 {
 	json_t *resources = json_object();
 	char text[32];
@@ -54,7 +55,8 @@ static json_t *make_resources(const struct agent_config *c, bool allocatable)
 	set(resources, "memory", text);
 	quantity_format_bytes(c->facts.disk_bytes, text);
 	set(resources, "ephemeral-storage", text);
-	snprintf(text, sizeof(text), "%lld", (long long)(c->max_pods ? c->max_pods : MAX_PODS));
+	int64_t pods = !able && allocatable ? 0 : c->max_pods ? c->max_pods : MAX_PODS;
+	snprintf(text, sizeof(text), "%lld", (long long)pods);
 	set(resources, "pods", text);
 	for (size_t i = 0; i < c->device_count; i++) {
 		char name[128];
@@ -88,6 +90,7 @@ static json_t *make_info(const struct agent_config *c, const struct driver_probe
 json_t *agent_node_make(const struct agent_config *c, const char *name,
 	const struct driver_probe *probe)
 {
+	bool able = !probe || probe->ready;
 	json_t *addresses = json_array();
 	if (!str_empty(c->address))
 		json_array_append_new(addresses,
@@ -97,6 +100,6 @@ json_t *agent_node_make(const struct agent_config *c, const char *name,
 	return json_pack("{s:s, s:s, s:{s:s, s:o, s:o}, s:{s:o, s:o, s:o, s:o}}", "apiVersion",
 		"v1", "kind", "Node", "metadata", "name", name, "labels", make_labels(c, name),
 		"annotations", make_annotations(c, probe), "status", "capacity",
-		make_resources(c, false), "allocatable", make_resources(c, true), "addresses",
-		addresses, "nodeInfo", make_info(c, probe));
+		make_resources(c, false, able), "allocatable", make_resources(c, true, able),
+		"addresses", addresses, "nodeInfo", make_info(c, probe));
 }

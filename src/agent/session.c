@@ -464,11 +464,6 @@ struct http_client *agent_session_client(const struct agent_session *s)
 	return s->state >= SESSION_SYNCING ? s->client : NULL;
 }
 
-int64_t agent_session_clock_ms(const struct agent_session *s)
-{
-	return s->clock_ms;
-}
-
 void agent_session_metrics(const struct agent_session *s, struct buf *b)
 {
 	buf_printf(b,
@@ -478,7 +473,9 @@ void agent_session_metrics(const struct agent_session *s, struct buf *b)
 		"continuo_agent_sessions_lost_total %lld\n"
 		"# TYPE continuo_agent_reports_total counter\ncontinuo_agent_reports_total %lld\n"
 		"# TYPE continuo_agent_heartbeats_total counter\n"
-		"continuo_agent_heartbeats_total %lld\n",
+		"continuo_agent_heartbeats_total %lld\n"
+		"# TYPE continuo_agent_server_clock_offset_ms gauge\n"
+		"continuo_agent_server_clock_offset_ms %lld\n",
 		s->state == SESSION_LIVE, (long long)s->sessions, (long long)s->losses,
-		(long long)s->reports_sent, (long long)s->heartbeats_sent);
+		(long long)s->reports_sent, (long long)s->heartbeats_sent, (long long)s->clock_ms);
 }

@@ -52,7 +52,6 @@ void agent_session_pong(struct agent_session *s, int64_t id);
 enum agent_session_state agent_session_state(const struct agent_session *s);
 /* For reverse calls and renewals while there is a session; null without. Valid until on_lost. */
 struct http_client *agent_session_client(const struct agent_session *s);
-int64_t agent_session_clock_ms(const struct agent_session *s); /* server's wall time minus ours */
 void agent_session_metrics(const struct agent_session *s, struct buf *b);
 
 #endif
