@@ -19,7 +19,7 @@
 #define CONTROL_TURN_MS 4     /* of the 5 ms that a handler may hold the loop */
 #define CONTROL_TURN_STEPS 64 /* where the clock stands still (simulation) */
 #define CONTROL_RETRY_MIN_MS 2
-#define CONTROL_RETRY_MAX_MS 60000
+#define CONTROL_RETRY_MAX_MS 15000
 
 struct work_queue { /* of one reconciler */
 	const struct reconciler *reconciler;

@@ -18,12 +18,15 @@
 #define CHANGES_MAX 2000    /* that wait for the next job before one is started for them */
 #define CHANGES_IDLE_MS 500 /* after which a job is started for changes alone */
 #define RETRY_MIN_MS 10     /* of refused pods; and at least four times as long as a job took */
+#define STORE_RETRY_MS 1000 /* after the store refused a binding for a reason of its own */
+#define RACES_MAX 3         /* lost in a row before that is waited: another server may lead now */
 #define CANDIDATES_MAX 2000 /* of one job, so that the first are not kept waiting by the last */
 
 struct waiting { /* a pod without a node */
 	char *uid;
 	int64_t since_ms;
 	bool refused; /* tried, and nothing changed since */
+	int races;    /* bindings in a row that did not succeed */
 	bool binding; /* in the job, or its commit is on the way */
 	char *message;
 	char *explanation;
@@ -253,8 +256,14 @@ static void tell_bound(struct scheduler *s, const struct bind *b, size_t i)
 	recorder_add(s->control->recorder, &event);
 }
 
-/* The pod changed meanwhile, or is gone. Its room is given back; if it still waits it is next. */
-static void give_back(struct scheduler *s, const struct bind *b, size_t i)
+static bool is_race(const struct err *err)
+{
+	return err->code == ERR_CONFLICT || err->code == ERR_EXISTS || err->code == ERR_NOT_FOUND;
+}
+
+/* The pod changed meanwhile, is gone, or the store does not take it (a full disk). Its room is
+ * given back; if it still waits it is next, after a while when the store is at fault. */
+static void give_back(struct scheduler *s, const struct bind *b, size_t i, bool race)
 {
 	struct waiting *w = map_get(&s->waiting, b->pods[i].key);
 	s->bind_conflicts++;
@@ -266,8 +275,12 @@ static void give_back(struct scheduler *s, const struct bind *b, size_t i)
 	}
 	if (w && str_equal(w->uid, b->pods[i].uid)) {
 		w->binding = false;
-		w->refused = false;
-		loop_timer_start(s->start, 1);
+		bool at_once = race && w->races++ < RACES_MAX;
+		w->refused = !at_once;
+		if (at_once)
+			loop_timer_start(s->start, 1);
+		else
+			loop_timer_start(s->retry, STORE_RETRY_MS);
 	}
 }
 
@@ -291,12 +304,14 @@ static void on_bound(void *arg, const struct err *err)
 		bind_free(b);
 		return;
 	}
-	if (err && b->count > 1) {
+	if (err && !is_race(err))
+		log_err(s->control->config.log, LOG_WARN, "bind_failed", err, "pods=%zu", b->count);
+	if (err && is_race(err) && b->count > 1) {
 		split(b);
 	} else {
 		for (size_t i = 0; i < b->count; i++) {
 			if (err)
-				give_back(s, b, i);
+				give_back(s, b, i, is_race(err));
 			else if (b->pods[i].placed)
 				tell_bound(s, b, i);
 		}

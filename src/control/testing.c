@@ -198,8 +198,8 @@ size_t world_count(struct world *w, const struct kind *k, const char *namespace)
 
 void world_until(struct world *w, bool (*condition)(void *arg), void *arg)
 {
-	if (!loop_uv_run_until(w->loop, condition, arg, 20000))
-		fail_msg("it did not happen within 20 s");
+	if (!loop_uv_run_until(w->loop, condition, arg, 60000))
+		fail_msg("it did not happen within 60 s");
 }
 
 struct counting {

@@ -39,7 +39,7 @@ struct object *world_get(struct world *w, const struct kind *k, const char *name
 json_t *world_get_tree(struct world *w, const struct kind *k, const char *namespace,
 	const char *name);
 size_t world_count(struct world *w, const struct kind *k, const char *namespace);
-/* Runs the loop until the condition holds; fails the test after 20 s. */
+/* Runs the loop until the condition holds; fails the test after 60 s. */
 void world_until(struct world *w, bool (*condition)(void *arg), void *arg);
 void world_until_count(struct world *w, const struct kind *k, const char *namespace, size_t count);
 void world_until_ready(struct world *w, const char *namespace, size_t count); /* pods */
