@@ -36,21 +36,18 @@ static int report(struct fixture *f, const char *body)
 	return a.status;
 }
 
-/* Makes a pod with a ConfigMap that it names, bound to a node; gives the uid. */
+/* Makes a pod on a node, with a ConfigMap that it names; gives the uid. */
 static void make_pod(struct fixture *f, const char *name, const char *node, char ret_uid[static 40])
 {
-	char body[1024], path[256];
+	char body[1024];
 	snprintf(body, sizeof(body),
-		"{'metadata':{'name':'%s'},'spec':{'containers':[{'name':'c','image':'busybox:1','"
-		"envFrom':[{'configMapRef':"
-		"{'name':'settings'}}]}]}}",
-		name);
+		"{'metadata':{'name':'%s'},'spec':{'nodeName':'%s','containers':[{'name':'c','"
+		"image':'busybox:1',"
+		"'envFrom':[{'configMapRef':{'name':'settings'}}]}]}}",
+		name, node);
 	json_t *pod = fixture_expect(f, 201, "POST", PODS, body);
 	snprintf(ret_uid, 40, "%s", json_text(pod, "", "metadata", "uid"));
 	json_decref(pod);
-	snprintf(path, sizeof(path), PODS "/%s/binding", name);
-	snprintf(body, sizeof(body), "{'target':{'name':'%s'}}", node);
-	json_decref(fixture_expect(f, 201, "POST", path, body));
 }
 
 static void a_hello_makes_a_ready_node_with_a_range(void **state)
