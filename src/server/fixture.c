@@ -110,7 +110,7 @@ int fixture_set_up(void **state)
 		.cluster_domain = "cluster.local",
 		.ca = &f->ca,
 		.heartbeat_ms = 200,
-		.silence_ms = 1000,
+		.silence_ms = 3000,
 		.seed = 1};
 	assert_int_equal(server_new(&config, &f->server, &e), 0);
 	for (int user = 0; user < 3; user++)
