@@ -20,6 +20,9 @@
 #define DEPLOYMENTS 6
 #define SLOTS (CONFIG_MAPS + DEPLOYMENTS)
 #define REQUEST_TIMEOUT_MS 10000
+/* A request that was given up may still be under way and be carried out late. Nothing else is asked
+ * of its slot until the network has surely lost it: then the next answer settles what holds. */
+#define LATE_US INT64_C(60000000)
 
 struct slot {
 	struct sim_workload *workload;
@@ -31,6 +34,7 @@ struct slot {
 	bool tried_delete;
 	bool busy;     /* a request is under way */
 	bool deleting; /* it is a delete */
+	int64_t quiet_until_us;
 	/* What the store held at a revision, to look only once. */
 	int64_t seen_revision, seen_serial;
 };
@@ -111,8 +115,10 @@ static void on_answer(void *arg, int status, const char *body, size_t size, cons
 	bool absent = !e && status == 404, exists = !e && status == 409;
 	bool sure = !e && status >= 200 && status < 300;
 	if (!sure && !(absent && s->deleting)) {
-		if (e || status >= 500) /* nobody knows: tried stays */
+		if (e || status >= 500) { /* nobody knows: tried stays */
+			s->quiet_until_us = world->now_us + LATE_US;
 			return;
+		}
 		if (absent && s->tried_delete)
 			s->present = false, s->tried = 0;
 		if (exists && s->tried)
@@ -169,7 +175,7 @@ static void on_timer(void *arg)
 	struct sim_workload *w = arg;
 	if (!w->paused) {
 		struct slot *s = &w->slots[rand_below(&w->rand, SLOTS)];
-		if (!s->busy)
+		if (!s->busy && w->cluster->world->now_us >= s->quiet_until_us)
 			ask(s);
 	}
 	loop_timer_start(w->timer, rand_between(&w->rand, 50, 2500));
