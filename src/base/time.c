@@ -43,8 +43,8 @@ static int parse_offset(const char *text, int *ret_seconds)
 	}
 	int hours, minutes, end = 0;
 	if ((*text != '+' && *text != '-') ||
-	        sscanf(text + 1, "%2d:%2d%n", &hours, &minutes, &end) != 2 || end != 5 || text[6] ||
-	        hours > 23 || minutes > 59)
+		sscanf(text + 1, "%2d:%2d%n", &hours, &minutes, &end) != 2 || end != 5 || text[6] ||
+		hours > 23 || minutes > 59)
 		return 0;
 	*ret_seconds = (hours * 3600 + minutes * 60) * (*text == '-' ? -1 : 1);
 	return 1;
@@ -55,9 +55,10 @@ int time_parse(const char *text, int64_t *ret_wall_ms, struct err *e)
 	struct tm tm = {0};
 	int end = 0, offset;
 	if (sscanf(text, "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-	            &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &end) != 6 ||
-	        end != 19 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
-	        tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+		    &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &end) != 6 ||
+		end != 19 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
+		tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60 || memchr(text, ' ', 10) ||
+		memchr(text + 11, '-', 8) || memchr(text, '+', 19))
 		return err_set(e, ERR_DECODE, "\"%.40s\" is not an RFC 3339 time", text);
 	const char *rest = text + end;
 	int64_t ms = 0;
@@ -70,7 +71,11 @@ int time_parse(const char *text, int64_t *ret_wall_ms, struct err *e)
 		return err_set(e, ERR_DECODE, "\"%.40s\" is not an RFC 3339 time", text);
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
-	*ret_wall_ms = ((int64_t)timegm(&tm) - offset) * 1000 + ms;
+	struct tm normal = tm;
+	int64_t seconds = (int64_t)timegm(&normal);
+	if (normal.tm_mday != tm.tm_mday && tm.tm_sec < 60)
+		return err_set(e, ERR_DECODE, "\"%.40s\": that month has no such day", text);
+	*ret_wall_ms = (seconds - offset) * 1000 + ms;
 	return 0;
 }
 
