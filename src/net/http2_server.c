@@ -278,7 +278,9 @@ static void close_stream(struct http2_stream *s)
 /* One step for one stream; s may be freed by it. Steps are marked again while there is more. */
 static void serve_stream(struct http2_stream *s)
 {
-	if (s->head_due) {
+	if (s->head_due && s->closed) {
+		close_stream(s); /* reset before we looked at it: no work for that */
+	} else if (s->head_due) {
 		mark(s);
 		handle_head(s);
 	} else if (s->input.size && (!s->request || http_request_reads(s->request))) {

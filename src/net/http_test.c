@@ -700,6 +700,131 @@ static void fetch_is_the_short_way(void **state)
 	assert_false(b.done);
 }
 
+/* ---- HTTP/2 by hand (RFC 9113 section 4.1) ---- */
+
+static void frame(struct buf *b, int type, int flags, uint32_t stream, const void *data,
+	size_t size)
+{
+	char head[9] = {(char)(size >> 16), (char)(size >> 8), (char)size, (char)type, (char)flags,
+		(char)(stream >> 24), (char)(stream >> 16), (char)(stream >> 8), (char)stream};
+	buf_append(b, head, sizeof(head));
+	buf_append(b, data, size);
+}
+
+static void preface(struct buf *b)
+{
+	buf_append_string(b, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+	frame(b, 4, 0, 0, NULL, 0);
+}
+
+/* GET /hold: indexed fields of the static table, a literal path. */
+static const char get_hold[] = "\x82\x86\x44\x05/hold\x41\x01h";
+
+static void resets_without_end_close_the_connection(void **state)
+{
+	(void)state;
+	CLEANUP(world_done) struct world *w = world_new(true, 0);
+	CLEANUP(raw_done) struct raw raw = {0};
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
+	raw_open(w, &raw);
+	preface(&b);
+	for (uint32_t i = 0; i < 1000; i++) {
+		frame(&b, 1, 5, 2 * i + 1, "\x82\x86\x84\x41\x01h", 6);
+		frame(&b, 3, 0, 2 * i + 1, "\0\0\0\x08", 4);
+	}
+	stream_write(raw.stream, b.data, b.size);
+	test_loop_run(w->l, 100);
+	assert_true(raw.closed);
+	assert_true(w->handled < 1000);
+}
+
+static void open_streams_are_bounded(void **state)
+{
+	(void)state;
+	CLEANUP(world_done) struct world *w = world_new(true, 0);
+	CLEANUP(raw_done) struct raw raw = {0};
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
+	raw_open(w, &raw);
+	preface(&b);
+	/* POSTs whose bodies never come */
+	for (uint32_t i = 0; i < 400; i++)
+		frame(&b, 1, 4, 2 * i + 1, "\x83\x86\x44\x05/echo\x41\x01h", 12);
+	stream_write(raw.stream, b.data, b.size);
+	test_loop_run(w->l, 100);
+	assert_true(w->handled <= 250);
+	assert_true(w->handled >= 100);
+	stream_free(take_ptr(raw.stream));
+	test_loop_run(w->l, 100);
+}
+
+static void an_unread_response_waits_for_the_window(void **state)
+{
+	(void)state;
+	CLEANUP(world_done) struct world *w = world_new(true, 0);
+	CLEANUP(raw_done) struct raw raw = {0};
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
+	raw_open(w, &raw);
+	preface(&b);
+	frame(&b, 1, 5, 1, get_hold, sizeof(get_hold) - 1);
+	stream_write(raw.stream, b.data, b.size);
+	test_loop_run(w->l, 100);
+	assert_non_null(w->held);
+	char *data = mem_alloc(1 << 20);
+	http_respond_start(w->held, 200, NULL, 0, NULL);
+	http_respond_write(w->held, data, 1 << 20);
+	test_loop_run(w->l, 100);
+	assert_int_equal(http_respond_queued(w->held), (1 << 20) - 65535);
+	buf_clear(&b);
+	frame(&b, 8, 0, 0, "\0\x01\0\0", 4);
+	frame(&b, 8, 0, 1, "\0\x01\0\0", 4);
+	stream_write(raw.stream, b.data, b.size);
+	test_loop_run(w->l, 100);
+	assert_int_equal(http_respond_queued(w->held), (1 << 20) - 65535 - 65536);
+	free(data);
+}
+
+static void a_silent_client_is_asked_and_then_dropped(void **state)
+{
+	(void)state;
+	CLEANUP(world_done) struct world *w = world_new(true, 0);
+	CLEANUP(raw_done) struct raw raw = {0};
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
+	raw_open(w, &raw);
+	preface(&b);
+	frame(&b, 1, 5, 1, get_hold, sizeof(get_hold) - 1);
+	stream_write(raw.stream, b.data, b.size);
+	test_loop_run(w->l, 50000);
+	assert_int_equal(w->closed, 0);
+	test_loop_run(w->l, 100000);
+	assert_int_equal(w->closed, 1);
+}
+
+static void check_head_too_large(bool http2)
+{
+	CLEANUP(world_done) struct world *w = world_new(http2, 0);
+	CLEANUP(answer_free) struct answer a = {0};
+	struct http_header headers[101];
+	char *value = mem_alloc(1000);
+	memset(value, 'a', 999);
+	for (size_t i = 0; i < ARRAY_SIZE(headers); i++)
+		headers[i] = (struct http_header){"x-large", value};
+	struct http_call_spec spec = {
+		.method = "GET", .path = "/tell", .headers = headers, .header_count = 98};
+	a.call = http_call_start(w->client, &spec, &answer_events, &a);
+	assert_true(test_loop_until(w->l, is_done, &a, 1000));
+	assert_true(a.failed || a.status == 431);
+	assert_int_equal(w->handled, 0);
+	free(value);
+	get(w, "/tell", 200, NULL);
+}
+
+static void heads_that_are_too_large_are_refused(void **state)
+{
+	(void)state;
+	check_head_too_large(false);
+	check_head_too_large(true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -719,6 +844,11 @@ int main(void)
 		cmocka_unit_test(an_old_client_gets_an_unframed_body),
 		cmocka_unit_test(a_stale_connection_is_replaced),
 		cmocka_unit_test(fetch_is_the_short_way),
+		cmocka_unit_test(resets_without_end_close_the_connection),
+		cmocka_unit_test(open_streams_are_bounded),
+		cmocka_unit_test(an_unread_response_waits_for_the_window),
+		cmocka_unit_test(a_silent_client_is_asked_and_then_dropped),
+		cmocka_unit_test(heads_that_are_too_large_are_refused),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
