@@ -55,6 +55,11 @@ static void mark(struct ipam *p, uint32_t address, bool given)
 	p->used[i / 64] = given ? p->used[i / 64] | bit : p->used[i / 64] & ~bit;
 }
 
+static uint32_t after(const struct ipam *p, uint32_t address)
+{
+	return address == last_of(p) ? p->range.first + 2 : address + 1;
+}
+
 bool ipam_find(const struct ipam *p, const char *uid, uint32_t *ret_address)
 {
 	const struct ipam_lease *lease = map_get(&p->by_uid, uid);
@@ -96,11 +101,40 @@ int ipam_take(struct ipam *p, const char *uid, uint32_t *ret_address, bool *ret_
 			ipam_capacity(p), ipv4_format(p->range.first, first), p->range.prefix);
 	uint32_t address = p->next;
 	while (is_given(p, address))
-		address = address == last_of(p) ? p->range.first + 2 : address + 1;
+		address = after(p, address);
 	give(p, uid, address);
-	p->next = address == last_of(p) ? p->range.first + 2 : address + 1;
+	p->next = after(p, address);
 	*ret_address = address;
 	*ret_new = true;
+	return 0;
+}
+
+static bool is_ours(const struct ipam *p, uint32_t address)
+{
+	return ipv4_range_has(p->range, address) && address > ipam_gateway(p) &&
+	       address <= last_of(p);
+}
+
+int ipam_adopt(struct ipam *p, const char *uid, uint32_t address, struct err *e)
+{
+	char text[IPV4_TEXT_SIZE];
+	if (!is_ours(p, address) || !uid_is_plain(uid))
+		return err_set(e, ERR_INVALID, "%s cannot be the address of pod %.60s",
+			ipv4_format(address, text), uid);
+	uint32_t had;
+	if (ipam_find(p, uid, &had) && had == address)
+		return 0;
+	ipam_release(p, uid);
+	if (is_given(p, address)) {
+		MAP_EACH (&p->by_uid, entry) {
+			const struct ipam_lease *lease = entry->value;
+			if (lease->address == address)
+				ipam_release(p, entry->key);
+		}
+	}
+	give(p, uid, address);
+	if (address >= p->next)
+		p->next = after(p, address);
 	return 0;
 }
 
@@ -123,12 +157,6 @@ void ipam_encode(const struct ipam *p, struct buf *b)
 	}
 	/* A file that ends early is noticed. */
 	buf_printf(b, "end %zu\n", p->by_uid.count);
-}
-
-static bool is_ours(const struct ipam *p, uint32_t address)
-{
-	return ipv4_range_has(p->range, address) && address > ipam_gateway(p) &&
-	       address <= last_of(p);
 }
 
 static int decode_line(struct ipam *p, char *line, size_t *count, bool *ended)

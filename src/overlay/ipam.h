@@ -1,7 +1,7 @@
 /*
- * Who has which address of the node's range. Pure: the caller stores ipam_encode's text after each
- * change, before it acts on an address that was given and after it acted on one that was released;
- * then no crash gives one address to two pods, and none is lost.
+ * Who has which address of the node's range. Pure: the caller stores ipam_encode's text soon after
+ * a change, and tells ipam_adopt at its start what the interfaces say that outlived it; so no crash
+ * gives one address to two pods, and none is lost.
  *
  * The network's own, the gateway's (the first) and the broadcast address are never given. Addresses
  * are given in turn, so that a released one rests as long as possible.
@@ -38,6 +38,9 @@ bool ipam_find(const struct ipam *p, const char *uid, uint32_t *ret_address);
  * -ERR_INVALID for a uid that cannot be stored (empty, too long, white space). */
 int ipam_take(struct ipam *p, const char *uid, uint32_t *ret_address, bool *ret_new,
 	struct err *e) MUST_CHECK;
+/* The pod has this address for certain: whatever was known of either before gives way. -ERR_INVALID
+ * when it is not one that ipam_take gives. */
+int ipam_adopt(struct ipam *p, const char *uid, uint32_t address, struct err *e) MUST_CHECK;
 bool ipam_release(struct ipam *p, const char *uid); /* false: it had none */
 
 /* As text, a line per lease. */

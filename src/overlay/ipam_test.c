@@ -143,6 +143,24 @@ static void parses_addresses_and_ranges(void **state)
 	assert_int_equal(ipv4_range_parse(NULL, "x", &r, NULL), -ERR_INVALID);
 }
 
+static void what_an_interface_says_wins(void **state)
+{
+	(void)state;
+	struct ipam p CLEANUP(pool_done);
+	uint32_t address;
+	assert_int_equal(ipam_init(&p, range_of("10.42.3.0/24"), NULL), 0);
+	uint32_t a = take(&p, "a"), b = take(&p, "b");
+	assert_int_equal(ipam_adopt(&p, "a", a, NULL), 0);
+	assert_int_equal(ipam_adopt(&p, "c", b, NULL), 0); /* b's was given to c */
+	assert_false(ipam_find(&p, "b", &address));
+	assert_int_equal(ipam_adopt(&p, "a", b + 5, NULL), 0); /* and a has moved */
+	assert_int_equal(take(&p, "a"), b + 5);
+	assert_int_equal(p.by_uid.count, 2);
+	assert_int_equal(take(&p, "d"), b + 6);
+	assert_int_equal(ipam_adopt(&p, "e", ipam_gateway(&p), NULL), -ERR_INVALID);
+	assert_int_equal(ipam_adopt(&p, "", b + 9, NULL), -ERR_INVALID);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -152,6 +170,7 @@ int main(void)
 		cmocka_unit_test(drops_leases_of_another_range),
 		cmocka_unit_test(names_the_line_that_is_wrong),
 		cmocka_unit_test(refuses_uids_that_break_the_text),
+		cmocka_unit_test(what_an_interface_says_wins),
 		cmocka_unit_test(parses_addresses_and_ranges),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);

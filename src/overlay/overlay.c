@@ -82,6 +82,8 @@ static int open_kernel(struct overlay *o, struct err *e)
 	if (!code)
 		code = overlay_make_bridge(o, e);
 	if (!code)
+		code = overlay_adopt_leases(o, e);
+	if (!code)
 		code = overlay_remove_strays(o, e);
 	if (!code)
 		code = nft_open(&nft, &o->nft, e);
@@ -120,6 +122,9 @@ int overlay_open(const struct overlay_config *config, struct overlay **ret_overl
 		overlay_close(o, true);
 		return code;
 	}
+	o->save_timer = loop_timer_new(config->loop, overlay_save_leases_now, o);
+	if (o->leases_changed)
+		overlay_leases_changed(o);
 	o->step_timer = loop_timer_new(config->loop, overlay_step, o);
 	o->check_timer = loop_timer_new(config->loop, overlay_check, o);
 	o->news_poll = loop_poll_new(config->loop, netlink_fd(o->news), on_news, o);
@@ -132,10 +137,8 @@ void overlay_close(struct overlay *o, bool keep)
 {
 	if (!o)
 		return;
-	if (o->step_timer)
-		loop_timer_free(o->step_timer);
-	if (o->check_timer)
-		loop_timer_free(o->check_timer);
+	loop_timer_free(o->step_timer);
+	loop_timer_free(o->check_timer);
 	overlay_abandon_removals(o);
 	names_server_close(o->names);
 	if (o->news_poll)
@@ -146,9 +149,8 @@ void overlay_close(struct overlay *o, bool keep)
 		overlay_remove_pods(o);
 		overlay_remove_routes(o);
 		overlay_remove_bridge(o);
-	} else {
-		overlay_save_released(o);
 	}
+	overlay_close_leases(o);
 	nft_close(o->nft, keep);
 	netlink_close(o->news);
 	netlink_close(o->netlink);

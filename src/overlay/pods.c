@@ -9,49 +9,16 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "overlay/private.h"
-#include "sys/fs.h"
 
 #define LOOPBACK_INDEX 1
-#define LEASES_SIZE_MAX ((size_t)256 << 20)
-
-/* ---- leases on disk ---- */
-
-int overlay_load_leases(struct overlay *o, struct err *e)
-{
-	struct buf text CLEANUP(buf_done) = BUF_INIT_LIMIT(LEASES_SIZE_MAX);
-	int code = fs_read(fs_real(), o->lease_path, &text, e);
-	if (code == -ERR_NOT_FOUND)
-		return 0;
-	if (!code)
-		code = ipam_decode(&o->ipam, buf_text(&text), e);
-	if (code == -ERR_CORRUPT)
-		return err_prefix(e, "%s (remove it when no pod runs on this node)", o->lease_path);
-	return code;
-}
-
-static int save_leases(struct overlay *o, struct err *e)
-{
-	struct buf text CLEANUP(buf_done) = BUF_INIT_LIMIT(LEASES_SIZE_MAX);
-	ipam_encode(&o->ipam, &text);
-	int code = buf_check(&text, "address leases", e);
-	if (!code)
-		code = fs_write_atomic(fs_real(), o->lease_path, text.data, text.size, 0600, e);
-	if (!code)
-		o->leases_changed = false;
-	return code;
-}
 
 /* ---- interfaces ---- */
 
-static void port_name(uint32_t address, char ret_name[static IFNAMSIZ])
-{
-	snprintf(ret_name, IFNAMSIZ, OVERLAY_PORT_PREFIX "%08x", address);
-}
-
-static int make_pair(struct overlay *o, uint32_t address, int netns_fd, struct err *e)
+static int make_pair(struct overlay *o, const char *pod_uid, uint32_t address, int netns_fd,
+	struct err *e)
 {
 	char name[IFNAMSIZ];
-	port_name(address, name);
+	overlay_port_name(address, name);
 	struct netlink_veth pair = {.name = name,
 		.peer_name = "eth0",
 		.master = o->bridge_index,
@@ -62,6 +29,8 @@ static int make_pair(struct overlay *o, uint32_t address, int netns_fd, struct e
 	struct netlink_link port;
 	if (!code)
 		code = netlink_link_get(o->netlink, name, &port, e);
+	if (!code)
+		code = netlink_link_alias(o->netlink, port.index, pod_uid, e);
 	/* A pod may reach itself by a service also where the host filters bridged packets. */
 	if (!code)
 		code = netlink_port_hairpin(o->netlink, port.index, e);
@@ -70,12 +39,12 @@ static int make_pair(struct overlay *o, uint32_t address, int netns_fd, struct e
 
 /* The pod's interface, made if it is not there. An end that is left of a former namespace of the
  * pod, or has lost its other end, gives way. */
-static int ensure_pair(struct overlay *o, struct netlink *pod, uint32_t address, int netns_fd,
-	struct netlink_link *ret_eth0, struct err *e)
+static int ensure_pair(struct overlay *o, struct netlink *pod, const char *pod_uid,
+	uint32_t address, int netns_fd, struct netlink_link *ret_eth0, struct err *e)
 {
 	char name[IFNAMSIZ];
 	struct netlink_link port;
-	port_name(address, name);
+	overlay_port_name(address, name);
 	int code = netlink_link_get(o->netlink, name, &port, e);
 	if (!code) {
 		uint8_t mac[IPV4_MAC_SIZE];
@@ -84,7 +53,7 @@ static int ensure_pair(struct overlay *o, struct netlink *pod, uint32_t address,
 		if (!code && ret_eth0->peer_index == port.index &&
 			port.peer_index == ret_eth0->index &&
 			memcmp(ret_eth0->mac, mac, sizeof(mac)) == 0 &&
-			port.master == o->bridge_index)
+			port.master == o->bridge_index && str_equal(port.alias, pod_uid))
 			return 0;
 		code = netlink_link_delete(o->netlink, name, e);
 		if (!code)
@@ -92,7 +61,7 @@ static int ensure_pair(struct overlay *o, struct netlink *pod, uint32_t address,
 	}
 	if (code != -ERR_NOT_FOUND)
 		return code;
-	code = make_pair(o, address, netns_fd, e);
+	code = make_pair(o, pod_uid, address, netns_fd, e);
 	return code ? code : netlink_link_get(pod, "eth0", ret_eth0, e);
 }
 
@@ -128,8 +97,8 @@ static int configure_eth0(struct overlay *o, struct netlink *pod, const struct n
 	return code ? code : netlink_neighbour_set(o->netlink, o->bridge_index, address, mac, e);
 }
 
-static int attach_address(struct overlay *o, uint32_t address, const char *netns_path,
-	struct err *e)
+static int attach_address(struct overlay *o, const char *pod_uid, uint32_t address,
+	const char *netns_path, struct err *e)
 {
 	int fd = open(netns_path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -139,7 +108,7 @@ static int attach_address(struct overlay *o, uint32_t address, const char *netns
 	struct netlink_link eth0;
 	int code = netlink_open_in(fd, NETLINK_ROUTE, &pod, e);
 	if (!code)
-		code = ensure_pair(o, pod, address, fd, &eth0, e);
+		code = ensure_pair(o, pod, pod_uid, address, fd, &eth0, e);
 	if (!code)
 		code = configure_eth0(o, pod, &eth0, address, e);
 	close(fd);
@@ -157,15 +126,10 @@ int overlay_attach(struct overlay *o, const char *pod_uid, const char *netns_pat
 	int code = ipam_take(&o->ipam, pod_uid, &address, &is_new, e);
 	if (code)
 		return code;
-	if (is_new) {
-		code = save_leases(o, e);
-		if (code) {
-			ipam_release(&o->ipam, pod_uid);
-			return code;
-		}
-	}
+	if (is_new)
+		overlay_leases_changed(o);
 	/* A lease whose interface could not be made stays: the agent repeats or detaches. */
-	code = attach_address(o, address, netns_path, e);
+	code = attach_address(o, pod_uid, address, netns_path, e);
 	if (code)
 		return err_prefix(e, "pod %.60s", pod_uid);
 	ipv4_format(address, ret_ip);
@@ -208,7 +172,7 @@ static void release(struct overlay *o, const char *uid, uint32_t address)
 {
 	(void)!netlink_neighbour_delete(o->netlink, o->bridge_index, address, NULL);
 	ipam_release(&o->ipam, uid);
-	o->leases_changed = true;
+	overlay_leases_changed(o);
 }
 
 static void remove_done(void *arg)
@@ -265,19 +229,10 @@ int overlay_detach(struct overlay *o, const char *pod_uid, struct err *e)
 	r->overlay = o;
 	r->uid = mem_dup_string(pod_uid);
 	r->address = address;
-	port_name(address, r->name);
+	overlay_port_name(address, r->name);
 	map_put(&o->removals, pod_uid, r);
 	run_removal(o, r);
 	return map_remove(&o->host_ports, pod_uid) ? overlay_publish(o, e) : 0;
-}
-
-void overlay_save_released(struct overlay *o)
-{
-	if (!o->leases_changed)
-		return;
-	struct err e;
-	if (save_leases(o, &e))
-		log_err(o->config.log, LOG_WARN, "overlay_leases_not_saved", &e, "retry=later");
 }
 
 int overlay_keep_only(struct overlay *o, const char *const *pod_uids, size_t count, struct err *e)
@@ -301,11 +256,10 @@ void overlay_remove_pods(struct overlay *o)
 	char name[IFNAMSIZ];
 	MAP_EACH (&o->ipam.by_uid, entry) {
 		const struct ipam_lease *lease = entry->value;
-		port_name(lease->address, name);
+		overlay_port_name(lease->address, name);
 		if (delete_port(o->netlink, name, NULL) == 0)
 			release(o, entry->key, lease->address);
 	}
-	overlay_save_released(o);
 }
 
 /* ---- strays ---- */
@@ -315,7 +269,7 @@ static bool has_lease(const struct overlay *o, const char *port)
 	MAP_EACH (&o->ipam.by_uid, entry) {
 		const struct ipam_lease *lease = entry->value;
 		char name[IFNAMSIZ];
-		port_name(lease->address, name);
+		overlay_port_name(lease->address, name);
 		if (str_equal(name, port))
 			return true;
 	}

@@ -38,7 +38,9 @@ struct overlay {
 
 	struct ipam ipam;
 	char *lease_path;
-	bool leases_changed;   /* a release that is not on disk yet: harmless, so it waits */
+	bool leases_changed;     /* not on disk yet: until then the interfaces' notes tell them */
+	struct lease_save *save; /* a job that writes them; null: none */
+	struct loop_timer *save_timer;
 	struct map removals;   /* pod uid -> struct removal: its interface is being removed */
 	struct map host_ports; /* pod uid -> struct host_ports */
 
@@ -57,11 +59,17 @@ struct overlay {
 int overlay_make_bridge(struct overlay *o, struct err *e) MUST_CHECK;
 void overlay_remove_bridge(struct overlay *o);
 
-/* pods.c */
+/* leases.c: the leases on disk, and on the interfaces. */
 int overlay_load_leases(struct overlay *o, struct err *e) MUST_CHECK;
+int overlay_adopt_leases(struct overlay *o, struct err *e) MUST_CHECK;
+void overlay_leases_changed(struct overlay *o); /* they are saved a moment later, by a job */
+void overlay_save_leases_now(void *overlay);    /* timer */
+void overlay_close_leases(struct overlay *o);   /* saves them at once, if no job does */
+void overlay_port_name(uint32_t address, char ret_name[static IFNAMSIZ]);
+
+/* pods.c */
 int overlay_remove_strays(struct overlay *o, struct err *e) MUST_CHECK; /* ports without a lease */
-void overlay_remove_pods(struct overlay *o); /* all of them, and their leases */
-void overlay_save_released(struct overlay *o);
+void overlay_remove_pods(struct overlay *o);      /* all of them, and their leases */
 void overlay_abandon_removals(struct overlay *o); /* lets those that run end without us */
 void overlay_retry_removals(struct overlay *o);
 

@@ -92,7 +92,6 @@ void overlay_check(void *overlay)
 			"table=" NFT_TABLE " by=another_program");
 		overlay_step(o);
 	}
-	overlay_save_released(o);
 	overlay_retry_removals(o);
 	names_server_reload(o->names);
 	loop_timer_start(o->check_timer, CHECK_MS);

@@ -21,6 +21,7 @@ struct netlink {
 	struct mnl_socket *socket;
 	unsigned sequence;
 	struct nlmsghdr *message;
+	char *answer; /* ANSWER_SIZE bytes */
 	char message_data[MESSAGE_SIZE] __attribute__((aligned(8)));
 };
 
@@ -40,6 +41,7 @@ static int open_socket(int protocol, unsigned groups, struct netlink **ret_netli
 	mnl_socket_setsockopt(s, NETLINK_CAP_ACK, &one, sizeof(one));
 	struct netlink *n = mem_new(struct netlink);
 	n->socket = s;
+	n->answer = mem_alloc(ANSWER_SIZE);
 	*ret_netlink = n;
 	return 0;
 }
@@ -71,6 +73,7 @@ void netlink_close(struct netlink *n)
 	if (!n)
 		return;
 	mnl_socket_close(n->socket);
+	free(n->answer);
 	free(n);
 }
 
@@ -132,21 +135,25 @@ int netlink_error(struct err *e, int errnum, const char *what)
 	return err_set(e, code, "%s: %s", what, strerror_r(errnum, reason, sizeof(reason)));
 }
 
-/* Receives one datagram of messages; a kernel that never answers must not hang the agent. */
-static int receive(struct netlink *n, void *data, size_t size, size_t *ret_size, const char *what,
-	struct err *e)
+/* Receives one datagram of messages. Mostly it is there already: the kernel works while we send.
+ * One that never answers must not hang the agent. */
+static int receive(struct netlink *n, size_t *ret_size, const char *what, struct err *e)
 {
-	struct pollfd p = {.fd = netlink_fd(n), .events = POLLIN};
-	int ready = poll(&p, 1, ANSWER_TIMEOUT_MS);
-	if (ready < 0 && errno != EINTR)
-		return netlink_error(e, errno, what);
-	if (ready == 0)
-		return err_set(e, ERR_TIMEOUT, "%s: the kernel did not answer", what);
-	ssize_t got = mnl_socket_recvfrom(n->socket, data, size);
-	if (got < 0)
-		return netlink_error(e, errno, what);
-	*ret_size = (size_t)got;
-	return 0;
+	for (;;) {
+		ssize_t got = recv(netlink_fd(n), n->answer, ANSWER_SIZE, MSG_DONTWAIT);
+		if (got >= 0) {
+			*ret_size = (size_t)got;
+			return 0;
+		}
+		if (errno != EAGAIN && errno != EINTR)
+			return netlink_error(e, errno, what);
+		struct pollfd p = {.fd = netlink_fd(n), .events = POLLIN};
+		int ready = poll(&p, 1, ANSWER_TIMEOUT_MS);
+		if (ready < 0 && errno != EINTR)
+			return netlink_error(e, errno, what);
+		if (ready == 0)
+			return err_set(e, ERR_TIMEOUT, "%s: the kernel did not answer", what);
+	}
 }
 
 struct exchange {
@@ -178,15 +185,14 @@ static int exchange(struct netlink *n, struct exchange *x, const char *what, str
 	bool dump = (n->message->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
 	if (mnl_socket_sendto(n->socket, n->message, n->message->nlmsg_len) < 0)
 		return netlink_error(e, errno, what);
-	char *data CLEANUP(mem_free_ptr) = mem_alloc(ANSWER_SIZE);
 	while (!x->ended) {
 		size_t size = 0;
-		int code = receive(n, data, ANSWER_SIZE, &size, what, e);
+		int code = receive(n, &size, what, e);
 		if (code)
 			return code;
 		int left = (int)size;
-		for (struct nlmsghdr *m = (struct nlmsghdr *)(void *)data; mnl_nlmsg_ok(m, left);
-			m = mnl_nlmsg_next(m, &left))
+		for (struct nlmsghdr *m = (struct nlmsghdr *)(void *)n->answer;
+			mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left))
 			if (m->nlmsg_seq == n->sequence && !x->ended)
 				take_answer(x, m, dump);
 	}
@@ -223,10 +229,9 @@ int netlink_send_batch(struct netlink *n, const void *data, size_t size, const c
 		return netlink_error(e, errno, what);
 	/* The kernel has done its work when sendto returns: whatever it says is there to be read.
 	 */
-	char *answer CLEANUP(mem_free_ptr) = mem_alloc(ANSWER_SIZE);
 	int errnum = 0;
 	for (;;) {
-		ssize_t got = recv(fd, answer, ANSWER_SIZE, MSG_DONTWAIT);
+		ssize_t got = recv(fd, n->answer, ANSWER_SIZE, MSG_DONTWAIT);
 		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			break;
 		if (got < 0 && errno != EINTR) {
@@ -236,8 +241,8 @@ int netlink_send_batch(struct netlink *n, const void *data, size_t size, const c
 			continue;
 		}
 		int left = (int)got;
-		for (struct nlmsghdr *m = (struct nlmsghdr *)(void *)answer; mnl_nlmsg_ok(m, left);
-			m = mnl_nlmsg_next(m, &left)) {
+		for (struct nlmsghdr *m = (struct nlmsghdr *)(void *)n->answer;
+			mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left)) {
 			if (m->nlmsg_type != NLMSG_ERROR)
 				continue;
 			const struct nlmsgerr *r = mnl_nlmsg_get_payload(m);
@@ -274,9 +279,8 @@ static bool concerns(const struct nlmsghdr *m, const char *ignore_prefix)
 bool netlink_news(struct netlink *n, const char *ignore_prefix)
 {
 	bool news = false;
-	char *data CLEANUP(mem_free_ptr) = mem_alloc(ANSWER_SIZE);
 	for (;;) {
-		ssize_t got = recv(netlink_fd(n), data, ANSWER_SIZE, MSG_DONTWAIT);
+		ssize_t got = recv(netlink_fd(n), n->answer, ANSWER_SIZE, MSG_DONTWAIT);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0 && errno == ENOBUFS) {
@@ -286,8 +290,8 @@ bool netlink_news(struct netlink *n, const char *ignore_prefix)
 		if (got < 0)
 			return news;
 		int left = (int)got;
-		for (struct nlmsghdr *m = (struct nlmsghdr *)(void *)data; mnl_nlmsg_ok(m, left);
-			m = mnl_nlmsg_next(m, &left))
+		for (struct nlmsghdr *m = (struct nlmsghdr *)(void *)n->answer;
+			mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left))
 			news = concerns(m, ignore_prefix) || news;
 	}
 }

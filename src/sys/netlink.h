@@ -56,12 +56,15 @@ int netlink_error(struct err *e, int errnum, const char *what);
 
 /* ---- links ---- */
 
+#define NETLINK_ALIAS_SIZE 256
+
 struct netlink_link {
 	int index, master, mtu;
 	int peer_index; /* of a veth's other end, in the other's namespace; else 0 */
 	bool up;
 	uint8_t mac[6];
 	char name[IFNAMSIZ];
+	char alias[NETLINK_ALIAS_SIZE]; /* what somebody noted about it, or "" */
 };
 
 struct netlink_links {
@@ -89,6 +92,8 @@ int netlink_veth_add(struct netlink *n, const struct netlink_veth *v, struct err
 
 /* A bridge port may send a frame back where it came from. */
 int netlink_port_hairpin(struct netlink *n, int index, struct err *e) MUST_CHECK;
+/* A note on the interface, which lives as long as it does. */
+int netlink_link_alias(struct netlink *n, int index, const char *alias, struct err *e) MUST_CHECK;
 int netlink_link_up(struct netlink *n, int index, struct err *e) MUST_CHECK;
 int netlink_link_mtu(struct netlink *n, int index, int mtu, struct err *e) MUST_CHECK;
 

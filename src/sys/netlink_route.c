@@ -35,6 +35,9 @@ static void read_link(struct netlink_link *l, const struct nlmsghdr *m)
 		case IFLA_IFNAME:
 			snprintf(l->name, sizeof(l->name), "%s", mnl_attr_get_str(a));
 			break;
+		case IFLA_IFALIAS:
+			snprintf(l->alias, sizeof(l->alias), "%s", mnl_attr_get_str(a));
+			break;
 		case IFLA_MTU:
 			l->mtu = (int)mnl_attr_get_u32(a);
 			break;
@@ -160,6 +163,14 @@ int netlink_port_hairpin(struct netlink *n, int index, struct err *e)
 	mnl_attr_put_u8(m, IFLA_BRPORT_MODE, 1);
 	mnl_attr_nest_end(m, port);
 	return netlink_request(n, "cannot set hairpin mode of a bridge port", e);
+}
+
+int netlink_link_alias(struct netlink *n, int index, const char *alias, struct err *e)
+{
+	struct ifinfomsg header = {.ifi_family = AF_UNSPEC, .ifi_index = index};
+	struct nlmsghdr *m = netlink_message(n, RTM_NEWLINK, 0, &header, sizeof(header));
+	mnl_attr_put_strz(m, IFLA_IFALIAS, alias);
+	return netlink_request(n, "cannot note whose interface it is", e);
 }
 
 int netlink_link_up(struct netlink *n, int index, struct err *e)

@@ -329,7 +329,9 @@ tap_check "there are elements to compare" test "$(wc -l <<<"$before")" -gt 10
 # Somebody else's words in our table: it is made anew.
 crash n1
 on n1 nft add element ip continuo services "{ 10.43.9.9 . tcp . 80 : goto refuse }"
+echo garbage >"$work/n1/leases"
 start n1
+tap_check "addresses are known without the file" says "ok 10.42.1.3" n1 attach uid-b1 "/run/netns/$p-b1"
 services < <(table 10.42.1.2) >/dev/null
 tap_check "a table that is not as we left it is mended" diff <(echo "$before") <(elements n1)
 
@@ -355,7 +357,7 @@ tap_check "a table that was flushed comes back" wait_for 15 table_is_back
 gone() { ! on n1 ip link show cnt-0a2a0103; }
 tap_check "pods that are not named are let go" says "ok" n1 keep uid-a1
 tap_check "with their interfaces" wait_for 5 gone
-tap_check "a new pod gets another address" says "ok 10.42.1.5" n1 attach uid-new "/run/netns/$p-b1"
+tap_check "a new pod gets another address" says "ok 10.42.1.4" n1 attach uid-new "/run/netns/$p-b1"
 tap_check "the kept one works" gets "a1 10.42.1.1" a1 http://10.43.0.13
 on n2 ip route add 10.42.77.0/24 via 192.0.2.1
 tap_check "without peers there are no routes of ours" says "ok" n2 peers
@@ -370,5 +372,5 @@ for n in n1 n2 n3; do
 	tap_check "$n leaves nothing behind" nothing_left $n
 done
 tap_check "the owner's firewall was never touched" diff "$work/owner" <(on n1 nft list ruleset)
-tap_check "nothing else was worth a warning" test -z "$(cat "$work"/n?.log | grep -v overlay_table_was_removed)"
+tap_check "nothing else was worth a warning" test -z "$(cat "$work"/n?.log | grep -v -e overlay_table_was_removed -e overlay_leases_lost)"
 tap_finish
