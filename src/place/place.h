@@ -6,7 +6,8 @@
  * a time, so that it lives as long as its owner and never has to be built anew. It belongs to one
  * thread at a time; the server hands it to a job together with the changes to apply, and takes it
  * back with the plan. Strings and arrays in arguments are borrowed for the call; what the tables
- * keep is interned. Strings in results belong to the tables and live until place_free.
+ * keep is interned and kept until place_free, every distinct string that they ever saw. Strings in
+ * results belong to the tables too.
  *
  *   place_node_set ... place_shape ... place_pod_put      the world as it is
  *   place_solve                                           what should be done about the wants
