@@ -26,10 +26,14 @@ traces() {
 	pgrep -s "$2"
 }
 
+no_process_knows() {
+	! grep -qs "$1" /proc/[0-9]*/cmdline /proc/[0-9]*/mounts
+}
+
 leaves_nothing() { # NAME PID
 	local left
 	# A process that was killed may be a zombie for a moment, with its mounts.
-	wait_for 5 sh -c "! grep -qs '$work/$1' /proc/[0-9]*/cmdline /proc/[0-9]*/mounts"
+	wait_for 5 no_process_knows "$work/$1"
 	left=$(traces "$1" "$2")
 	echo "$left"
 	[ -z "$left" ]
