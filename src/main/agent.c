@@ -71,7 +71,10 @@ static int make_driver(void *context, const struct driver_config *config,
 	const struct program *p = context;
 	static const struct driver_fake_config fake = {.start_ms_max = 50, .stop_ms_max = 50};
 	if (str_equal(p->options.driver, "fake")) {
-		*ret_driver = driver_fake_new(config, &fake);
+		struct driver_config alone = *config; /* nothing of its pods is on the machine */
+		alone.host.network_attach = NULL;
+		alone.host.network_detach = NULL;
+		*ret_driver = driver_fake_new(&alone, &fake);
 		return 0;
 	}
 	return driver_oci_new(config, ret_driver, e);
