@@ -37,6 +37,7 @@ struct world {
 	size_t unanswered_count;
 	struct pki_pair ca;
 	int joins, renewals;
+	int64_t life_ms; /* of certificates; 0: as servers have it */
 	/* the agent */
 	struct agent *agent;
 	bool proves_identity;
@@ -176,7 +177,7 @@ static void sign(struct world *w, struct http_request *r, const json_t *body)
 		.common_name = "system:node:n1",
 		.organization = "system:nodes",
 		.spiffe_id = id,
-		.life_ms = PKI_NODE_LIFE_MS};
+		.life_ms = w->life_ms ? w->life_ms : PKI_NODE_LIFE_MS};
 	assert_int_equal(pki_sign_csr(&w->ca, json_text(body, "", "csr"), &subject,
 				 loop_wall_ms(w->l), &certificate, &e),
 		0);
@@ -830,6 +831,19 @@ static void test_certificate_is_renewed_at_half_of_its_life(void **state)
 	world_free(w);
 }
 
+static void test_short_lives_do_not_renew_for_ever(void **state)
+{
+	(void)state;
+	struct world *w = world_new();
+	prepare_join(w);
+	w->life_ms = 60000;
+	agent_up(w);
+	await_connection(w);
+	test_loop_run(w->l, 300000);
+	assert_in_range(w->renewals, 9, 11);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -849,6 +863,7 @@ int main(void)
 		cmocka_unit_test(test_a_ca_that_is_not_pinned_is_not_taken),
 		cmocka_unit_test(test_no_token_and_a_used_token),
 		cmocka_unit_test(test_certificate_is_renewed_at_half_of_its_life),
+		cmocka_unit_test(test_short_lives_do_not_renew_for_ever),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,8 +14,8 @@
 struct agent_renewal {
 	struct agent_renewal_config config;
 	struct loop_timer *timer;
-	char *key_pem; /* of the CSR that is under way */
-	bool asking;
+	char *key_pem;      /* of the CSR that is under way */
+	int64_t renewed_ms; /* loop_now_ms of the last renewal; 0: none yet */
 };
 
 static void ask_later(struct agent_renewal *r, const char *event, const struct err *e)
@@ -58,17 +58,18 @@ static void on_answer(void *arg, int status, const char *text, size_t size, cons
 	struct agent_renewal *r = arg;
 	struct agent_identity news = {0};
 	struct err why = ERR_INIT;
-	r->asking = false;
 	int result = 0;
 	if (e)
 		why = *e;
 	else
 		result = read_answer(r, status, text, size, &news, &why);
 	drop_key(r);
-	if (e || result < 0)
+	if (e || result < 0) {
 		ask_later(r, "renewal_failed", &why);
-	else
+	} else {
+		r->renewed_ms = loop_now_ms(r->config.loop);
 		r->config.on_renewed(r->config.arg, &news);
+	}
 }
 
 static void ask(struct agent_renewal *r, struct http_client *client)
@@ -87,18 +88,22 @@ static void ask(struct agent_renewal *r, struct http_client *client)
 		.body = text,
 		.body_size = strlen(text),
 		.timeout_ms = CALL_MS};
-	r->asking = true;
 	http_fetch(client, &spec, on_answer, r);
 }
 
-/* Milliseconds to half of the certificate's life; the wall clock judges, as it does in TLS. */
+/* Milliseconds to half of the certificate's life. The wall clock judges, as it does in TLS; but
+ * when it is wrong every certificate looks due, so that a quarter of the life must have passed
+ * since the last renewal by the clock that never jumps. */
 static int64_t due_in_ms(const struct agent_renewal *r)
 {
 	struct pki_info info;
 	if (pki_inspect(r->config.identity->certificate_pem, &info, NULL) < 0)
 		return 0;
-	int64_t half_ms = info.not_before_ms + (info.not_after_ms - info.not_before_ms) / 2;
-	return half_ms - loop_wall_ms(r->config.loop);
+	int64_t begin_ms = info.not_before_ms + PKI_SKEW_MS;
+	int64_t life_ms = info.not_after_ms - begin_ms;
+	int64_t due_ms = begin_ms + life_ms / 2 - loop_wall_ms(r->config.loop);
+	int64_t rest_ms = r->renewed_ms + life_ms / 4 - loop_now_ms(r->config.loop);
+	return r->renewed_ms && rest_ms > due_ms ? rest_ms : due_ms;
 }
 
 static void on_timer(void *arg)
@@ -120,7 +125,6 @@ void agent_renewal_check(struct agent_renewal *r)
 		return; /* the transport proves who we are */
 	/* A client that went took the answer with it: asking again is harmless. */
 	drop_key(r);
-	r->asking = false;
 	loop_timer_start(r->timer, 0);
 }
 
