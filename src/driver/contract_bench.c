@@ -9,6 +9,13 @@
 
 struct bench bench;
 
+/* Slow machines (an emulator) say in the environment how many times longer things may take. */
+static int64_t patience(int64_t timeout_ms)
+{
+	const char *factor = getenv("CONTRACT_PATIENCE");
+	return timeout_ms * (factor && atoi(factor) > 0 ? atoi(factor) : 1);
+}
+
 /* ---- the host ---- */
 
 struct pull {
@@ -300,7 +307,7 @@ static void run_operation(pod_operation *operation, const char *name, const char
 		.privilege = bench.privilege};
 	struct answer a = {0};
 	operation(bench.driver, &pod, on_done, &a);
-	(void)loop_uv_run_until(bench.loop, answered, &a, 5000);
+	(void)loop_uv_run_until(bench.loop, answered, &a, patience(5000));
 	if (!a.done || a.e.code)
 		fprintf(stderr, "# operation on %s: %s\n", name, a.done ? a.e.text : "no answer");
 }
@@ -325,7 +332,7 @@ void bench_stop(const char *name, int64_t grace_s)
 {
 	struct answer a = {0};
 	bench.driver->ops->stop(bench.driver, name, grace_s, on_done, &a);
-	if (!loop_uv_run_until(bench.loop, answered, &a, 20000))
+	if (!loop_uv_run_until(bench.loop, answered, &a, patience(20000)))
 		fprintf(stderr, "# %s does not stop\n", name);
 }
 
@@ -357,7 +364,7 @@ static bool waited(void *arg)
 bool bench_wait(bool (*condition)(const char *name), const char *name, int64_t timeout_ms)
 {
 	struct waiting w = {condition, name};
-	return loop_uv_run_until(bench.loop, waited, &w, timeout_ms);
+	return loop_uv_run_until(bench.loop, waited, &w, patience(timeout_ms));
 }
 
 static bool never(void *arg)
@@ -453,7 +460,7 @@ char *bench_exec(const char *name, const char *script, int *ret_code)
 		.on_exit = on_exit_code,
 		.arg = &o};
 	bench.driver->ops->exec(bench.driver, name, &spec, &call);
-	(void)loop_uv_run_until(bench.loop, output_done, &o, 10000);
+	(void)loop_uv_run_until(bench.loop, output_done, &o, patience(10000));
 	if (ret_code)
 		*ret_code = o.code;
 	return buf_take(&o.text, NULL);
@@ -467,7 +474,7 @@ char *bench_logs(const char *name, const struct driver_logs *from)
 	spec.on_end = on_end;
 	spec.arg = &o;
 	(void)!bench.driver->ops->logs(bench.driver, name, &spec);
-	(void)loop_uv_run_until(bench.loop, output_done, &o, 10000);
+	(void)loop_uv_run_until(bench.loop, output_done, &o, patience(10000));
 	return buf_take(&o.text, NULL);
 }
 
@@ -480,7 +487,7 @@ char *bench_follow(const char *name, const char *until, bool *ret_ended)
 		.on_end = on_end,
 		.arg = &o};
 	struct driver_logs_call *call = bench.driver->ops->logs(bench.driver, name, &spec);
-	(void)loop_uv_run_until(bench.loop, output_done, &o, 10000);
+	(void)loop_uv_run_until(bench.loop, output_done, &o, patience(10000));
 	if (!o.done)
 		bench.driver->ops->logs_cancel(call);
 	*ret_ended = o.done;

@@ -288,6 +288,17 @@ static void list_is_the_truth(void **state)
 extern const struct CMUnitTest contract_oci[];
 extern const size_t contract_oci_count;
 
+/* names: null terminated; null keeps all. */
+static size_t keep_named(struct CMUnitTest *tests, size_t count, char **names)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < count && names; i++)
+		for (char **name = names; *name; name++)
+			if (str_equal(tests[i].name, *name))
+				tests[kept++] = tests[i];
+	return names ? kept : count;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest all[] = {
@@ -306,17 +317,18 @@ int main(int argc, char **argv)
 	};
 	size_t count = ARRAY_SIZE(all);
 	if (bench_setup(argc, argv)) {
-		fprintf(stderr,
-			"usage: driver-contract fake | oci STATE RUN CGROUP ROOTFS RUNTIME\n");
+		fprintf(stderr, "usage: driver-contract fake | oci STATE RUN CGROUP ROOTFS RUNTIME "
+				"[TEST...]\n");
 		return 2;
 	}
 	size_t more = bench.real ? contract_oci_count : 0;
 	struct CMUnitTest *tests = mem_alloc_array(count + more, sizeof(*tests));
 	memcpy(tests, all, sizeof(all));
 	memcpy(tests + count, contract_oci, more * sizeof(*tests));
+	count = keep_named(tests, count, argc > 7 ? argv + 7 : NULL);
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	int rc = _cmocka_run_group_tests(bench.real ? "driver oci" : "driver fake", tests,
-		count + more, NULL, NULL);
+		count, NULL, NULL);
 	bench_done();
 	free(tests);
 	return rc;

@@ -97,22 +97,44 @@ static void run_fail(struct oci_run *r)
 
 /* ---- start ---- */
 
-/* conmon must outlive us: it goes where a service manager that ends us does not look. */
-static void run_settle_work(void *arg)
+/* conmon must outlive us: it goes where a service manager that ends us does not look. Nobody waits
+ * for it. */
+struct settling {
+	struct oci *oci;
+	char *pid_file;
+};
+
+static void settle_work(void *arg)
 {
-	struct oci_run *r = arg;
-	char *cgroup CLEANUP(mem_free_ptr) = mem_format("%s/conmon", r->oci->cgroup_parent);
-	char *path CLEANUP(mem_free_ptr) = mem_format("%s/conmon.pid", r->bundle);
-	struct buf b CLEANUP(buf_done) = BUF_INIT;
-	if (oci_read_file(path, &b, NULL) == 0 && atoi(buf_text(&b)) > 0)
+	struct settling *s = arg;
+	CLEANUP(mem_free_ptr) char *cgroup = mem_format("%s/conmon", s->oci->cgroup_parent);
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
+	if (oci_read_file(s->pid_file, &b, NULL) == 0 && atoi(buf_text(&b)) > 0)
 		oci_cgroup_enter(cgroup, atoi(buf_text(&b)));
+}
+
+static void settle_done(void *arg)
+{
+	struct settling *s = arg;
+	oci_unref(s->oci);
+	free(s->pid_file);
+	free(s);
+}
+
+static void run_settle(const struct oci_run *r)
+{
+	struct settling *s = mem_new(struct settling);
+	*s = (struct settling){
+		.oci = oci_ref(r->oci), .pid_file = mem_format("%s/conmon.pid", r->bundle)};
+	loop_job(r->oci->config.loop, settle_work, settle_done, s);
 }
 
 static void run_started(struct oci_run *r)
 {
 	r->container->pid = r->pid;
 	r->container->pidfd = (int)syscall(SYS_pidfd_open, r->pid, 0);
-	loop_job(r->oci->config.loop, run_settle_work, run_undo_done, r);
+	run_settle(r);
+	run_end(r);
 }
 
 static void run_on_start(void *arg, const struct process_result *result)

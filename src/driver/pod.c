@@ -548,11 +548,15 @@ static void pods_update(struct driver *base, const struct driver_pod *from, driv
 static void pods_free(struct driver *base)
 {
 	struct pods *d = pods_of(base);
+	struct err e = ERR_INIT;
+	(void)err_set(&e, ERR_CANCELLED, "the driver was closed");
 	d->closed = true;
 	MAP_EACH (&d->map, entry) {
 		struct pod *p = entry->value;
 		if (p->dirty)
 			pod_keep(p);
+		VEC_EACH (&p->waiters, struct pod_waiter, w)
+			pods_later(d, w->done, w->arg, &e);
 		pod_silence(p);
 		pod_unref(p);
 	}

@@ -378,6 +378,8 @@ void run_ended(struct pod_container *c, int exit_code, bool oom_killed, int64_t 
 	(void)map_remove(&p->pods->containers, c->id);
 	probe_watch_free(take_ptr(c->watch));
 	loop_timer_stop(c->timer);
+	if (c->started_ms > finished_ms)
+		c->started_ms = finished_ms; /* over before its start was told */
 	c->end = (struct run_end){.set = true,
 		.exit_code = exit_code,
 		.started_ms = c->started_ms,
