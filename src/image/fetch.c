@@ -339,6 +339,22 @@ static int make_folders(const char *folder, struct err *e)
 	return rc;
 }
 
+/* One pull at a time writes records: two names may lead to one image, and both write its record. */
+static int save_records(struct pull *p, const struct record *r, bool image_too, struct err *e)
+{
+	const char *folder = p->f->folder;
+	CLEANUP(mem_free_ptr) char *path = mem_format("%s/locks/records", folder);
+	CLEANUP(tree_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set_errno(e, errno, "open %s", path);
+	while (flock(fd, LOCK_EX) != 0) {
+		if (errno != EINTR)
+			return err_set_errno(e, errno, "lock %s", path);
+	}
+	int rc = image_too ? record_save(fs_real(), folder, r, e) : 0;
+	return rc == 0 ? record_save_reference(fs_real(), folder, &p->reference, r->digest, e) : rc;
+}
+
 static int pull_image(struct pull *p, struct transfer_client *client, struct record *r,
 	bool *ret_present, struct err *e)
 {
@@ -351,16 +367,12 @@ static int pull_image(struct pull *p, struct transfer_client *client, struct rec
 	if (*ret_present) {
 		record_done(r);
 		*r = known;
-		return record_save_reference(fs_real(), folder, &p->reference, r->digest, e);
+		return save_records(p, r, false, e);
 	}
 	rc = fetch_config(p, client, r, e);
 	if (rc == 0)
 		rc = fetch_layers(p, r, e);
-	if (rc == 0)
-		rc = record_save(fs_real(), folder, r, e);
-	if (rc == 0)
-		rc = record_save_reference(fs_real(), folder, &p->reference, r->digest, e);
-	return rc;
+	return rc == 0 ? save_records(p, r, true, e) : rc;
 }
 
 int fetch_image(const struct fetch *f, struct record *ret_record, bool *ret_present, struct err *e)

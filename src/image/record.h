@@ -5,7 +5,8 @@
  *                     lowest first], "config": "the image's configuration, as it came"}
  *   refs/HEX.json     by the SHA-256 of the whole name: {"reference", "digest"}
  *   layers/sha256-HEX unpacked, complete when it has this name
- *   locks/sha256-HEX  flock while a layer is made; tmp/ what is being made
+ *   locks/sha256-HEX  flock while a layer is made; locks/records while these files are written
+ *   tmp/              what is being made
  *
  * Written by continuo-pull, read by it and the agent. Blocks on the disk: in the agent, in jobs.
  */
