@@ -191,7 +191,7 @@ static int driver_stats(struct driver *d, const char *uid, int64_t *ret_cpu_ns,
 	return fake->ops->stats(fake, uid, ret_cpu_ns, ret_memory_bytes, e);
 }
 
-/* Nobody in the simulated world reads logs or runs commands yet: the engine has none to offer. */
+/* Passed on as they are: nobody in the simulated world reads logs or runs commands. */
 static struct driver_logs_call *driver_logs(struct driver *d, const char *uid,
 	const struct driver_logs *spec)
 {

@@ -6,6 +6,10 @@
 
 #include "base/mem.h"
 
+#define LAST_TURNS                                                                                 \
+	100000 /* of a dead process: a timer that starts itself again would never end              \
+		*/
+
 static struct sim_loop *of(struct loop *l)
 {
 	return CONTAINER_OF(l, struct sim_loop, loop);
@@ -35,6 +39,7 @@ struct timer {
 	struct list link;
 	struct sim_loop *loop;
 	uint64_t id;
+	bool due; /* of a dead process: it was running, or was started since */
 	loop_timer_cb *cb;
 	void *arg;
 };
@@ -56,6 +61,7 @@ static void fire_timer(struct sim_event *e)
 static void timer_start(struct loop_timer *base, int64_t delay_ms)
 {
 	struct timer *t = timer_of(base);
+	t->due = t->loop->dead;
 	if (!t->loop->dead)
 		sim_event_at(t->loop->world, &t->event,
 			t->loop->world->now_us + delay_ms * 1000 + 1);
@@ -64,12 +70,14 @@ static void timer_start(struct loop_timer *base, int64_t delay_ms)
 static void timer_stop(struct loop_timer *base)
 {
 	struct timer *t = timer_of(base);
+	t->due = false;
 	sim_event_cancel(t->loop->world, &t->event);
 }
 
 static bool timer_active(const struct loop_timer *base)
 {
-	return timer_of((struct loop_timer *)(uintptr_t)base)->event.slot != 0;
+	const struct timer *t = timer_of((struct loop_timer *)(uintptr_t)base);
+	return t->due || t->event.slot != 0;
 }
 
 static void timer_free(struct loop_timer *base)
@@ -192,24 +200,48 @@ void sim_loop_kill(struct sim_loop *l, bool power_loss)
 {
 	l->dead = true;
 	list_remove(&l->link);
-	LIST_EACH (&l->timers, link)
-		sim_event_cancel(l->world, &LIST_ITEM(link, struct timer, link)->event);
+	LIST_EACH (&l->timers, link) {
+		struct timer *t = LIST_ITEM(link, struct timer, link);
+		t->due = t->event.slot != 0;
+		sim_event_cancel(l->world, &t->event);
+	}
 	LIST_EACH (&l->tasks, link)
 		sim_event_cancel(l->world, &LIST_ITEM(link, struct task, link)->event);
 	sim_net_kill(l, power_loss);
 }
 
+static bool run_task(struct sim_loop *l)
+{
+	if (list_empty(&l->tasks))
+		return false;
+	struct task *t = LIST_ITEM(l->tasks.next, struct task, link);
+	list_remove(&t->link);
+	if (t->work)
+		t->work(t->arg);
+	t->done(t->arg);
+	free(t);
+	return true;
+}
+
+static bool run_timer(struct sim_loop *l)
+{
+	LIST_EACH (&l->timers, link) {
+		struct timer *t = LIST_ITEM(link, struct timer, link);
+		if (t->due) {
+			t->due = false;
+			t->cb(t->arg);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Roles are free by now: what still waits are calls that hold memory until they were answered. */
 void sim_loop_free(struct sim_loop *l)
 {
 	if (!l)
 		return;
-	while (!list_empty(&l->tasks)) {
-		struct task *t = LIST_ITEM(l->tasks.next, struct task, link);
-		list_remove(&t->link);
-		if (t->work)
-			t->work(t->arg);
-		t->done(t->arg);
-		free(t);
-	}
+	for (int i = 0; i < LAST_TURNS && (run_task(l) || run_timer(l)); i++)
+		;
 	free(l);
 }

@@ -5,7 +5,8 @@
  *
  * Death. sim_loop_kill cuts a process off from the world: no event reaches it, nothing it does
  * reaches a disk or a wire. After that its role may be freed as usual, which only gives memory
- * back, and sim_loop_free runs what was deferred, without effect outside, and frees the rest.
+ * back, and sim_loop_free runs what was deferred or timed, without effect outside, and frees the
+ * rest.
  */
 #ifndef CONTINUO_SIM_LOOP_SIM_H
 #define CONTINUO_SIM_LOOP_SIM_H
