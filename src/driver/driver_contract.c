@@ -325,7 +325,7 @@ int main(int argc, char **argv)
 	struct CMUnitTest *tests = mem_alloc_array(count + more, sizeof(*tests));
 	memcpy(tests, all, sizeof(all));
 	memcpy(tests + count, contract_oci, more * sizeof(*tests));
-	count = keep_named(tests, count, argc > 7 ? argv + 7 : NULL);
+	count = keep_named(tests, count + more, argc > 7 ? argv + 7 : NULL);
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	int rc = _cmocka_run_group_tests(bench.real ? "driver oci" : "driver fake", tests,
 		count, NULL, NULL);
