@@ -48,12 +48,13 @@ static int make_bundle(const struct oci *o, const char *bundle, struct err *e)
 	char *program CLEANUP(mem_free_ptr) = mem_format("%s/root/probe", bundle);
 	char *config CLEANUP(mem_free_ptr) = mem_format("%s/config.json", bundle);
 	json_t *spec CLEANUP(json_done) =
-		json_pack("{s:s,s:{s:[s],s:s,s:{s:i,s:i}},s:{s:s},s:[{s:s,s:s,s:s}],"
+		json_pack("{s:s,s:{s:[s],s:s,s:{s:i,s:i}},s:{s:s},s:[{s:s,s:s,s:s},{s:s,s:s,s:s}],"
 			  "s:{s:s,s:[{s:s},{s:s}],s:{s:{s:i}}}}",
 			"ociVersion", "1.0.2", "process", "args", "/probe", "cwd", "/", "user",
 			"uid", 0, "gid", 0, "root", "path", root, "mounts", "destination", "/proc",
-			"type", "proc", "source", "proc", "linux", "cgroupsPath", "", "namespaces",
-			"type", "mount", "type", "pid", "resources", "pids", "limit", 16);
+			"type", "proc", "source", "proc", "destination", "/dev", "type", "tmpfs",
+			"source", "tmpfs", "linux", "cgroupsPath", "", "namespaces", "type",
+			"mount", "type", "pid", "resources", "pids", "limit", 16);
 	json_object_set_new(json_object_get(spec, "linux"), "cgroupsPath",
 		json_sprintf("%s/probe", o->cgroup_parent));
 	char *text CLEANUP(mem_free_ptr) = json_encode_string(spec);
