@@ -127,8 +127,8 @@ int fixture_tear_down(void **state)
 		http_client_free(f->clients[user]);
 		listener_free(f->listeners[user]);
 	}
-	server_free(f->server);
 	store_free(f->store);
+	server_free(f->server);
 	kind_registry_free(f->kinds);
 	loop_uv_free(f->loop);
 	pki_pair_done(&f->ca);

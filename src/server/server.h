@@ -47,7 +47,7 @@ struct http_server *server_http(struct server *s);
 
 bool server_ready(const struct server *s); /* as /readyz says */
 
-/* No commit may be under way: their requests would be answered into freed memory. */
+/* The store is freed before the server: it calls back whoever waits for a commit. */
 void server_free(struct server *s);
 
 #endif
