@@ -32,7 +32,7 @@ bench_raise() {
 bench_stamp_image() {
 	mkdir -p "$continuum_folder/tree/out"
 	gcc -static -O2 -o "$continuum_folder/tree/stamp" bench/stamp.c
-	python3 tools/ocilayout.py "$continuum_folder/layout" stamp:1 --config '{"config":{"Entrypoint":["/stamp"]}}' \
+	python3 tools/ocilayout.py "$continuum_folder/layout" stamp:1 --config '{"Entrypoint":["/stamp"]}' \
 		--layer "$continuum_folder/tree:gzip" >/dev/null
 }
 
