@@ -3,11 +3,14 @@
 swarm_start() {
 	local dir=$continuum_folder/docker
 	mkdir -p "$dir"
-	continuum_run swarm nsenter --net="/run/netns/$topo_id-node1" unshare --mount --propagation private dockerd \
-		--data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" -H "unix://$dir/d.sock" --bridge none
+	mkdir -p "$dir/cgroup"
+	# dockerd looks for its bridges in /sys: it gets one of this network namespace, with the cgroups in it.
+	continuum_run swarm nsenter --net="/run/netns/$topo_id-node1" unshare --mount --propagation private sh -c \
+		'mount --rbind /sys/fs/cgroup "$0/cgroup" && mount -t sysfs sysfs /sys && mount --rbind "$0/cgroup" /sys/fs/cgroup &&
+		exec dockerd --data-root "$0/data" --exec-root "$0/exec" --pidfile "$0/pid" -H "unix://$0/d.sock" --bridge none --insecure-registry 10.10.3.5:5000' "$dir"
 	export DOCKER_HOST=unix://$dir/d.sock
 	wait_for 30 docker version || return 1
-	tar -C "$continuum_folder/tree" -c . | docker import -c 'ENTRYPOINT ["/stamp"]' - stamp:1 >/dev/null
+	docker pull -q "$bench_image" >/dev/null
 	docker swarm init --advertise-addr 10.10.3.11 >/dev/null && docker network create -d overlay pods >/dev/null
 }
 
@@ -17,7 +20,7 @@ swarm_replicas() {
 	out=$(bench_out)
 	start=$(now_ns)
 	docker service create --detach --quiet --name bench --replicas "$1" --network pods --hostname '{{.Task.ID}}' \
-		--mount "type=bind,src=$out,dst=/out" --stop-grace-period 1s --no-resolve-image stamp:1 >/dev/null
+		--mount "type=bind,src=$out,dst=/out" --stop-grace-period 1s --no-resolve-image "$bench_image" >/dev/null
 	wait_for 120 has_stamps "$out" "$1" || return 1
 	echo $((($(cat "$out"/* | sort -n | tail -1) - start) / 1000000))
 	docker service rm bench >/dev/null
