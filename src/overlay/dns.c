@@ -311,7 +311,8 @@ void dns_begin(struct dns_writer *w, uint8_t *data, size_t limit, const struct d
 	w->limit = limit - (query->edns ? OPT_SIZE : 0);
 	memset(data, 0, DNS_HEADER_SIZE);
 	w->size = DNS_HEADER_SIZE;
-	memcpy(data + w->size, query->question, query->question_size);
+	if (query->question_size)
+		memcpy(data + w->size, query->question, query->question_size);
 	w->size += query->question_size;
 }
 
