@@ -49,7 +49,8 @@ bench_client() { topo_in server python3 bench/client.py https://10.10.3.10:6443 
 
 # bench_node: the agent of node1, ready.
 bench_node() {
-	continuum_agent node1 10.10.3.11 cloud site-c "registries: $continuum_folder/registries.json" &&
+	continuum_agent node1 10.10.3.11 cloud site-c "registries: $continuum_folder/registries.json
+${bench_agent_more:-}" &&
 		wait_for 30 continuum_nodes_ready 1
 }
 

@@ -452,10 +452,11 @@ void agent_metrics(const struct agent *a, struct buf *b)
 	buf_printf(b,
 		"# TYPE continuo_agent_info gauge\ncontinuo_agent_info{version=\"%s\",node=\"%s\"} "
 		"1\n# TYPE continuo_agent_slice_objects gauge\ncontinuo_agent_slice_objects %zu\n"
+		"# TYPE continuo_agent_slice_saved gauge\ncontinuo_agent_slice_saved %d\n"
 		"# TYPE continuo_agent_slice_writes_total counter\n"
 		"continuo_agent_slice_writes_total %lld\n",
 		CONTINUO_VERSION, agent_node_name(a), agent_slice_count(a->slice),
-		(long long)agent_slice_writes(a->slice));
+		agent_slice_saved(a->slice), (long long)agent_slice_writes(a->slice));
 	certificate_metrics(a, b);
 	if (a->session)
 		agent_session_metrics(a->session, b);

@@ -249,6 +249,11 @@ int64_t agent_slice_writes(const struct agent_slice *s)
 	return s->writes;
 }
 
+bool agent_slice_saved(const struct agent_slice *s)
+{
+	return !s->dirty && !s->saving;
+}
+
 /* ---- opening ---- */
 
 static int load_key(struct agent_slice *s, unsigned char ret_key[static 32], struct err *e)

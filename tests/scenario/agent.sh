@@ -76,7 +76,7 @@ api POST /api/v1/namespaces/default/pods -o /dev/null -d '{"metadata":{"name":"p
 	"image":"x.example/y:1","envFrom":[{"secretRef":{"name":"s"}}]}]}}'
 pod_runs() { [ "$(api GET /api/v1/namespaces/default/pods/p | jq -r .status.phase)" = Running ]; }
 tap_check "a pod runs" wait_for 20 pod_runs
-tap_check "the slice is written" wait_for 10 test -s "$work/state/slice"
+tap_check "the slice is written" wait_for 10 metric_is continuo_agent_slice_saved 1
 sealed() { ! grep -r -l -F -e "$password" -e "$(printf %s "$password" | base64 -w0)" "$work/state" "$work/agent.log"; }
 tap_check "but the Secret is nowhere on disk, nor in the log" sealed
 
