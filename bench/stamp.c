@@ -1,6 +1,6 @@
 /*
- * The workload of benches: writes the time at which it runs (CLOCK_REALTIME, nanoseconds) into /out/HOSTNAME, then
- * waits to be ended. Static, so that it is a whole image by itself.
+ * The workload of benches: writes the time at which it runs (CLOCK_REALTIME, nanoseconds) into
+ * /out/HOSTNAME, then waits to be ended. Static, so that it is a whole image by itself.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -19,7 +19,8 @@ int main(void)
 	struct timespec now;
 	char host[65] = "", path[80], text[32];
 	clock_gettime(CLOCK_REALTIME, &now);
-	/* As process 1 of its namespace it would not be ended by a signal that it does not handle. */
+	/* As process 1 of its namespace it would not be ended by a signal that it does not handle.
+	 */
 	signal(SIGTERM, end);
 	signal(SIGINT, end);
 	gethostname(host, sizeof(host) - 1);

@@ -15,7 +15,7 @@ struct arena {
 };
 
 void arena_done(
-        struct arena *a); /* frees everything; for CLEANUP too; the arena can be used again */
+	struct arena *a); /* frees everything; for CLEANUP too; the arena can be used again */
 void *arena_alloc(struct arena *a, size_t size) MUST_CHECK;    /* zeroed, aligned for any type */
 char *arena_dup(struct arena *a, const char *text) MUST_CHECK; /* null stays null */
 char *arena_format(struct arena *a, const char *format, ...) MUST_CHECK PRINTF_LIKE(2, 3);

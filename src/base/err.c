@@ -13,30 +13,30 @@ struct err_row {
 };
 
 static const struct err_row rows[ERR_COUNT] = {
-        [ERR_OK] = {"Success", "success", 200, 0},
-        [ERR_INVALID] = {"Invalid", "invalid", 422, 1},
-        [ERR_DECODE] = {"BadRequest", "cannot be decoded", 400, 1},
-        [ERR_USAGE] = {"BadRequest", "wrong usage", 400, 2},
-        [ERR_UNAUTHORIZED] = {"Unauthorized", "unauthorized", 401, 1},
-        [ERR_FORBIDDEN] = {"Forbidden", "forbidden", 403, 1},
-        [ERR_NOT_FOUND] = {"NotFound", "not found", 404, 1},
-        [ERR_METHOD] = {"MethodNotAllowed", "method not allowed", 405, 1},
-        [ERR_EXISTS] = {"AlreadyExists", "already exists", 409, 1},
-        [ERR_CONFLICT] = {"Conflict", "conflict", 409, 1},
-        [ERR_GONE] = {"Expired", "revision no longer kept", 410, 1},
-        [ERR_TOO_LARGE] = {"RequestEntityTooLarge", "too large", 413, 1},
-        [ERR_MEDIA_TYPE] = {"UnsupportedMediaType", "unsupported media type", 415, 1},
-        [ERR_BUSY] = {"TooManyRequests", "too many requests", 429, 1},
-        [ERR_INTERNAL] = {"InternalError", "internal error", 500, 1},
-        [ERR_UNSUPPORTED] = {"NotImplemented", "not supported", 501, 1},
-        [ERR_PROTOCOL] = {"BadGateway", "protocol error", 502, 1},
-        [ERR_UNAVAILABLE] = {"ServiceUnavailable", "unavailable", 503, 1},
-        [ERR_CLOSED] = {"ServiceUnavailable", "connection closed", 503, 1},
-        [ERR_TIMEOUT] = {"Timeout", "timed out", 504, 1},
-        [ERR_CANCELLED] = {"Cancelled", "cancelled", 499, 1},
-        [ERR_IO] = {"InternalError", "input/output error", 500, 1},
-        [ERR_NO_SPACE] = {"InsufficientStorage", "no space left", 507, 1},
-        [ERR_CORRUPT] = {"InternalError", "stored data is corrupt", 500, 1},
+	[ERR_OK] = {"Success", "success", 200, 0},
+	[ERR_INVALID] = {"Invalid", "invalid", 422, 1},
+	[ERR_DECODE] = {"BadRequest", "cannot be decoded", 400, 1},
+	[ERR_USAGE] = {"BadRequest", "wrong usage", 400, 2},
+	[ERR_UNAUTHORIZED] = {"Unauthorized", "unauthorized", 401, 1},
+	[ERR_FORBIDDEN] = {"Forbidden", "forbidden", 403, 1},
+	[ERR_NOT_FOUND] = {"NotFound", "not found", 404, 1},
+	[ERR_METHOD] = {"MethodNotAllowed", "method not allowed", 405, 1},
+	[ERR_EXISTS] = {"AlreadyExists", "already exists", 409, 1},
+	[ERR_CONFLICT] = {"Conflict", "conflict", 409, 1},
+	[ERR_GONE] = {"Expired", "revision no longer kept", 410, 1},
+	[ERR_TOO_LARGE] = {"RequestEntityTooLarge", "too large", 413, 1},
+	[ERR_MEDIA_TYPE] = {"UnsupportedMediaType", "unsupported media type", 415, 1},
+	[ERR_BUSY] = {"TooManyRequests", "too many requests", 429, 1},
+	[ERR_INTERNAL] = {"InternalError", "internal error", 500, 1},
+	[ERR_UNSUPPORTED] = {"NotImplemented", "not supported", 501, 1},
+	[ERR_PROTOCOL] = {"BadGateway", "protocol error", 502, 1},
+	[ERR_UNAVAILABLE] = {"ServiceUnavailable", "unavailable", 503, 1},
+	[ERR_CLOSED] = {"ServiceUnavailable", "connection closed", 503, 1},
+	[ERR_TIMEOUT] = {"Timeout", "timed out", 504, 1},
+	[ERR_CANCELLED] = {"Cancelled", "cancelled", 499, 1},
+	[ERR_IO] = {"InternalError", "input/output error", 500, 1},
+	[ERR_NO_SPACE] = {"InsufficientStorage", "no space left", 507, 1},
+	[ERR_CORRUPT] = {"InternalError", "stored data is corrupt", 500, 1},
 };
 
 static const struct err_row *row_of(enum err_code code)
@@ -46,8 +46,8 @@ static const struct err_row *row_of(enum err_code code)
 	return &rows[code];
 }
 
-int err_set_at(
-        struct err *e, enum err_code code, const char *file, int line, const char *format, ...)
+int err_set_at(struct err *e, enum err_code code, const char *file, int line, const char *format,
+	...)
 {
 	if (!e)
 		return -(int)code;
@@ -85,7 +85,7 @@ int err_set_errno_at(struct err *e, int errnum, const char *file, int line, cons
 	va_end(args);
 	char reason[128];
 	return err_set_at(e, code, file, line, "%.240s: %s", text,
-	        strerror_r(errnum, reason, sizeof(reason)));
+		strerror_r(errnum, reason, sizeof(reason)));
 }
 
 int err_prefix(struct err *e, const char *format, ...)

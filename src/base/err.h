@@ -53,14 +53,14 @@ struct err {
 /* Fills e (unless null) and returns -code, so that `return err_set(e, ERR_X, "...")` reads well. */
 #define err_set(e, code, ...) err_set_at((e), (code), __FILE__, __LINE__, __VA_ARGS__)
 int err_set_at(struct err *e, enum err_code code, const char *file, int line, const char *format,
-        ...) PRINTF_LIKE(5, 6);
+	...) PRINTF_LIKE(5, 6);
 
 /* As err_set, with ": " and strerror(errnum) behind the sentence; ENOSPC and EDQUOT become
  * ERR_NO_SPACE, ENOENT ERR_NOT_FOUND, all else ERR_IO. errnum is a positive errno value. */
 #define err_set_errno(e, errnum, ...)                                                              \
 	err_set_errno_at((e), (errnum), __FILE__, __LINE__, __VA_ARGS__)
 int err_set_errno_at(struct err *e, int errnum, const char *file, int line, const char *format, ...)
-        PRINTF_LIKE(5, 6);
+	PRINTF_LIKE(5, 6);
 
 /* Puts "prefix: " before the sentence that is already there and returns -e->code. */
 int err_prefix(struct err *e, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -70,7 +70,7 @@ const char *err_text(enum err_code code); /* "not found" */
 int err_http_status(enum err_code code);  /* 404 */
 int err_exit_status(enum err_code code);  /* 0, 1, or 2 for usage */
 enum err_code err_from_http(int status);  /* the closest code for a peer's HTTP status */
-enum err_code err_from_name(
-        const char *reason); /* the code of a Status reason; ERR_INTERNAL if unknown */
+enum err_code
+err_from_name(const char *reason); /* the code of a Status reason; ERR_INTERNAL if unknown */
 
 #endif

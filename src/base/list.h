@@ -41,7 +41,7 @@ static inline void list_remove(struct list *item)
 /* The loop variable is a struct list *; CONTAINER_OF gives the item. The item may be removed. */
 #define LIST_EACH(head, link)                                                                      \
 	for (struct list *link = (head)->next, *link##_next = link->next; link != (head);          \
-	        link = link##_next, link##_next = link->next)
+		link = link##_next, link##_next = link->next)
 
 #define LIST_ITEM(link, type, member) CONTAINER_OF(link, type, member)
 

@@ -37,8 +37,8 @@ static void write_line(struct log *log, enum log_level level, const char *event,
 	log->dropped = 0;
 	char line[1400];
 	int size = snprintf(line, sizeof(line) - 1, "time=%s level=%s role=%s event=%s%s%s%s", at,
-	        level_names[level], log->role ? log->role : "-", event, dropped, *text ? " " : "",
-	        text);
+		level_names[level], log->role ? log->role : "-", event, dropped, *text ? " " : "",
+		text);
 	if (size > (int)sizeof(line) - 2)
 		size = (int)sizeof(line) - 2;
 	line[size] = '\n';
@@ -59,7 +59,7 @@ void log_line(struct log *log, enum log_level level, const char *event, const ch
 }
 
 void log_err(struct log *log, enum log_level level, const char *event, const struct err *e,
-        const char *format, ...)
+	const char *format, ...)
 {
 	if (!log || level < log->level)
 		return;
@@ -69,8 +69,8 @@ void log_err(struct log *log, enum log_level level, const char *event, const str
 	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
 	snprintf(text, sizeof(text), "%s%serror=\"%s\" code=%s at=%s:%d", what, *what ? " " : "",
-	        log_quote(e->text, quoted, sizeof(quoted)), err_name(e->code),
-	        e->file ? e->file : "-", e->line);
+		log_quote(e->text, quoted, sizeof(quoted)), err_name(e->code),
+		e->file ? e->file : "-", e->line);
 	write_line(log, level, event, text);
 }
 
@@ -94,6 +94,6 @@ int log_level_parse(const char *text, enum log_level *ret_level, struct err *e)
 			return 0;
 		}
 	}
-	return err_set(
-	        e, ERR_USAGE, "\"%.40s\" is not a log level; use debug, info, warn or error", text);
+	return err_set(e, ERR_USAGE, "\"%.40s\" is not a log level; use debug, info, warn or error",
+		text);
 }

@@ -35,11 +35,11 @@ struct log {
 #define log_warn(log, ...) log_line((log), LOG_WARN, __VA_ARGS__)
 #define log_error(log, ...) log_line((log), LOG_ERROR, __VA_ARGS__)
 void log_line(struct log *log, enum log_level level, const char *event, const char *format, ...)
-        PRINTF_LIKE(4, 5);
+	PRINTF_LIKE(4, 5);
 
 /* event, what was being done (key=value), then error="the sentence" at="file:line". */
 void log_err(struct log *log, enum log_level level, const char *event, const struct err *e,
-        const char *format, ...) PRINTF_LIKE(5, 6);
+	const char *format, ...) PRINTF_LIKE(5, 6);
 
 /* Text made safe for a value: quotes and control characters escaped; ret_text is returned. */
 const char *log_quote(const char *text, char *ret_text, int size);

@@ -39,7 +39,7 @@ static uint32_t hash_of(const char *key)
 {
 	size_t size = strlen(key);
 	uint64_t v[4] = {seed0 ^ 0x736f6d6570736575ULL, seed1 ^ 0x646f72616e646f6dULL,
-	        seed0 ^ 0x6c7967656e657261ULL, seed1 ^ 0x7465646279746573ULL};
+		seed0 ^ 0x6c7967656e657261ULL, seed1 ^ 0x7465646279746573ULL};
 	uint64_t last = (uint64_t)size << 56;
 	const unsigned char *p = (const unsigned char *)key;
 	for (; size >= 8; p += 8, size -= 8) {

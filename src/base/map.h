@@ -31,7 +31,7 @@ struct map {
 void map_seed(uint64_t key0, uint64_t key1); /* once, by main, before any map exists */
 
 void map_init(struct map *m,
-        void (*free_value)(void *value)); /* zeroed is fine when values are not owned */
+	void (*free_value)(void *value)); /* zeroed is fine when values are not owned */
 void map_done(struct map *m);
 void *map_get(const struct map *m, const char *key); /* null when absent */
 bool map_has(const struct map *m, const char *key);

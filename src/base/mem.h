@@ -10,8 +10,8 @@
 
 #include "base/attr.h"
 
-void *mem_alloc(
-        size_t size) MUST_CHECK; /* zeroed; aborts on failure; size 0 gives a unique pointer */
+void *
+mem_alloc(size_t size) MUST_CHECK; /* zeroed; aborts on failure; size 0 gives a unique pointer */
 void *mem_alloc_array(size_t count, size_t size) MUST_CHECK; /* zeroed; aborts on overflow too */
 void *mem_resize(void *memory, size_t size) MUST_CHECK;      /* like realloc; aborts on failure */
 char *mem_dup_string(const char *text) MUST_CHECK; /* null stays null; freed with free() */

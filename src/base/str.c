@@ -43,10 +43,10 @@ int str_to_int64(const char *text, const char *what, int64_t *ret_number, struct
 	errno = 0;
 	long long number = strtoll(text, &end, 10);
 	bool digits =
-	        *text == '-' ? (text[1] >= '0' && text[1] <= '9') : (*text >= '0' && *text <= '9');
+		*text == '-' ? (text[1] >= '0' && text[1] <= '9') : (*text >= '0' && *text <= '9');
 	if (errno || !digits || *end)
-		return err_set(
-		        e, ERR_DECODE, "%s must be a whole number, not \"%.80s\"", what, text);
+		return err_set(e, ERR_DECODE, "%s must be a whole number, not \"%.80s\"", what,
+			text);
 	*ret_number = number;
 	return 0;
 }

@@ -17,8 +17,8 @@
 
 /* Adds one zeroed item and gives its address, valid until the next vec_add. */
 #define vec_add(v)                                                                                 \
-	((__typeof__((v)->items))vec_add_item(                                                     \
-	        (void **)&(v)->items, &(v)->count, &(v)->capacity, sizeof(*(v)->items)))
+	((__typeof__((v)->items))vec_add_item((void **)&(v)->items, &(v)->count, &(v)->capacity,   \
+		sizeof(*(v)->items)))
 
 #define vec_push(v, ...) ((void)(*vec_add(v) = (__VA_ARGS__)))
 

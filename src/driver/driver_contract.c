@@ -327,8 +327,8 @@ int main(int argc, char **argv)
 	memcpy(tests + count, contract_oci, more * sizeof(*tests));
 	count = keep_named(tests, count + more, argc > 7 ? argv + 7 : NULL);
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	int rc = _cmocka_run_group_tests(bench.real ? "driver oci" : "driver fake", tests,
-		count, NULL, NULL);
+	int rc = _cmocka_run_group_tests(bench.real ? "driver oci" : "driver fake", tests, count,
+		NULL, NULL);
 	bench_done();
 	free(tests);
 	return rc;

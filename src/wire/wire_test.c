@@ -32,8 +32,9 @@ static void lines_are_put_together_at_every_split(void **state)
 		struct seen s = {0};
 		struct err e;
 		assert_int_equal(wire_read(&r, text, split, on_message, &s, &e), 0);
-		assert_int_equal(
-		        wire_read(&r, text + split, strlen(text) - split, on_message, &s, &e), 0);
+		assert_int_equal(wire_read(&r, text + split, strlen(text) - split, on_message, &s,
+					 &e),
+			0);
 		assert_int_equal(s.count, 2);
 		assert_string_equal(s.last, "b:2");
 		wire_reader_done(&r);
@@ -87,8 +88,9 @@ static void frames_are_put_together_at_every_split(void **state)
 		struct seen s = {0};
 		struct err e;
 		assert_int_equal(wire_read_frames(&r, b.data, split, on_frame, &s, &e), 0);
-		assert_int_equal(
-		        wire_read_frames(&r, b.data + split, b.size - split, on_frame, &s, &e), 0);
+		assert_int_equal(wire_read_frames(&r, b.data + split, b.size - split, on_frame, &s,
+					 &e),
+			0);
 		assert_int_equal(s.count, 3);
 		assert_int_equal(s.channels[2], WIRE_END);
 		assert_string_equal(s.text, "outerr{\"exit\":7}");
@@ -103,8 +105,8 @@ static void a_frame_that_is_too_large_is_refused(void **state)
 	struct wire_reader r = {0};
 	struct seen s = {0};
 	struct err e = ERR_INIT;
-	assert_int_equal(
-	        wire_read_frames(&r, "\1\xff\xff\xff\xff", 5, on_frame, &s, &e), -ERR_PROTOCOL);
+	assert_int_equal(wire_read_frames(&r, "\1\xff\xff\xff\xff", 5, on_frame, &s, &e),
+		-ERR_PROTOCOL);
 	wire_reader_done(&r);
 	assert_int_equal(wire_read_frames(&r, "\7\0\0\0\1x", 6, on_frame, &s, &e), -ERR_PROTOCOL);
 	wire_reader_done(&r);
@@ -126,12 +128,12 @@ static void an_error_travels_in_the_last_frame(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(lines_are_put_together_at_every_split),
-	        cmocka_unit_test(a_line_without_a_type_is_refused),
-	        cmocka_unit_test(a_line_that_never_ends_is_refused),
-	        cmocka_unit_test(frames_are_put_together_at_every_split),
-	        cmocka_unit_test(a_frame_that_is_too_large_is_refused),
-	        cmocka_unit_test(an_error_travels_in_the_last_frame),
+		cmocka_unit_test(lines_are_put_together_at_every_split),
+		cmocka_unit_test(a_line_without_a_type_is_refused),
+		cmocka_unit_test(a_line_that_never_ends_is_refused),
+		cmocka_unit_test(frames_are_put_together_at_every_split),
+		cmocka_unit_test(a_frame_that_is_too_large_is_refused),
+		cmocka_unit_test(an_error_travels_in_the_last_frame),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
