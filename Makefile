@@ -19,7 +19,7 @@ demo: build ## raise a continuum of five hosts and run an application on it (KEE
 	@demo/run
 
 test: build ## every test there is
-	@prove --timer $(patsubst %,./%,$(filter-out %.p,$(wildcard $(BUILD)/test-*))) tests/scenario/*.sh
+	@prove --timer $(patsubst %,./%,$(filter-out %.p,$(wildcard $(BUILD)/test-*))) tests/unit/*.sh tests/scenario/*.sh
 
 test-%: build ## one unit test (test-base-map) or scenario (test-images)
 	@if [ -x $(BUILD)/$@ ]; then prove -v ./$(BUILD)/$@; else prove -v tests/scenario/$*.sh; fi
