@@ -112,7 +112,8 @@ bool step_condition(json_t *conditions, const char *type, bool status, const cha
 	char now[TIME_TEXT_SIZE];
 	time_format(wall_ms, now);
 	bool moved = set_text(found, "status", status ? "True" : "False");
-	bool changed = set_text(found, "reason", reason) | set_text(found, "message", message);
+	bool changed = set_text(found, "reason", reason);
+	changed = set_text(found, "message", message) || changed;
 	if (moved)
 		json_object_set_new(found, "lastTransitionTime", json_string(now));
 	return moved || changed;

@@ -357,7 +357,7 @@ static int change_delete(struct request *r, json_t **tree, struct err *e)
 		return err_set(e, ERR_CONFLICT,
 			"%s \"%s\" is not the one that the precondition names", r->kind->plural,
 			r->name);
-	return write_mark_deleted(r, *tree, loop_wall_ms(r->server->loop));
+	return (int)write_mark_deleted(r, *tree, loop_wall_ms(r->server->loop));
 }
 
 static void read_delete_options(struct request *r)
