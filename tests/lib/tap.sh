@@ -1,5 +1,7 @@
 # Shell tests that print TAP (prove reads it). Source it, then: tap_check NAME COMMAND..., tap_finish.
 # At any end, also Ctrl-C, the functions that were named to at_exit run, the last one first.
+. "${BASH_SOURCE[0]%/*}/supervise.sh"
+
 tap_count=0
 tap_failed=0
 tap_exits=()
@@ -8,15 +10,15 @@ at_exit() { tap_exits+=("$*"); }
 
 tap_run_exits() {
 	local status=$? i
-	trap - EXIT INT TERM HUP
+	trap - EXIT
+	trap '' TERM
 	for ((i = ${#tap_exits[@]} - 1; i >= 0; i--)); do
 		eval "${tap_exits[i]}" || true
 	done
 	exit "$status"
 }
 trap tap_run_exits EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+trap 'exit 143' TERM
 
 # tap_result STATUS NAME: one line of TAP.
 tap_result() {
@@ -29,9 +31,10 @@ tap_result() {
 	fi
 }
 
-tap_note() { sed 's/^/# /'; }
+# To stderr, as prove swallows what is not TAP.
+tap_note() { sed 's/^/# /' >&2; }
 
-# tap_check NAME COMMAND...: passes when the command succeeds; what it printed is shown when not.
+# tap_check NAME COMMAND...: passes when the command succeeds; shows what it printed when not.
 tap_check() {
 	local name=$1 out status
 	shift
