@@ -46,6 +46,7 @@ struct container_status {
 	int pid;
 	int exit_code;
 	bool oom_killed;
+	bool lost; /* what watched it was gone: it was killed, and nobody saw its exit code */
 	int64_t finished_ms;
 };
 

@@ -307,6 +307,58 @@ static void pods_are_adopted(void **state)
 	bench_stop("z3", 0);
 }
 
+static void kill_monitors(void)
+{
+	CLEANUP(mem_free_ptr)
+	char *command =
+		mem_format("cat %s/containers/*/conmon.pid | tr '\\n' ' ' | xargs kill -KILL",
+			bench.config.run_folder);
+	assert_int_equal(system(command), 0);
+}
+
+static bool process_is_gone(int pid)
+{
+	CLEANUP(mem_free_ptr) char *path = mem_format("/proc/%d/stat", pid);
+	char state = 'Z'; /* what is gone, or waits to be reaped */
+	FILE *file = fopen(path, "re");
+	if (file && fscanf(file, "%*d %*s %c", &state) != 1)
+		state = 'Z';
+	if (file)
+		fclose(file);
+	return state == 'Z';
+}
+
+static bool is_restarted_and_ready(const char *name)
+{
+	return bench_container(name, 0)->restarts == 1 && is_ready(name);
+}
+
+static void lost_monitors_end_their_containers(void **state)
+{
+	(void)state;
+	bench_start("zm", POD("sleep 50", "", ""));
+	assert_true(bench_wait(is_ready, "zm", 5000));
+	bench_sleep(100); /* the watch begins after the start was told */
+	int pid = bench_container("zm", 0)->pid;
+	kill_monitors();
+	assert_true(bench_wait(is_restarted_and_ready, "zm", 5000));
+	assert_int_equal(bench_container("zm", 0)->last_exit_code, 137);
+	assert_true(bench_event("zm", "MonitorLost"));
+	assert_true(process_is_gone(pid));
+	bench_stop("zm", 0);
+	bench_start("zn", POD("sleep 50", "", ""));
+	assert_true(bench_wait(is_ready, "zn", 5000));
+	pid = bench_container("zn", 0)->pid;
+	bench.driver->ops->free(bench.driver);
+	bench_sleep(100);
+	kill_monitors(); /* while no agent runs */
+	assert_false(process_is_gone(pid));
+	bench_open();
+	assert_true(bench_wait(is_restarted_and_ready, "zn", 5000));
+	assert_true(process_is_gone(pid));
+	bench_stop("zn", 0);
+}
+
 static bool folder_is_gone(const char *folder, const char *name)
 {
 	CLEANUP(mem_free_ptr) char *path = mem_format("%s/pods/%s", folder, name);
@@ -388,6 +440,7 @@ const struct CMUnitTest contract_oci[] = {
 	cmocka_unit_test(missing_commands_are_told),
 	cmocka_unit_test(logs_rotate_without_loss),
 	cmocka_unit_test(pods_are_adopted),
+	cmocka_unit_test(lost_monitors_end_their_containers),
 	cmocka_unit_test(starts_are_quick),
 	cmocka_unit_test(nothing_is_left),
 };

@@ -57,7 +57,8 @@ struct oci_container *oci_container_new(struct oci *o, const char *id, const cha
 		.uid = mem_dup_string(uid),
 		.name = mem_dup_string(name),
 		.attempt = attempt,
-		.pidfd = -1};
+		.pidfd = -1,
+		.monitor_fd = -1};
 	(void)str_copy(c->id, sizeof(c->id), id);
 	return c;
 }
@@ -65,6 +66,7 @@ struct oci_container *oci_container_new(struct oci *o, const char *id, const cha
 void oci_container_free(void *container)
 {
 	struct oci_container *c = container;
+	oci_monitor_end(c);
 	oci_fd_done(&c->pidfd);
 	free(c->uid);
 	free(c->name);
@@ -81,6 +83,8 @@ static void oci_free(struct container_engine *x)
 	struct oci *o = oci_of(x);
 	o->closed = true;
 	oci_logs_close(o);
+	MAP_EACH (&o->containers, entry)
+		oci_monitor_end(entry->value);
 	loop_poll_free(o->inotify);
 	oci_fd_done(&o->inotify_fd);
 	loop_timer_free(o->rotate_timer);
@@ -249,6 +253,8 @@ static void tell_container(const struct finding_again *f, struct oci_container *
 		status.finished_ms = loop_wall_ms(f->oci->config.loop);
 	}
 	status.oom_killed = !status.running && status.exit_code != 0 && oci_exit_oom(c);
+	if (status.running)
+		oci_monitor_watch(c, oci_monitor_open(f->oci, c->id));
 	f->each_container(f->arg, &status);
 }
 

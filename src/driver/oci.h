@@ -20,6 +20,7 @@
  * oci_spec.c     config.json (opencontainers/runtime-spec 1.0.2)
  * oci_run.c      creating and starting under conmon
  * oci_exit.c     exits, removal
+ * oci_monitor.c  conmon is watched
  * oci_exec.c     commands in a container
  * oci_logs.c     reading logs; oci_rotate.c limits them
  * oci_cgroup.c   statistics, memory kills, clean-up
@@ -43,6 +44,8 @@ struct oci_container {
 	bool running;     /* started, and its exit was not told yet */
 	bool host_pid;    /* has no pid namespace of its own */
 	int64_t log_size; /* as last seen by the rotation */
+	int monitor_fd;   /* -1: not watched; conmon, or c itself when that is gone */
+	struct loop_poll *monitor;
 };
 
 struct oci {
@@ -141,14 +144,23 @@ void oci_run_refuse(struct oci *o); /* no runtime works: all that waits fails */
 int oci_exit_watch(struct oci *o, struct err *e) MUST_CHECK;
 /* The exit file of a container, if it is there. */
 bool oci_exit_read(const struct oci *o, const char *id, int *ret_code, int64_t *ret_finished_ms);
-/* Tells the exit of a running container if its exit file is there. */
-void oci_exit_check(struct oci_container *c);
+/* Tells the exit of a container that counts as running, which may free it. */
+void oci_exit_tell(struct oci_container *c, const struct container_status *status);
+/* The same from its exit file; false: there is none, or it was told before. */
+bool oci_exit_check(struct oci_container *c);
 bool oci_exit_oom(const struct oci_container *c);
 /* Runs a program to its end without input and output; its exit code, -signal, or -errno. Blocking.
  */
 int oci_command(const char *const *argv) MUST_CHECK;
 void oci_remove(struct container_engine *x, const char *id, container_done *done, void *arg);
 void oci_remove_files(const struct oci *o, const char *id, const char *uid); /* blocking */
+
+/* oci_monitor.c */
+/* A pidfd of the container's conmon; -1: it is gone. Blocking. */
+int oci_monitor_open(const struct oci *o, const char *id) MUST_CHECK;
+/* Takes the pidfd; ends the container when conmon is gone, and tells that. */
+void oci_monitor_watch(struct oci_container *c, int pidfd);
+void oci_monitor_end(struct oci_container *c);
 
 /* oci_exec.c */
 void oci_exec(struct container_engine *x, const char *id, const struct driver_exec *spec,

@@ -32,17 +32,25 @@ bool oci_exit_oom(const struct oci_container *c)
 	return oci_cgroup_oom_killed(cgroup);
 }
 
-void oci_exit_check(struct oci_container *c)
+void oci_exit_tell(struct oci_container *c, const struct container_status *status)
+{
+	struct oci *o = c->oci;
+	c->running = false;
+	oci_monitor_end(c);
+	oci_fd_done(&c->pidfd);
+	c->pidfd = -1;
+	oci_logs_wake(c);
+	o->events.on_exit(o->events.arg, status);
+}
+
+bool oci_exit_check(struct oci_container *c)
 {
 	struct container_status status = {.id = c->id, .pod_uid = c->uid};
 	if (!c->running || !oci_exit_read(c->oci, c->id, &status.exit_code, &status.finished_ms))
-		return;
-	c->running = false;
-	oci_fd_done(&c->pidfd);
-	c->pidfd = -1;
+		return false;
 	status.oom_killed = status.exit_code != 0 && oci_exit_oom(c);
-	oci_logs_wake(c);
-	c->oci->events.on_exit(c->oci->events.arg, &status);
+	oci_exit_tell(c, &status);
+	return true;
 }
 
 static void exit_on_inotify(void *arg)

@@ -101,7 +101,9 @@ static void run_fail(struct oci_run *r)
  * for it. */
 struct settling {
 	struct oci *oci;
+	char id[CONTAINER_ID_SIZE];
 	char *pid_file;
+	int monitor_fd;
 };
 
 static void settle_work(void *arg)
@@ -111,11 +113,17 @@ static void settle_work(void *arg)
 	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	if (oci_read_file(s->pid_file, &b, NULL) == 0 && atoi(buf_text(&b)) > 0)
 		oci_cgroup_enter(cgroup, atoi(buf_text(&b)));
+	s->monitor_fd = oci_monitor_open(s->oci, s->id);
 }
 
 static void settle_done(void *arg)
 {
 	struct settling *s = arg;
+	struct oci_container *c = s->oci->closed ? NULL : map_get(&s->oci->containers, s->id);
+	if (c)
+		oci_monitor_watch(c, s->monitor_fd);
+	else
+		oci_fd_done(&s->monitor_fd);
 	oci_unref(s->oci);
 	free(s->pid_file);
 	free(s);
@@ -126,6 +134,7 @@ static void run_settle(const struct oci_run *r)
 	struct settling *s = mem_new(struct settling);
 	*s = (struct settling){
 		.oci = oci_ref(r->oci), .pid_file = mem_format("%s/conmon.pid", r->bundle)};
+	memcpy(s->id, r->id, sizeof(s->id));
 	loop_job(r->oci->config.loop, settle_work, settle_done, s);
 }
 

@@ -588,6 +588,9 @@ static void pods_on_exit(void *arg, const struct container_status *status)
 {
 	struct pods *d = arg;
 	struct pod_container *c = map_get(&d->containers, status->id);
+	if (c && status->lost)
+		pod_event(c->pod, true, "MonitorLost",
+			"Container %s lost its monitor and was killed", c->name);
 	if (c && c->phase == RUN_RUNNING)
 		run_ended(c, status->exit_code, status->oom_killed, status->finished_ms);
 }
