@@ -39,6 +39,15 @@ static void stop_work(struct call *c)
 	c->exec = NULL;
 }
 
+static void pause_work(struct call *c, bool paused)
+{
+	struct driver *d = c->calls->driver;
+	if (c->working && c->logs)
+		d->ops->logs_pause(c->logs, paused);
+	if (c->working && c->exec)
+		d->ops->exec_pause(c->exec, paused);
+}
+
 static void call_free(struct call *c)
 {
 	stop_work(c);
@@ -67,16 +76,10 @@ static void send_output(struct call *c, int channel, const char *data, size_t si
 	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	if (c->ended)
 		return;
-	if (http_call_queued(c->http) > AGENT_CALL_QUEUE_MAX) {
-		struct err e = ERR_INIT;
-		(void)err_set(&e, ERR_TOO_LARGE, "the reader is more than %zu MiB behind",
-			AGENT_CALL_QUEUE_MAX >> 20);
-		stop_work(c);
-		end_call(c, 0, &e);
-		return;
-	}
 	wire_write_frame(&b, channel, data, size);
 	http_call_write(c->http, b.data, b.size);
+	if (http_call_queued(c->http) > AGENT_CALL_QUEUE)
+		pause_work(c, true);
 }
 
 static void on_stdout(void *arg, const char *data, size_t size)
@@ -95,6 +98,7 @@ static void on_exit_code(void *arg, int exit_code, const struct err *e)
 	c->working = false; /* the driver frees its call after this */
 	c->exec = NULL;
 	end_call(c, exit_code, e);
+	http_call_pause(c->http, false); /* input that it left is read and dropped */
 }
 
 static void on_logs_end(void *arg, const struct err *e)
@@ -123,8 +127,12 @@ static int on_input_frame(void *arg, int channel, const char *data, size_t size,
 {
 	struct call *c = arg;
 	(void)e;
-	if (channel == WIRE_STDIN && c->working && c->exec)
-		c->calls->driver->ops->exec_input(c->exec, data, size);
+	const struct driver_ops *ops = c->calls->driver->ops;
+	if (channel != WIRE_STDIN || !c->working || !c->exec)
+		return 0;
+	ops->exec_input(c->exec, data, size);
+	if (ops->exec_queued(c->exec) > AGENT_CALL_QUEUE)
+		http_call_pause(c->http, true); /* until on_input_taken */
 	return 0;
 }
 
@@ -136,6 +144,16 @@ static void on_body(void *arg, const uint8_t *data, size_t size)
 		stop_work(c);
 		end_call(c, 0, &e);
 	}
+}
+
+static void on_drained(void *arg)
+{
+	pause_work(arg, false);
+}
+
+static void on_input_taken(void *arg)
+{
+	http_call_pause(((struct call *)arg)->http, false);
 }
 
 /* The server ends its side last: the call is over, or nobody listens to it any more. */
@@ -208,6 +226,7 @@ static int begin_exec(struct call *c, const char *uid, const json_t *query, stru
 		.on_stdout = on_stdout,
 		.on_stderr = on_stderr,
 		.on_exit = on_exit_code,
+		.on_drained = on_input_taken,
 		.arg = c};
 	c->working = true;
 	d->ops->exec(d, uid, &spec, &c->exec);
@@ -235,8 +254,10 @@ static void begin(struct call *c, const json_t *message)
 
 void agent_calls_begin(struct agent_calls *calls, struct http_client *client, const json_t *message)
 {
-	static const struct http_call_events events = {
-		.on_response = on_response, .on_body = on_body, .on_done = on_done};
+	static const struct http_call_events events = {.on_response = on_response,
+		.on_body = on_body,
+		.on_done = on_done,
+		.on_drained = on_drained};
 	if (!client)
 		return;
 	struct call *c = mem_new(struct call);

@@ -20,8 +20,9 @@ struct agent_calls {
 	int64_t served;
 };
 
-#define AGENT_CALLS_MAX 32                     /* at once; more are refused */
-#define AGENT_CALL_QUEUE_MAX ((size_t)8 << 20) /* bytes a reader may be behind */
+#define AGENT_CALLS_MAX 32 /* at once; more are refused */
+/* Bytes that wait for a reader, or for a command, before its other side is paused. */
+#define AGENT_CALL_QUEUE ((size_t)256 << 10)
 
 void agent_calls_init(struct agent_calls *c, struct loop *loop, struct log *log,
 	struct driver *driver);

@@ -3,19 +3,32 @@
 
 #include "base/str.h"
 #include "cli/client.h"
+#include "wire/wire.h"
 
 struct logs {
 	const char *container;
 	bool follow, previous, timestamps;
 	int64_t tail, since_s; /* -1: all */
+	struct wire_reader reader;
+	bool finished; /* the last frame came */
 };
 
-static int print_data(void *arg, const char *data, size_t size, struct err *e)
+static int on_frame(void *arg, int channel, const char *data, size_t size, struct err *e)
 {
-	(void)arg;
+	int unused;
+	if (channel == WIRE_END) {
+		((struct logs *)arg)->finished = true;
+		return wire_parse_end(data, size, &unused, e);
+	}
 	if (fwrite(data, 1, size, stdout) != size || fflush(stdout) != 0)
 		return err_set(e, ERR_IO, "cannot write to the standard output");
 	return 0;
+}
+
+static int on_data(void *arg, const char *data, size_t size, struct err *e)
+{
+	struct logs *l = arg;
+	return wire_read_frames(&l->reader, data, size, on_frame, l, e);
 }
 
 static void make_path(const struct logs *l, const struct client *c, const char *pod,
@@ -74,8 +87,11 @@ int verb_logs(int argc, char **argv)
 		r = client_new(&common, &c, &e);
 	if (r == 0) {
 		make_path(&l, c, args.words.items[0], &path);
-		r = client_stream(c, path.data, "text/plain, application/json", print_data, NULL,
+		r = client_stream(c, path.data, WIRE_FRAMES_TYPE ", application/json", on_data, &l,
 			&e);
+		if (r == 0 && !l.finished)
+			r = err_set(&e, ERR_CLOSED, "the connection ended before the logs did");
+		wire_reader_done(&l.reader);
 	}
 	return r < 0 ? cli_fail(&e) : 0;
 }

@@ -113,9 +113,12 @@ struct container_engine_ops {
 	struct driver_logs_call *(*logs)(struct container_engine *x, const char *uid,
 		const char *name, int attempt, bool live, const struct driver_logs *spec);
 	void (*logs_cancel)(struct driver_logs_call *call);
+	void (*logs_pause)(struct driver_logs_call *call, bool paused);
 	void (*exec)(struct container_engine *x, const char *id, const struct driver_exec *spec,
 		struct driver_exec_call **ret_call);
 	void (*exec_input)(struct driver_exec_call *call, const void *data, size_t size);
+	size_t (*exec_queued)(const struct driver_exec_call *call);
+	void (*exec_pause)(struct driver_exec_call *call, bool paused);
 	void (*exec_cancel)(struct driver_exec_call *call);
 	void (*free)(struct container_engine *x); /* containers keep running */
 };

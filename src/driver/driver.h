@@ -151,6 +151,7 @@ struct driver_exec {
 	void (*on_stdout)(void *arg, const char *data, size_t size);
 	void (*on_stderr)(void *arg, const char *data, size_t size);
 	void (*on_exit)(void *arg, int exit_code, const struct err *e);
+	void (*on_drained)(void *arg); /* the command has taken its input so far; may be null */
 	void *arg;
 };
 struct driver_exec_call; /* freed after on_exit */
@@ -198,10 +199,17 @@ struct driver_ops {
 	struct driver_logs_call *(*logs)(struct driver *d, const char *uid,
 		const struct driver_logs *spec);
 	void (*logs_cancel)(struct driver_logs_call *call);
+	/* No data comes until unpaused (back-pressure). */
+	void (*logs_pause)(struct driver_logs_call *call, bool paused);
 	void (*exec)(struct driver *d, const char *uid, const struct driver_exec *spec,
 		struct driver_exec_call **ret_call);
 	void (*exec_input)(struct driver_exec_call *call, const void *data,
-		size_t size);                               /* size 0: end of input */
+		size_t size); /* size 0: end of input */
+	size_t (*exec_queued)(
+		const struct driver_exec_call *call); /* bytes of input not taken yet */
+	/* No output comes until unpaused, and a command that writes much waits; its exit may come.
+	 */
+	void (*exec_pause)(struct driver_exec_call *call, bool paused);
 	void (*exec_cancel)(struct driver_exec_call *call); /* kills it; no callback any more */
 	/* Changed ConfigMaps, Secrets and metadata of a running pod. */
 	void (*update)(struct driver *d, const struct driver_pod *pod, driver_done *done,

@@ -356,7 +356,7 @@ struct fake_logs {
 	size_t given; /* bytes of the log */
 	int64_t skip; /* lines, for the tail */
 	int64_t limit;
-	bool cancelled;
+	bool paused, cancelled;
 };
 
 static void fake_logs_give(struct fake_logs *l, const char *line, size_t size)
@@ -378,7 +378,7 @@ static void fake_logs_run(void *arg)
 	const struct fake_log *log = map_get(&l->fake->logs, l->key);
 	const char *text = log ? buf_text(&log->text) : "";
 	bool more = log && !log->ended && l->spec.follow && !l->fake->closed;
-	while (text[l->given] && !l->cancelled) {
+	while (text[l->given] && !l->paused && !l->cancelled) {
 		size_t size = strcspn(text + l->given, "\n") + 1;
 		if (l->skip > 0)
 			l->skip--;
@@ -386,6 +386,8 @@ static void fake_logs_run(void *arg)
 			fake_logs_give(l, text + l->given, size);
 		l->given += size;
 	}
+	if (l->paused && !l->cancelled)
+		return;
 	if (more && !l->cancelled) {
 		loop_timer_start(l->timer, 10);
 		return;
@@ -426,6 +428,14 @@ static void fake_logs_cancel(struct driver_logs_call *call)
 	struct fake_logs *l = CONTAINER_OF(call, struct fake_logs, base);
 	l->cancelled = true;
 	loop_timer_start(l->timer, 0);
+}
+
+static void fake_logs_pause(struct driver_logs_call *call, bool paused)
+{
+	struct fake_logs *l = CONTAINER_OF(call, struct fake_logs, base);
+	l->paused = paused;
+	if (!paused)
+		loop_timer_start(l->timer, 0);
 }
 
 /* ---- exec ---- */
@@ -474,6 +484,17 @@ static void fake_exec_input(struct driver_exec_call *call, const void *data, siz
 		x->spec.on_stdout(x->spec.arg, data, size);
 }
 
+static size_t fake_exec_queued(const struct driver_exec_call *call)
+{
+	(void)call;
+	return 0; /* taken at once */
+}
+
+static void fake_exec_pause(struct driver_exec_call *call, bool paused)
+{
+	(void)call, (void)paused; /* all it writes comes together with its exit */
+}
+
 static void fake_exec_cancel(struct driver_exec_call *call)
 {
 	CONTAINER_OF(call, struct fake_exec, base)->cancelled = true;
@@ -494,8 +515,11 @@ static const struct container_engine_ops fake_ops = {.name = "fake",
 	.stats = fake_stats,
 	.logs = fake_logs,
 	.logs_cancel = fake_logs_cancel,
+	.logs_pause = fake_logs_pause,
 	.exec = fake_exec,
 	.exec_input = fake_exec_input,
+	.exec_queued = fake_exec_queued,
+	.exec_pause = fake_exec_pause,
 	.exec_cancel = fake_exec_cancel,
 	.free = fake_free};
 

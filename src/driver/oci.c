@@ -295,8 +295,11 @@ static const struct container_engine_ops oci_ops = {.name = "oci",
 	.stats = oci_stats,
 	.logs = oci_logs,
 	.logs_cancel = oci_logs_cancel,
+	.logs_pause = oci_logs_pause,
 	.exec = oci_exec,
 	.exec_input = oci_exec_input,
+	.exec_queued = oci_exec_queued,
+	.exec_pause = oci_exec_pause,
 	.exec_cancel = oci_exec_cancel,
 	.free = oci_free};
 

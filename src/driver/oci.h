@@ -166,11 +166,14 @@ void oci_monitor_end(struct oci_container *c);
 void oci_exec(struct container_engine *x, const char *id, const struct driver_exec *spec,
 	struct driver_exec_call **ret_call);
 void oci_exec_input(struct driver_exec_call *call, const void *data, size_t size);
+size_t oci_exec_queued(const struct driver_exec_call *call);
+void oci_exec_pause(struct driver_exec_call *call, bool paused);
 void oci_exec_cancel(struct driver_exec_call *call);
 
 /* oci_logs.c */
 struct driver_logs_call *oci_logs(struct container_engine *x, const char *uid, const char *name,
 	int attempt, bool live, const struct driver_logs *spec);
+void oci_logs_pause(struct driver_logs_call *call, bool paused);
 void oci_logs_cancel(struct driver_logs_call *call);
 /* state/pods/UID/logs/NAME/N.log; freed with free() */
 char *oci_log_path(const struct oci *o, const char *uid, const char *name, int attempt) MUST_CHECK;

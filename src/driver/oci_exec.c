@@ -38,6 +38,13 @@ static void exec_on_stderr(void *arg, const char *data, size_t size)
 		x->spec.on_stderr(x->spec.arg, data, size);
 }
 
+static void exec_on_drained(void *arg)
+{
+	struct oci_exec *x = arg;
+	if (x->spec.on_drained && !x->cancelled)
+		x->spec.on_drained(x->spec.arg);
+}
+
 static void exec_on_exit(void *arg, int status)
 {
 	struct oci_exec *x = arg;
@@ -83,6 +90,7 @@ void oci_exec(struct container_engine *engine, const char *id, const struct driv
 	struct process_spec process = {.argv = argv,
 		.on_stdout = exec_on_stdout,
 		.on_stderr = exec_on_stderr,
+		.on_drained = exec_on_drained,
 		.on_exit = exec_on_exit,
 		.arg = x,
 		.keep_stdin = spec->stdin_open,
@@ -104,6 +112,19 @@ void oci_exec_input(struct driver_exec_call *call, const void *data, size_t size
 		process_end_input(x->process);
 }
 
+size_t oci_exec_queued(const struct driver_exec_call *call)
+{
+	const struct oci_exec *x = CONTAINER_OF(call, const struct oci_exec, base);
+	return x->process ? process_queued(x->process) : 0;
+}
+
+void oci_exec_pause(struct driver_exec_call *call, bool paused)
+{
+	struct oci_exec *x = CONTAINER_OF(call, struct oci_exec, base);
+	if (x->process)
+		process_pause(x->process, paused);
+}
+
 /* The runtime's child is in the container and would live on: both are killed. */
 void oci_exec_cancel(struct driver_exec_call *call)
 {
@@ -112,6 +133,7 @@ void oci_exec_cancel(struct driver_exec_call *call)
 	x->cancelled = true;
 	if (!x->process)
 		return;
+	process_pause(x->process, false);
 	if (oci_read_file(x->pid_file, &b, NULL) == 0 && atoi(buf_text(&b)) > 1)
 		(void)kill(atoi(buf_text(&b)), SIGKILL);
 	process_kill(x->process, SIGKILL);

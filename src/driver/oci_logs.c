@@ -28,11 +28,12 @@ struct oci_logs {
 	struct driver_logs spec;
 	char *uid, *name, *path;
 	int attempt;
-	int part;        /* that is read: LOG_PARTS - 1 ... 1, 0 is N.log */
-	int fd;          /* -1: none is open */
-	bool live;       /* the container runs, so more may come */
-	bool ended;      /* on_end was called */
-	bool pumping;    /* a pump is deferred */
+	int part;     /* that is read: LOG_PARTS - 1 ... 1, 0 is N.log */
+	int fd;       /* -1: none is open */
+	bool live;    /* the container runs, so more may come */
+	bool ended;   /* on_end was called */
+	bool pumping; /* a pump is deferred */
+	bool paused;
 	bool in_line;    /* the last record was a part: no time stamp before the next */
 	int64_t skip;    /* lines to leave out, for the tail */
 	int64_t given;   /* bytes */
@@ -191,7 +192,7 @@ static void logs_pump(void *arg);
 
 static void logs_later(struct oci_logs *l)
 {
-	if (l->pumping)
+	if (l->pumping || (l->paused && !l->ended))
 		return;
 	l->pumping = true;
 	loop_defer(l->oci->config.loop, logs_pump, l);
@@ -216,6 +217,8 @@ static void logs_pump(void *arg)
 		logs_free(l);
 		return;
 	}
+	if (l->paused)
+		return;
 	bool rotated = logs_rotated(l),
 	     live = l->live; /* before reading, or the last lines are lost */
 	logs_open_part(l);
@@ -295,6 +298,14 @@ void oci_logs_cancel(struct driver_logs_call *call)
 		return;
 	l->ended = true;
 	logs_later(l);
+}
+
+void oci_logs_pause(struct driver_logs_call *call, bool paused)
+{
+	struct oci_logs *l = CONTAINER_OF(call, struct oci_logs, base);
+	l->paused = paused;
+	if (!paused)
+		logs_later(l);
 }
 
 void oci_logs_wake(const struct oci_container *c)

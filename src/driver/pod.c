@@ -436,6 +436,29 @@ static struct pod_container *pods_container(struct pods *d, const char *uid, con
 	return name ? NULL : first;
 }
 
+/* Why nothing can be done in the container: there is none of that name, or it does not run. */
+static void pods_refuse(struct pods *d, const char *uid, const char *name, struct err *e)
+{
+	const struct pod *p = map_get(&d->map, uid);
+	const struct pod_container *c = pods_container(d, uid, name);
+	struct buf names CLEANUP(buf_done) = BUF_INIT;
+	for (size_t i = 0; p && i < p->container_count; i++)
+		buf_printf(&names, "%s%s", i ? ", " : "", p->containers[i].name);
+	if (!p)
+		(void)err_set(e, ERR_NOT_FOUND, "the node has not got the pod (yet, or any more)");
+	else if (!c)
+		(void)err_set(e, ERR_NOT_FOUND,
+			"the pod has no container \"%.60s\", it has: %.300s", name,
+			buf_text(&names));
+	else if (c->phase == RUN_ENDED)
+		(void)err_set(e, ERR_CONFLICT,
+			"container \"%.60s\" is not running: it ended with %d", c->name,
+			c->end.exit_code);
+	else
+		(void)err_set(e, ERR_CONFLICT, "container \"%.60s\" is not running: %s", c->name,
+			*c->wait_reason ? c->wait_reason : "it is being started");
+}
+
 /* Calls that could not begin: their end is told on a later turn. They have no ops. */
 struct failed_logs {
 	struct driver_logs_call base;
@@ -470,10 +493,11 @@ static struct driver_logs_call *pods_logs(struct driver *base, const char *uid,
 		return d->engine->ops->logs(d->engine, uid, c->name, attempt, live, spec);
 	struct failed_logs *f = mem_new(struct failed_logs);
 	f->spec = *spec;
-	(void)err_set(&f->e, ERR_NOT_FOUND, "%s",
-		!c               ? "no such container runs here"
-		: spec->previous ? "the container had no run before this one"
-				 : "the container has not run yet");
+	if (c && spec->previous)
+		(void)err_set(&f->e, ERR_NOT_FOUND, "container \"%.60s\" has no previous run",
+			c->name);
+	else
+		pods_refuse(d, uid, spec->container, &f->e);
 	loop_defer(d->config.loop, failed_logs_run, f);
 	return &f->base;
 }
@@ -484,6 +508,12 @@ static void pods_logs_cancel(struct driver_logs_call *call)
 		call->ops->logs_cancel(call);
 	else
 		CONTAINER_OF(call, struct failed_logs, base)->cancelled = true;
+}
+
+static void pods_logs_pause(struct driver_logs_call *call, bool paused)
+{
+	if (call->ops)
+		call->ops->logs_pause(call, paused);
 }
 
 struct failed_exec {
@@ -512,8 +542,7 @@ static void pods_exec(struct driver *base, const char *uid, const struct driver_
 	}
 	struct failed_exec *f = mem_new(struct failed_exec);
 	f->spec = *spec;
-	(void)err_set(&f->e, ERR_NOT_FOUND, "%s",
-		c ? "the container does not run" : "no such container runs here");
+	pods_refuse(d, uid, spec->container, &f->e);
 	loop_defer(d->config.loop, failed_exec_run, f);
 	*ret_call = &f->base;
 }
@@ -522,6 +551,17 @@ static void pods_exec_input(struct driver_exec_call *call, const void *data, siz
 {
 	if (call->ops)
 		call->ops->exec_input(call, data, size);
+}
+
+static size_t pods_exec_queued(const struct driver_exec_call *call)
+{
+	return call->ops ? call->ops->exec_queued(call) : 0;
+}
+
+static void pods_exec_pause(struct driver_exec_call *call, bool paused)
+{
+	if (call->ops)
+		call->ops->exec_pause(call, paused);
 }
 
 static void pods_exec_cancel(struct driver_exec_call *call)
@@ -576,8 +616,11 @@ static const struct driver_ops pods_ops = {.name = "pods",
 	.stats = pods_stats,
 	.logs = pods_logs,
 	.logs_cancel = pods_logs_cancel,
+	.logs_pause = pods_logs_pause,
 	.exec = pods_exec,
 	.exec_input = pods_exec_input,
+	.exec_queued = pods_exec_queued,
+	.exec_pause = pods_exec_pause,
 	.exec_cancel = pods_exec_cancel,
 	.update = pods_update,
 	.free = pods_free};

@@ -9,6 +9,8 @@
 #include "wire/wire.h"
 
 #define ANSWER_MS 10000
+#define QUEUE_MAX ((size_t)256 << 10) /* bytes one side may be behind before the other is paused   \
+				       */
 
 struct call {
 	struct list link;
@@ -18,7 +20,7 @@ struct call {
 	struct wire_reader reader;
 	int64_t id;
 	char node[128];
-	bool logs;        /* frames are taken apart: the client gets plain text */
+	bool plain;       /* logs for kubectl: frames are taken apart, the client gets their text */
 	bool started;     /* the client's response has begun */
 	struct buf early; /* frames of stdin that came before the agent did */
 };
@@ -51,7 +53,7 @@ static void call_fail(struct call *c, const struct err *e)
 		return;
 	}
 	CLEANUP(buf_done) struct buf b = BUF_INIT;
-	if (!c->logs)
+	if (!c->plain)
 		wire_write_end(&b, 0, e);
 	else
 		buf_printf(&b, "\n%s\n", e->text);
@@ -65,7 +67,7 @@ static void start_response(struct call *c)
 {
 	if (!c->started)
 		http_respond_start(c->request->http, 200, NULL, 0,
-			c->logs ? "text/plain" : "application/vnd.continuo.frames");
+			c->plain ? "text/plain" : WIRE_FRAMES_TYPE);
 	c->started = true;
 }
 
@@ -77,14 +79,14 @@ static int on_frame(void *arg, int channel, const char *data, size_t size, struc
 {
 	struct call *c = arg;
 	int exit_code = 0;
-	if (channel == WIRE_END && c->logs) {
+	if (channel == WIRE_END && c->plain) {
 		int r = wire_parse_end(data, size, &exit_code, e);
 		return r < 0 ? r : CALL_ENDED;
 	}
 	if (channel == WIRE_END && !c->started && wire_parse_end(data, size, &exit_code, e) < 0)
 		return -(int)e->code; /* nothing ran: an ordinary error */
 	start_response(c);
-	if (c->logs) {
+	if (c->plain) {
 		http_respond_write(c->request->http, data, size);
 		return 0;
 	}
@@ -119,6 +121,21 @@ static void on_agent_body(void *arg, const uint8_t *data, size_t size)
 		call_fail(c, &e);
 	else if (r == CALL_ENDED)
 		call_end(c);
+	else if (http_respond_queued(c->request->http) > QUEUE_MAX)
+		http_request_pause(c->agent, true);
+}
+
+/* The agent has taken the input so far, the client the output. */
+static void on_agent_drained(void *arg)
+{
+	http_request_pause(((struct call *)arg)->request->http, false);
+}
+
+static void on_client_drained(void *arg)
+{
+	struct call *c = arg;
+	if (c->agent)
+		http_request_pause(c->agent, false);
 }
 
 static void on_agent_closed(void *arg)
@@ -141,9 +158,12 @@ static void on_client_body(void *arg, const uint8_t *data, size_t size)
 		wire_write_input_end(&b);
 	if (c->agent) {
 		http_respond_write(c->agent, b.data, b.size);
+		if (http_respond_queued(c->agent) > QUEUE_MAX)
+			http_request_pause(c->request->http, true);
 	} else {
-		c->early.limit = 1 << 20;
 		buf_append(&c->early, b.data, b.size);
+		if (c->early.size > QUEUE_MAX)
+			http_request_pause(c->request->http, true);
 	}
 }
 
@@ -157,8 +177,9 @@ static void on_client_closed(void *arg)
 
 void calls_answer(struct server *s, struct http_request *http, const struct user *u, int64_t id)
 {
-	static const struct http_request_events events = {
-		.on_body = on_agent_body, .on_closed = on_agent_closed};
+	static const struct http_request_events events = {.on_body = on_agent_body,
+		.on_closed = on_agent_closed,
+		.on_drained = on_agent_drained};
 	LIST_EACH (&s->calls, link) {
 		struct call *c = LIST_ITEM(link, struct call, link);
 		if (c->id != id || c->agent || strcmp(c->node, u->node) != 0)
@@ -168,7 +189,9 @@ void calls_answer(struct server *s, struct http_request *http, const struct user
 		http_respond_start(http, 200, NULL, 0, "application/octet-stream");
 		if (c->early.size)
 			http_respond_write(http, c->early.data, c->early.size);
-		http_request_set_events(http, &events, c);
+		buf_done(&c->early);
+		http_request_set_events(http, &events,
+			c); /* when that has left: on_agent_drained */
 		return;
 	}
 	struct err e = ERR_INIT;
@@ -221,10 +244,17 @@ static int find_pod(struct request *r, struct object **ret_pod, struct err *e)
 	return 0;
 }
 
+static bool wants_frames(const struct request *r)
+{
+	const char *accept = http_request_header(r->http, "accept");
+	return accept && strstr(accept, WIRE_FRAMES_TYPE);
+}
+
 static void begin(struct request *r, const char *verb)
 {
-	static const struct http_request_events events = {
-		.on_body = on_client_body, .on_closed = on_client_closed};
+	static const struct http_request_events events = {.on_body = on_client_body,
+		.on_closed = on_client_closed,
+		.on_drained = on_client_drained};
 	struct server *s = r->server;
 	struct err e = ERR_INIT;
 	CLEANUP(object_done) struct object *pod = NULL;
@@ -241,7 +271,8 @@ static void begin(struct request *r, const char *verb)
 		return;
 	}
 	struct call *c = mem_new(struct call);
-	*c = (struct call){.request = r, .id = id, .logs = strcmp(verb, "logs") == 0};
+	*c = (struct call){
+		.request = r, .id = id, .plain = strcmp(verb, "logs") == 0 && !wants_frames(r)};
 	snprintf(c->node, sizeof(c->node), "%.120s", pod->node);
 	list_init(&c->link);
 	list_append(&s->calls, &c->link);
@@ -268,6 +299,15 @@ void calls_exec(struct request *r)
 		request_fail(r, &e);
 	else
 		begin(r, "exec");
+}
+
+void calls_lose_node(struct server *s, const char *node)
+{
+	LIST_EACH (&s->calls, link) {
+		struct call *c = LIST_ITEM(link, struct call, link);
+		if (strcmp(c->node, node) == 0)
+			on_agent_closed(c);
+	}
 }
 
 void calls_drop(struct server *s)

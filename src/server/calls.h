@@ -14,6 +14,8 @@ void calls_exec(struct request *r); /* POST pods/NAME/exec */
 /* POST /agent/v1/calls/ID: takes http. */
 void calls_answer(struct server *s, struct http_request *http, const struct user *u, int64_t id);
 
+/* The node's session has ended, and with it all calls to it: each client is told. */
+void calls_lose_node(struct server *s, const char *node);
 void calls_drop(struct server *s); /* server_free: ends all */
 
 #endif

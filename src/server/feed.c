@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "server/calls.h"
 #include "server/nodes.h"
 #include "server/request.h"
 #include "server/slice.h"
@@ -91,6 +92,7 @@ static void session_lose(struct session *x, const char *why)
 	log_info(s->log, "session_ended", "node=%s why=\"%s\"", node, why);
 	s->counters.sessions_lost++;
 	session_free(x);
+	calls_lose_node(s, node);
 	nodes_lost(s, node, why);
 	control_nodes_changed(s->control);
 }
@@ -225,8 +227,10 @@ static void session_open(struct session *x)
 {
 	struct feed *f = x->feed;
 	struct session *old = map_get(&f->open, x->node);
-	if (old)
+	if (old) {
 		session_free(old);
+		calls_lose_node(f->server, x->node);
+	}
 	read_held(x);
 	json_decref(x->hello);
 	x->hello = NULL;

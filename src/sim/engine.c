@@ -204,6 +204,11 @@ static void driver_logs_cancel(struct driver_logs_call *call)
 	(void)call;
 }
 
+static void driver_logs_pause(struct driver_logs_call *call, bool paused)
+{
+	(void)call, (void)paused;
+}
+
 static void driver_exec(struct driver *d, const char *uid, const struct driver_exec *spec,
 	struct driver_exec_call **ret_call)
 {
@@ -214,6 +219,17 @@ static void driver_exec(struct driver *d, const char *uid, const struct driver_e
 static void driver_exec_input(struct driver_exec_call *call, const void *data, size_t size)
 {
 	(void)call, (void)data, (void)size;
+}
+
+static size_t driver_exec_queued(const struct driver_exec_call *call)
+{
+	(void)call;
+	return 0;
+}
+
+static void driver_exec_pause(struct driver_exec_call *call, bool paused)
+{
+	(void)call, (void)paused;
 }
 
 static void driver_exec_cancel(struct driver_exec_call *call)
@@ -255,8 +271,11 @@ static const struct driver_ops ops = {.name = "fake",
 	.stats = driver_stats,
 	.logs = driver_logs,
 	.logs_cancel = driver_logs_cancel,
+	.logs_pause = driver_logs_pause,
 	.exec = driver_exec,
 	.exec_input = driver_exec_input,
+	.exec_queued = driver_exec_queued,
+	.exec_pause = driver_exec_pause,
 	.exec_cancel = driver_exec_cancel,
 	.update = driver_update,
 	.free = driver_free};

@@ -121,11 +121,16 @@ static void open_pipe(struct process *p, struct uv_impl *u, int i, bool want,
 	stdio[i].data.stream = (uv_stream_t *)&p->pipes[i];
 }
 
-static void start_io(struct process *p, const struct process_spec *spec)
+static void read_output(struct process *p)
 {
 	for (int i = 1; i <= 2; i++)
 		if (p->has_pipe[i])
 			uv_read_start((uv_stream_t *)&p->pipes[i], uv_impl_buffer, on_output);
+}
+
+static void start_io(struct process *p, const struct process_spec *spec)
+{
+	read_output(p);
 	if (!p->has_pipe[0])
 		return;
 	if (spec->input)
@@ -191,7 +196,10 @@ void process_kill(struct process *p, int signal)
 static void on_input_written(uv_write_t *request, int status)
 {
 	(void)status; /* a child that reads no more is its own affair: its exit tells */
+	struct process *p = request->handle->data;
 	free(CONTAINER_OF(request, struct input_request, uv));
+	if (p->has_pipe[0] && !p->forgotten && p->spec.on_drained && process_queued(p) == 0)
+		p->spec.on_drained(p->spec.arg);
 }
 
 void process_write(struct process *p, const void *data, size_t size)
@@ -223,9 +231,27 @@ void process_end_input(struct process *p)
 		free(request);
 }
 
+size_t process_queued(const struct process *p)
+{
+	return p->has_pipe[0] ? uv_stream_get_write_queue_size((const uv_stream_t *)&p->pipes[0])
+			      : 0;
+}
+
+void process_pause(struct process *p, bool paused)
+{
+	if (!paused) {
+		read_output(p);
+		return;
+	}
+	for (int i = 1; i <= 2; i++)
+		if (p->has_pipe[i])
+			uv_read_stop((uv_stream_t *)&p->pipes[i]);
+}
+
 void process_forget(struct process *p)
 {
-	p->forgotten = true; /* its output is still read, so that it does not block */
+	p->forgotten = true;
+	process_pause(p, false); /* its output is still read, so that it does not block */
 }
 
 void process_drop_all(struct uv_impl *u)

@@ -20,6 +20,8 @@ struct process_spec {
 	/* Output as it comes; null: the stream goes to /dev/null. Lines are not put together. */
 	void (*on_stdout)(void *arg, const char *data, size_t size);
 	void (*on_stderr)(void *arg, const char *data, size_t size);
+	/* With keep_stdin: all that was written has left for the child; may be null. */
+	void (*on_drained)(void *arg);
 	/* status: exit code, or -signal when a signal ended it. The process is freed after this. */
 	void (*on_exit)(void *arg, int status);
 	void *arg;
@@ -34,6 +36,10 @@ pid_t process_pid(const struct process *p);
 void process_kill(struct process *p, int signal);
 void process_write(struct process *p, const void *data, size_t size); /* with keep_stdin */
 void process_end_input(struct process *p);
+size_t process_queued(const struct process *p); /* bytes written that the child has not taken */
+/* Stops on_stdout and on_stderr until unpaused, and with them a child that writes much. What was
+ * left unread when it exits is delivered all the same. */
+void process_pause(struct process *p, bool paused);
 void process_forget(struct process *p); /* no callback any more; the child goes on and is reaped */
 
 /* Runs to the end and gives what it wrote to stdout and stderr together (at most 1 MiB of each):

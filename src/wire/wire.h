@@ -47,6 +47,9 @@
  * up to the client and takes plain bytes from it (until WebSocket and SPDY come with the Kubernetes
  * issue).
  *
+ * GET pods/NAME/log gives plain text, or to who accepts WIRE_FRAMES_TYPE the same frames, which
+ * tell an error from the end.
+ *
  * Unknown types and fields are ignored, so that versions one apart understand each other.
  */
 #ifndef CONTINUO_WIRE_WIRE_H
@@ -54,6 +57,7 @@
 
 #include "codec/json.h"
 
+#define WIRE_FRAMES_TYPE "application/vnd.continuo.frames"
 #define WIRE_LINE_MAX ((size_t)3 << 20)
 
 /* Puts a byte stream together into lines and decodes each. */
