@@ -10,19 +10,23 @@ continuum() { # the command, as the administrator, on the server's host
 	topo_in server env KUBECONFIG="$continuum_folder/kubeconfig" "$continuum_programs/continuo" "$@"
 }
 
-# continuum_run NAME COMMAND...: in the background, in the cgroup NAME; its output goes to NAME.log.
+# continuum_run NAME COMMAND...: in the background, in the cgroup NAME; its output is added to NAME.log. A
+# second start under the same name takes the place of the first one, which must have ended.
 continuum_run() {
-	local name=$1
+	local name=$1 entry others=()
 	shift
 	cgroup_make "$topo_id/$name/self" || return 1
 	(
 		trap - INT TERM EXIT
 		cgroup_enter "$topo_id/$name/self" || exit 1
 		exec setsid "$@"
-	) </dev/null >"$continuum_folder/$name.log" 2>&1 &
-	continuum_pids+=("$name $!")
+	) </dev/null >>"$continuum_folder/$name.log" 2>&1 &
 	continuum_pid=$!
 	disown
+	for entry in "${continuum_pids[@]}"; do
+		[ "${entry% *}" = "$name" ] || others+=("$entry")
+	done
+	continuum_pids=("${others[@]}" "$name $continuum_pid")
 }
 
 continuum_running() { # NAME: by the state, as a zombie is no process any more
@@ -43,6 +47,13 @@ continuum_pid_of() { # NAME
 		[ "${entry% *}" = "$1" ] && echo "${entry#* }"
 	done
 }
+
+# continuum_kill NAME [SIGNAL]: KILL, or that, and waits until it has ended.
+continuum_kill() {
+	kill "-${2:-KILL}" "$(continuum_pid_of "$1")" && wait_for 10 continuum_ended "$1"
+}
+
+continuum_ended() { ! continuum_running "$1"; }
 
 # continuum_start_server ADDRESS:PORT [options]: on the host "server"; waits until it answers.
 continuum_start_server() {
@@ -78,10 +89,27 @@ continuum_agent() {
 		cgroupParent: /$topo_id/$name/pods
 		$more
 	EOF
-	cgroup_make "$topo_id/$name/pods" || return 1
-	continuum_run "$name" nsenter --net="/run/netns/$topo_id-$name" unshare --mount --propagation private \
-		sh -c 'mount -t tmpfs -o "size=$1,mode=755" tmpfs /run && shift && exec "$@"' - \
-		"${continuum_run_size:-64m}" "$continuum_programs/continuo-agent" --config "$folder/agent.yaml"
+	cgroup_make "$topo_id/$name/pods" && continuum_mounts "$name" && continuum_agent_start "$name"
+}
+
+# continuum_mounts NAME: the host's mounts, with a /run of its own. A process that does nothing else keeps
+# them, so that an agent that starts again finds them as it left them; the host's limits don't count it.
+continuum_mounts() {
+	continuum_run "$1-mounts" unshare --mount --propagation private sh -c \
+		'mount -t tmpfs -o "size=$1,mode=755" tmpfs /run && : >/run/mounted && exec sleep infinity' - \
+		"${continuum_run_size:-64m}" && wait_for 10 continuum_in_mounts "$1" test -e /run/mounted
+}
+
+continuum_in_mounts() { # NAME COMMAND...
+	local mounts=/proc/$(continuum_pid_of "$1-mounts")/ns/mnt
+	shift
+	nsenter --mount="$mounts" "$@"
+}
+
+# continuum_agent_start NAME: once more, after continuum_kill; its pods and mounts are still there.
+continuum_agent_start() {
+	continuum_run "$1" nsenter --net="/run/netns/$topo_id-$1" --mount="/proc/$(continuum_pid_of "$1-mounts")/ns/mnt" \
+		"$continuum_programs/continuo-agent" --config "$continuum_folder/$1/agent.yaml"
 }
 
 # continuum_nodes_ready COUNT: whether so many nodes are Ready.
