@@ -86,11 +86,11 @@ static void volumes_are_mounted_and_updated(void **state)
 		"sec'},"
 		"{'name':'disk','mountPath':'/disk'},{'name':'disk','mountPath':'/"
 		"sub','subPath':'a/b'},"
-		"{'name':'ram','mountPath':'/ram'}]",
+		"{'name':'ram','mountPath':'/ram'},{'name':'all','mountPath':'/all'}]",
 		",'volumes':[{'name':'cm','configMap':{'name':'files','items':[{'key':'one','path':"
 		"'dir/first'}]}},{'name':'sec','secret':{'secretName':'keys','defaultMode':256}},"
 		"{'name':'disk','emptyDir':{}},{'name':'ram','emptyDir':{'medium':'Memory',"
-		"'sizeLimit':'1Mi'}}]");
+		"'sizeLimit':'1Mi'}},{'name':'all','configMap':{'name':'files'}}]");
 	bench_object("ConfigMap", "files", "{'one':'1st','two':'2nd'}");
 	bench_object("Secret", "keys", "{'password':'czNjcmV0'}");
 	CLEANUP(mem_free_ptr)
@@ -102,8 +102,9 @@ static void volumes_are_mounted_and_updated(void **state)
 	bench_object("ConfigMap", "files", "{'one':'changed'}");
 	bench_update("p1", spec);
 	bench_sleep(200); /* a job; nothing tells when it is through */
-	CLEANUP(mem_free_ptr) char *after = bench_exec("p1", "cat /cm/dir/first", NULL);
-	assert_string_equal(after, "changed");
+	CLEANUP(mem_free_ptr)
+	char *after = bench_exec("p1", "cat /cm/dir/first; ls /all; ls -A /all | wc -l", NULL);
+	assert_string_equal(after, "changedone\n3\n"); /* with ..data and what it leads to */
 	bench_stop("p1", 0);
 	bench_objects_clear();
 }

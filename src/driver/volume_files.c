@@ -1,5 +1,6 @@
 #include "driver/volume_files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,6 +219,28 @@ static void link_names(const char *folder, const struct map *files)
 	}
 }
 
+static bool has_name(const struct map *files, const char *top)
+{
+	size_t size = strlen(top);
+	MAP_EACH (files, entry)
+		if (str_starts(entry->key, top) && (!entry->key[size] || entry->key[size] == '/'))
+			return true;
+	return false;
+}
+
+/* Links of keys that are no more; after the switch, so that no reader sees less than one set. */
+static void unlink_names(const char *folder, const struct map *files)
+{
+	DIR *list = opendir(folder);
+	struct dirent *entry;
+	while (list && (entry = readdir(list)))
+		if (!str_starts(entry->d_name, "..") && !str_equal(entry->d_name, ".") &&
+			!has_name(files, entry->d_name))
+			(void)unlinkat(dirfd(list), entry->d_name, 0);
+	if (list)
+		closedir(list);
+}
+
 int volume_files_write(const char *folder, const struct map *files, int64_t group, struct err *e)
 {
 	int rc = oci_make_folder(folder, 0755, e);
@@ -242,6 +265,7 @@ int volume_files_write(const char *folder, const struct map *files, int64_t grou
 		return rc;
 	}
 	link_names(folder, files);
+	unlink_names(folder, files);
 	if (*old) {
 		char *gone CLEANUP(mem_free_ptr) = mem_format("%s/%s", folder, old);
 		oci_remove_tree(gone);
