@@ -18,6 +18,9 @@ struct tls_config {
 	const char *key_pem;
 	const char *ca_pem; /* whom to trust; required */
 	bool server;
+	/* Client: any certificate will do, and TLS 1.2 too. For probes of containers alone; ca_pem
+	 * may be null. */
+	bool unverified;
 	bool request_client_certificate; /* server: ask, verify when given; the handler decides */
 	const char *server_name; /* client: name or IP that the server's certificate must have */
 	const char *alpn;        /* "h2,http/1.1" in order of preference */

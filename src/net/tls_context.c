@@ -284,10 +284,12 @@ void tls_context_share_tickets(struct tls_context *c, const struct tls_context *
 
 static int set_up(struct tls_context *c, const struct tls_config *config, struct err *e)
 {
-	if (!config->ca_pem && !config->pinned_ca_sha256)
+	bool unverified = config->unverified && !c->server;
+	if (!config->ca_pem && !config->pinned_ca_sha256 && !unverified)
 		return err_set(e, ERR_USAGE, "no CA to trust was given");
 	c->ssl = SSL_CTX_new(c->server ? TLS_server_method() : TLS_client_method());
-	if (!c->ssl || SSL_CTX_set_min_proto_version(c->ssl, TLS1_3_VERSION) != 1)
+	if (!c->ssl || SSL_CTX_set_min_proto_version(c->ssl,
+			       unverified ? TLS1_2_VERSION : TLS1_3_VERSION) != 1)
 		return fail(e, ERR_INTERNAL, "cannot set TLS up");
 	SSL_CTX_set_app_data(c->ssl, c);
 	SSL_CTX_set_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS);
@@ -301,7 +303,9 @@ static int set_up(struct tls_context *c, const struct tls_config *config, struct
 		r = each_certificate(config->ca_pem, "trusted CA", use_issuer, c->ssl, e);
 	if (r < 0)
 		return r;
-	if (!c->server || config->request_client_certificate)
+	if (unverified)
+		SSL_CTX_set_verify(c->ssl, SSL_VERIFY_NONE, NULL);
+	else if (!c->server || config->request_client_certificate)
 		SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, note_names);
 	if (c->pinned_ca)
 		SSL_CTX_set_cert_verify_callback(c->ssl, verify_pinned, c);
