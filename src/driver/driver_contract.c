@@ -287,6 +287,8 @@ static void list_is_the_truth(void **state)
 /* From here on only what real containers can show (driver_contract_oci.c). */
 extern const struct CMUnitTest contract_oci[];
 extern const size_t contract_oci_count;
+extern const struct CMUnitTest contract_hooks[];
+extern const size_t contract_hooks_count;
 
 /* names: null terminated; null keeps all. */
 static size_t keep_named(struct CMUnitTest *tests, size_t count, char **names)
@@ -321,11 +323,12 @@ int main(int argc, char **argv)
 				"[TEST...]\n");
 		return 2;
 	}
-	size_t more = bench.real ? contract_oci_count : 0;
-	struct CMUnitTest *tests = mem_alloc_array(count + more, sizeof(*tests));
+	size_t more = bench.real ? contract_oci_count : 0, hooks = contract_hooks_count;
+	struct CMUnitTest *tests = mem_alloc_array(count + hooks + more, sizeof(*tests));
 	memcpy(tests, all, sizeof(all));
-	memcpy(tests + count, contract_oci, more * sizeof(*tests));
-	count = keep_named(tests, count + more, argc > 7 ? argv + 7 : NULL);
+	memcpy(tests + count, contract_hooks, hooks * sizeof(*tests));
+	memcpy(tests + count + hooks, contract_oci, more * sizeof(*tests));
+	count = keep_named(tests, count + hooks + more, argc > 7 ? argv + 7 : NULL);
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	int rc = _cmocka_run_group_tests(bench.real ? "driver oci" : "driver fake", tests, count,
 		NULL, NULL);

@@ -6,10 +6,13 @@
 /* cmocka wants those before it */
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -308,6 +311,86 @@ static void pods_are_adopted(void **state)
 	bench_stop("z3", 0);
 }
 
+/* ---- probes of a server in a container; it has the host's network, since the bench has none ----
+ */
+
+static int free_port(void)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	socklen_t size = sizeof(address);
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+	close(fd);
+	return ntohs(address.sin_port);
+}
+
+#define HTTPD(before, port, probes)                                                                \
+	"{'hostNetwork':true,'terminationGracePeriodSeconds':1,'containers':[{'name':'main',"      \
+	"'image':'test','ports':[{'name':'web','containerPort':" port                              \
+	"}],'command':['/bin/sh','-c','mkdir -p /www; touch /www/up; " before                      \
+	"httpd -p 127.0.0.1:" port " -h /www; sleep 100']," probes "}]}"
+
+static bool is_unready(const char *name)
+{
+	return is_running(name) && !is_ready(name);
+}
+
+static bool is_ready_anew(const char *name)
+{
+	return is_ready(name) && bench_container(name, 0)->restarts >= 1;
+}
+
+static void readiness_flips_and_liveness_kills(void **state)
+{
+	(void)state;
+	bench.privilege = "privileged";
+	int port = free_port();
+	CLEANUP(mem_free_ptr)
+	char *spec = mem_format(HTTPD("", "%d",
+					"'readinessProbe':{'httpGet':{'port':'web','path':'/up'},"
+					"'periodSeconds':1,'failureThreshold':1},'livenessProbe':{"
+					"'tcpSocket':{'port':%d},'periodSeconds':1,"
+					"'initialDelaySeconds':1,'failureThreshold':2}"),
+		port, port, port);
+	CLEANUP(mem_free_ptr) char *first = look("pr", spec, "rm /www/up && echo ready");
+	assert_string_equal(first, "ready\n");
+	assert_true(bench_wait(is_unready, "pr", 8000));
+	free(bench_exec("pr", "touch /www/up", NULL));
+	assert_true(bench_wait(is_ready, "pr", 8000));
+	assert_int_equal(bench_container("pr", 0)->restarts, 0);
+	free(bench_exec("pr", "killall httpd", NULL));
+	assert_true(bench_wait(is_ready_anew, "pr", 15000));
+	assert_true(bench_event("pr", "Unhealthy"));
+	bench_stop("pr", 0);
+	bench.privilege = "baseline";
+}
+
+static void startup_holds_liveness_back(void **state)
+{
+	(void)state;
+	bench.privilege = "privileged";
+	int port = free_port();
+	CLEANUP(mem_free_ptr)
+	char *spec =
+		mem_format(HTTPD("sleep 3; ", "%d",
+				   "'startupProbe':{'tcpSocket':{'port':'web'},'periodSeconds':"
+				   "1,'failureThreshold':20},'livenessProbe':{'httpGet':{'port':"
+				   "'web','path':'/up'},'periodSeconds':1,'failureThreshold':1}"),
+			port, port);
+	bench_start("ps", spec);
+	assert_true(bench_wait(is_running, "ps", 5000));
+	assert_false(bench_container("ps", 0)->started);
+	assert_true(bench_wait(is_ready, "ps", 10000));
+	bench_sleep(1500); /* liveness is asked now */
+	assert_int_equal(bench_container("ps", 0)->restarts, 0);
+	free(bench_exec("ps", "rm /www/up", NULL));
+	assert_true(bench_wait(is_ready_anew, "ps", 15000));
+	bench_stop("ps", 0);
+	bench.privilege = "baseline";
+}
+
 static void kill_monitors(void)
 {
 	CLEANUP(mem_free_ptr)
@@ -440,6 +523,8 @@ const struct CMUnitTest contract_oci[] = {
 	cmocka_unit_test(memory_kills_have_their_reason),
 	cmocka_unit_test(missing_commands_are_told),
 	cmocka_unit_test(logs_rotate_without_loss),
+	cmocka_unit_test(readiness_flips_and_liveness_kills),
+	cmocka_unit_test(startup_holds_liveness_back),
 	cmocka_unit_test(pods_are_adopted),
 	cmocka_unit_test(lost_monitors_end_their_containers),
 	cmocka_unit_test(starts_are_quick),

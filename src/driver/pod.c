@@ -59,6 +59,7 @@ static void pod_silence(struct pod *p)
 		if (c->phase == RUN_RUNNING)
 			(void)map_remove(&p->pods->containers, c->id);
 		probe_watch_free(take_ptr(c->watch));
+		hook_end(c);
 		loop_timer_stop(c->timer);
 	}
 	loop_timer_stop(p->timer);
@@ -161,6 +162,10 @@ static void pod_read_container(struct pod *p, const json_t *tree, bool init, siz
 		if (problem)
 			pod_event(p, true, "Unhealthy", "Container %s: %s", c->name, problem);
 	}
+	if (init)
+		return;
+	c->post_start = probe_spec_hook(tree, "postStart", &c->post_start_problem);
+	c->pre_stop = probe_spec_hook(tree, "preStop", &c->pre_stop_problem);
 }
 
 static void pod_on_timer(void *arg)

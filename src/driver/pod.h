@@ -4,6 +4,7 @@
  * pod.c       the vtable of the driver, pods by uid, stop and adoption
  * pod_step.c  what to do next: compares what is with what should be, and acts
  * pod_run.c   one container: image, creation, probes, end
+ * pod_hook.c  its lifecycle hooks
  * pod_state.c what is observed: phase, reasons, struct driver_state
  * pod_keep.c  the record that outlives the agent's process
  */
@@ -40,6 +41,8 @@ struct pod_container {
 	char *name, *image, *pull_policy;
 	bool init;
 	struct probe_spec *probes[PROBE_KINDS];
+	struct probe_spec *post_start, *pre_stop;          /* null: no such hook */
+	const char *post_start_problem, *pre_stop_problem; /* why it cannot be run */
 
 	enum run_phase phase;
 	char id[CONTAINER_ID_SIZE];         /* of the run that is under way or was the last */
@@ -56,6 +59,9 @@ struct pod_container {
 	struct restart restart, pull;
 	bool waiting;             /* the timer runs towards the next try */
 	bool killing;             /* told to end */
+	int64_t kill_by_ms;       /* now_ms, of the SIGKILL */
+	bool starting;            /* RUNNING, and its postStart hook runs */
+	struct probe_check *hook; /* the hook that runs */
 	bool adopted, seen;       /* restored from the record; found again in the engine */
 	struct loop_timer *timer; /* the next try, or SIGKILL */
 	struct probe_watch *watch;
@@ -160,6 +166,15 @@ void run_watch(struct pod_container *c); /* starts the probes of a running conta
 void run_remove(struct pod_container *c, const char *id);
 void run_free(struct pod_container *c);
 void run_on_timer(void *arg);
+
+/* pod_hook.c */
+/* Begins the hook of a container that was just started; false: it has none. */
+bool hook_post_start(struct pod_container *c) MUST_CHECK;
+/* Begins the hook of a container that is to end and sends SIGTERM after it; false: it has none. */
+bool hook_pre_stop(struct pod_container *c) MUST_CHECK;
+/* The grace period is over: true when it was the hook's, and the container has a little left. */
+bool hook_overdue(struct pod_container *c) MUST_CHECK;
+void hook_end(struct pod_container *c); /* its end is not told any more */
 
 /* pod_state.c */
 const char *pod_phase(const struct pod *p);

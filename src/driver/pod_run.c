@@ -170,7 +170,8 @@ static void run_on_created(void *arg, int pid, const struct err *e)
 		map_put(&p->pods->containers, c->id, c);
 		pod_event(p, false, "Started", "Started container %s", c->name);
 		c->started = c->ready = false;
-		run_watch(c);
+		if (!hook_post_start(c))
+			run_watch(c);
 	}
 	pod_touch(p);
 	pod_step(p);
@@ -275,11 +276,13 @@ static void run_on_ready(void *arg, bool ready)
 	pod_touch(c->pod);
 }
 
-static void run_on_dead(void *arg, const char *text)
+static void run_on_dead(void *arg, enum probe_kind kind, const char *text)
 {
 	struct pod_container *c = arg;
+	int64_t grace_ms = c->probes[kind]->grace_ms;
 	(void)text;
-	run_kill(c, c->pod->grace_ms, "failed its probe and will be restarted");
+	run_kill(c, grace_ms >= 0 ? grace_ms : c->pod->grace_ms,
+		"failed its probe and will be restarted");
 }
 
 static void run_on_failure(void *arg, enum probe_kind kind, const char *text)
@@ -324,10 +327,13 @@ void run_kill(struct pod_container *c, int64_t grace_ms, const char *why)
 	bool first = !c->killing;
 	c->killing = true;
 	c->ready = false;
+	c->kill_by_ms = loop_now_ms(c->pod->pods->config.loop) + grace_ms;
 	probe_watch_free(take_ptr(c->watch));
+	if (first || grace_ms <= 0)
+		hook_end(c);
 	if (grace_ms <= 0)
 		(void)x->ops->signal(x, c->id, SIGKILL, NULL);
-	else if (first)
+	else if (first && !hook_pre_stop(c))
 		(void)x->ops->signal(x, c->id, SIGTERM, NULL);
 	if (grace_ms > 0)
 		loop_timer_start(c->timer, grace_ms);
@@ -338,7 +344,7 @@ void run_on_timer(void *arg)
 {
 	struct pod_container *c = arg;
 	struct container_engine *x = c->pod->pods->engine;
-	if (c->phase == RUN_RUNNING && c->killing)
+	if (c->phase == RUN_RUNNING && c->killing && !hook_overdue(c))
 		(void)x->ops->signal(x, c->id, SIGKILL, NULL);
 	c->waiting = false;
 	pod_step(c->pod);
@@ -377,6 +383,7 @@ void run_ended(struct pod_container *c, int exit_code, bool oom_killed, int64_t 
 	int64_t ran_ms = loop_now_ms(p->pods->config.loop) - c->started_now_ms;
 	(void)map_remove(&p->pods->containers, c->id);
 	probe_watch_free(take_ptr(c->watch));
+	hook_end(c);
 	loop_timer_stop(c->timer);
 	if (c->started_ms > finished_ms)
 		c->started_ms = finished_ms; /* over before its start was told */
@@ -417,7 +424,10 @@ void run_free(struct pod_container *c)
 	if (!c->pod->gone && c->phase == RUN_RUNNING)
 		(void)map_remove(&c->pod->pods->containers, c->id);
 	probe_watch_free(c->watch);
+	hook_end(c);
 	loop_timer_free(c->timer);
+	probe_spec_free(c->post_start);
+	probe_spec_free(c->pre_stop);
 	for (int i = 0; i < PROBE_KINDS; i++)
 		probe_spec_free(c->probes[i]);
 	free(c->name);

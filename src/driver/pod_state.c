@@ -36,9 +36,9 @@ const char *pod_phase(const struct pod *p)
 		const struct pod_container *c = &p->containers[i];
 		if (c->init)
 			continue;
-		if (c->phase == RUN_RUNNING)
+		if (c->phase == RUN_RUNNING && !c->starting)
 			running++;
-		else if (c->phase == RUN_ENDED || c->end.set)
+		else if (c->phase == RUN_ENDED || c->end.set || (c->starting && c->last.set))
 			ended++;
 		else
 			waiting++;
@@ -75,7 +75,7 @@ static void state_container(const struct pod *p, const struct pod_container *c, 
 		.message = "",
 		.last_reason = "",
 		.restarts = c->runs > 1 ? c->runs - 1 : 0};
-	if (c->phase == RUN_RUNNING) {
+	if (c->phase == RUN_RUNNING && !c->starting) {
 		out->state = CONTAINER_RUNNING;
 		out->started_ms = c->started_ms;
 		out->started = c->started;
@@ -106,7 +106,7 @@ static void state_container(const struct pod *p, const struct pod_container *c, 
 		out->state = CONTAINER_WAITING;
 		out->reason = reason;
 		out->message = message;
-		state_last(out, &c->end);
+		state_last(out, c->starting ? &c->last : &c->end);
 	}
 }
 

@@ -178,6 +178,14 @@ static void step_container(struct pod_container *c)
 		run_start(c);
 }
 
+/* A container with a postStart hook holds back those after it until the hook passed: proxies rely
+ * on it. One that waits for its next try does not. */
+static bool step_holds_others(const struct pod_container *c)
+{
+	return (c->post_start || c->post_start_problem) &&
+	       (c->phase == RUN_PULLING || c->phase == RUN_CREATING || c->starting);
+}
+
 /* True when the init containers are through. One at a time, in their order. */
 static bool step_init(struct pod *p)
 {
@@ -240,9 +248,12 @@ void pod_step(struct pod *p)
 		sandbox_start(p);
 	if (p->sandbox != SANDBOX_READY || !step_init(p))
 		return;
-	for (size_t i = 0; i < p->container_count; i++)
+	for (size_t i = 0; i < p->container_count; i++) {
 		if (!p->containers[i].init)
 			step_container(&p->containers[i]);
+		if (step_holds_others(&p->containers[i]))
+			break;
+	}
 	if (step_over(p))
 		step_finish(p);
 }

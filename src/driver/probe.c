@@ -29,24 +29,43 @@ static int probe_port(const json_t *container, const json_t *port)
 	return str_to_int64(name, "port", &number, NULL) ? 0 : (int)number;
 }
 
-static char *probe_http_request(const json_t *get)
+/* A line break in what the pod names would begin a line, or a request, of its own. */
+static bool probe_is_clean(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			return false;
+	return true;
+}
+
+static const char *probe_http_request(struct probe_spec *s, const json_t *get)
 {
 	struct buf b CLEANUP(buf_done) = BUF_INIT;
 	const char *path = json_text(get, "/", "path");
-	bool has_host = false;
-	buf_printf(&b, "GET %s%s HTTP/1.1\r\n", *path == '/' ? "" : "/", path);
+	bool has_agent = false, has_accept = false;
 	size_t i;
 	json_t *header;
+	if (!probe_is_clean(path) || strchr(path, ' '))
+		return "the path of an HTTP request must have no blanks and no control characters";
+	buf_printf(&b, "GET %s%s HTTP/1.1\r\n", *path == '/' ? "" : "/", path);
 	json_array_foreach (json_at(get, "httpHeaders"), i, header) {
 		const char *name = json_text(header, "", "name");
-		has_host = has_host || strcasecmp(name, "host") == 0;
-		buf_printf(&b, "%s: %s\r\n", name, json_text(header, "", "value"));
+		const char *value = json_text(header, "", "value");
+		if (!*name || !probe_is_clean(name) || !probe_is_clean(value))
+			return "the httpHeaders must have no control characters";
+		s->has_host = s->has_host || strcasecmp(name, "host") == 0;
+		has_agent = has_agent || strcasecmp(name, "user-agent") == 0;
+		has_accept = has_accept || strcasecmp(name, "accept") == 0;
+		if (*value)
+			buf_printf(&b, "%s: %s\r\n", name, value);
 	}
-	if (!has_host)
-		buf_printf(&b, "Host: %s\r\n", json_text(get, "localhost", "host"));
-	buf_append_string(&b,
-		"User-Agent: kube-probe/1.30\r\nAccept: */*\r\nConnection: close\r\n\r\n");
-	return buf_take(&b, NULL);
+	if (!has_agent)
+		buf_append_string(&b, "User-Agent: kube-probe/1.30\r\n");
+	if (!has_accept)
+		buf_append_string(&b, "Accept: */*\r\n");
+	buf_append_string(&b, "Connection: close\r\n");
+	s->request = buf_take(&b, NULL);
+	return NULL;
 }
 
 static char **probe_command(const json_t *list)
@@ -66,21 +85,19 @@ static const char *probe_read_action(struct probe_spec *s, const json_t *contain
 	if (exec) {
 		s->action = PROBE_EXEC;
 		s->command = probe_command(json_at(exec, "command"));
-		return s->command[0] ? NULL : "an exec probe needs a command";
+		return s->command[0] ? NULL : "exec needs a command";
 	}
 	if (!get && !tcp)
-		return "only exec, httpGet and tcpSocket probes are supported";
+		return "only exec, httpGet and tcpSocket are supported";
 	const json_t *from = get ? get : tcp;
 	s->action = get ? PROBE_HTTP : PROBE_TCP;
 	s->port = probe_port(container, json_at(from, "port"));
 	const char *host = json_text(from, "", "host");
 	s->host = *host ? mem_dup_string(host) : NULL;
-	if (get && str_equal(json_text(get, "HTTP", "scheme"), "HTTPS"))
-		return "probes over HTTPS are not supported";
-	if (get)
-		s->request = probe_http_request(get);
-	return s->port > 0 && s->port < 65536 ? NULL
-					      : "the probe's port is no port of the container";
+	s->https = get && str_equal(json_text(get, "HTTP", "scheme"), "HTTPS");
+	if (s->port <= 0 || s->port > 65535)
+		return "the port that it names is no port of the container";
+	return get ? probe_http_request(s, get) : NULL;
 }
 
 struct probe_spec *probe_spec_new(const json_t *container, enum probe_kind kind,
@@ -102,7 +119,33 @@ struct probe_spec *probe_spec_new(const json_t *container, enum probe_kind kind,
 		s->timeout_ms = 1000;
 	if (s->failure_threshold <= 0)
 		s->failure_threshold = 3;
+	s->grace_ms = json_int(probe, -1, "terminationGracePeriodSeconds");
+	if (s->grace_ms > 0)
+		s->grace_ms *= 1000;
 	*ret_problem = probe_read_action(s, container, probe);
+	if (!*ret_problem)
+		return s;
+	probe_spec_free(s);
+	return NULL;
+}
+
+struct probe_spec *probe_spec_hook(const json_t *container, const char *hook,
+	const char **ret_problem)
+{
+	*ret_problem = NULL;
+	const json_t *handler = json_at(container, "lifecycle", hook);
+	if (!json_is_object(handler))
+		return NULL;
+	struct probe_spec *s = mem_new(struct probe_spec);
+	s->any_status = true;
+	if (json_at(handler, "sleep")) {
+		s->action = PROBE_SLEEP;
+		s->sleep_ms = json_int(handler, 0, "sleep", "seconds") * 1000;
+	} else if (json_at(handler, "tcpSocket")) {
+		*ret_problem = "tcpSocket is no action of a hook: use exec, httpGet or sleep";
+	} else {
+		*ret_problem = probe_read_action(s, container, handler);
+	}
 	if (!*ret_problem)
 		return s;
 	probe_spec_free(s);
@@ -194,7 +237,7 @@ static void probe_line_failed(struct probe_line *l, const char *text)
 		return;
 	if (l->kind != PROBE_READINESS) {
 		probe_line_end(l); /* on hold until the container runs anew */
-		w->events.on_dead(w->events.arg, text);
+		w->events.on_dead(w->events.arg, l->kind, text);
 	} else if (l->ok) {
 		l->ok = false;
 		w->events.on_ready(w->events.arg, false);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "driver/probe.h"
+#include "net/tls.h"
 
 struct probe_check {
 	const struct probe_spec *spec;
@@ -15,6 +16,7 @@ struct probe_check {
 	void *arg;
 	struct loop_timer *timeout;
 	struct stream *stream;
+	char *host; /* as the request names it when it does not itself */
 	struct driver_exec_call *exec;
 	char answer[512]; /* the beginning of what came */
 	size_t answer_size;
@@ -26,6 +28,7 @@ static void probe_check_free(struct probe_check *c)
 	stream_free(c->stream);
 	if (c->exec)
 		c->engine->ops->exec_cancel(c->exec);
+	free(c->host);
 	free(c);
 }
 
@@ -49,6 +52,10 @@ static void probe_on_timeout(void *arg)
 {
 	struct probe_check *c = arg;
 	char text[100];
+	if (c->spec->action == PROBE_SLEEP) {
+		probe_check_end(c, true, "slept");
+		return;
+	}
 	snprintf(text, sizeof(text), "no answer within %lld s",
 		(long long)(c->spec->timeout_ms / 1000));
 	probe_check_end(c, false, text);
@@ -97,10 +104,17 @@ static void probe_start_exec(struct probe_check *c, const char *id)
 static void probe_on_open(void *arg)
 {
 	struct probe_check *c = arg;
-	if (c->spec->action == PROBE_TCP)
+	if (c->spec->action == PROBE_TCP) {
 		probe_check_end(c, true, "connected");
-	else
-		stream_write(c->stream, c->spec->request, strlen(c->spec->request));
+		return;
+	}
+	stream_write(c->stream, c->spec->request, strlen(c->spec->request));
+	if (!c->spec->has_host) {
+		stream_write(c->stream, "Host: ", 6);
+		stream_write(c->stream, c->host, strlen(c->host));
+		stream_write(c->stream, "\r\n", 2);
+	}
+	stream_write(c->stream, "\r\n", 2);
 }
 
 /* The status line of RFC 9112 section 4: "HTTP/1.1 200 OK". */
@@ -120,7 +134,7 @@ static void probe_on_data(void *arg, const uint8_t *data, size_t size)
 	int status = atoi(a + 9);
 	char text[80];
 	snprintf(text, sizeof(text), "HTTP probe failed with statuscode: %d", status);
-	probe_check_end(c, status >= 200 && status < 400, text);
+	probe_check_end(c, c->spec->any_status || (status >= 200 && status < 400), text);
 }
 
 static void probe_on_closed(void *arg, const struct err *why)
@@ -131,13 +145,26 @@ static void probe_on_closed(void *arg, const struct err *why)
 static const struct stream_events probe_stream_events = {
 	.on_open = probe_on_open, .on_data = probe_on_data, .on_closed = probe_on_closed};
 
+/* A context of its own each time: such probes are few, and a context that is kept is not small. */
+static struct stream *probe_over_tls(struct loop *loop, struct stream *lower)
+{
+	const struct tls_config config = {.unverified = true, .alpn = "http/1.1"};
+	struct tls_context *context;
+	if (tls_context_new(&config, &context, NULL))
+		abort(); /* nothing in it comes from outside */
+	struct stream *s = tls_stream_new(loop, context, lower);
+	tls_context_free(context);
+	return s;
+}
+
 static void probe_start_stream(struct probe_check *c, const struct probe_target *t)
 {
 	const char *host = c->spec->host ? c->spec->host : t->ip;
 	bool v6 = strchr(host, ':') != NULL;
-	char *address = mem_format("%s%s%s:%d", v6 ? "[" : "", host, v6 ? "]" : "", c->spec->port);
-	c->stream = loop_connect(t->loop, address);
-	free(address);
+	c->host = mem_format("%s%s%s:%d", v6 ? "[" : "", host, v6 ? "]" : "", c->spec->port);
+	c->stream = loop_connect(t->loop, c->host);
+	if (c->spec->https)
+		c->stream = probe_over_tls(t->loop, c->stream);
 	stream_set_events(c->stream, &probe_stream_events, c);
 }
 
@@ -147,10 +174,11 @@ struct probe_check *probe_check_start(const struct probe_spec *s, const struct p
 	struct probe_check *c = mem_new(struct probe_check);
 	*c = (struct probe_check){.spec = s, .engine = t->engine, .done = done, .arg = arg};
 	c->timeout = loop_timer_new(t->loop, probe_on_timeout, c);
-	loop_timer_start(c->timeout, s->timeout_ms);
+	if (s->timeout_ms > 0 || s->action == PROBE_SLEEP)
+		loop_timer_start(c->timeout, s->timeout_ms + s->sleep_ms);
 	if (s->action == PROBE_EXEC)
 		probe_start_exec(c, t->id);
-	else
+	else if (s->action != PROBE_SLEEP)
 		probe_start_stream(c, t);
 	return c;
 }
