@@ -147,7 +147,7 @@ struct agent_config {
 	int64_t reserved_cpu_milli, reserved_memory_bytes; /* not for pods */
 	int64_t max_pods;                                  /* 0: 110 */
 	const char *cgroup_parent;                         /* of pods; null: by facts */
-	const char *runtime;                               /* driver.h */
+	const char *runtime, *runtime_wrapper;             /* driver.h */
 	const char *network_backend;                       /* null: "direct" */
 	const char *resolv_conf;                           /* null: "/etc/resolv.conf" */
 	struct agent_facts facts;

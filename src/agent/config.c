@@ -48,8 +48,8 @@ static const struct key {
 	{"network", "--network", KEY_TEXT, "NAME", "backend of the pod network, direct unless set"},
 	{"resolvConf", "--resolv-conf", KEY_TEXT, "FILE",
 		"upstream name servers, /etc/resolv.conf unless set"},
-	{"pullProgram", "--pull-program", KEY_TEXT, "FILE",
-		"continuo-pull; else the one beside this program"},
+	{"programFolder", "--program-folder", KEY_TEXT, "FOLDER",
+		"of continuo-pull and continuo-runtime; else this program's"},
 	{"listen", "--listen", KEY_TEXT, "IP:PORT",
 		"for /metrics, /healthz and /readyz, " AGENT_LISTEN " unless set; none: nowhere"},
 	{"logLevel", "--log-level", KEY_TEXT, "LEVEL", "debug, info, warn or error"},
@@ -372,7 +372,7 @@ static void set_texts(struct agent_options *o, const json_t *values)
 	o->agent.network_backend = text_of(o, values, "network", NULL);
 	o->agent.resolv_conf = text_of(o, values, "resolvConf", NULL);
 	o->registries_file = text_of(o, values, "registries", NULL);
-	o->pull_program = text_of(o, values, "pullProgram", "");
+	o->program_folder = text_of(o, values, "programFolder", "");
 	o->driver = text_of(o, values, "driver", "oci");
 	o->listen = text_of(o, values, "listen", AGENT_LISTEN);
 }

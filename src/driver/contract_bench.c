@@ -203,6 +203,7 @@ int bench_setup(int argc, char **argv)
 		.devices = &device,
 		.device_count = 1,
 		.runtime = bench.real ? argv[6] : "",
+		.runtime_wrapper = getenv("RUNTIME_WRAPPER"),
 		.backoff_ms = 200,
 		.log_bytes = 20000};
 	bench.rootfs = bench.real ? argv[5] : "";

@@ -132,8 +132,11 @@ struct driver_config {
 	const struct driver_device *devices;
 	size_t device_count;
 	const char *runtime; /* "runc", "crun" or "": whichever works */
-	int64_t backoff_ms;  /* first delay of restarts and pulls; 0: 10 s. Tests shorten it */
-	int64_t log_bytes;   /* of a log before it is rotated (five are kept); 0: 10 MiB */
+	/* Path of continuo-runtime, by which crun serves hybrid hosts; null or "": there is none.
+	 */
+	const char *runtime_wrapper;
+	int64_t backoff_ms; /* first delay of restarts and pulls; 0: 10 s. Tests shorten it */
+	int64_t log_bytes;  /* of a log before it is rotated (five are kept); 0: 10 MiB */
 };
 
 struct driver_probe {

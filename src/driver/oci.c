@@ -46,6 +46,7 @@ void oci_unref(struct oci *o)
 	free(o->cgroup_parent);
 	free(o->node_name);
 	free(o->runtime_root);
+	free(o->wrapper);
 	free(o);
 }
 
@@ -348,6 +349,7 @@ int driver_oci_new(const struct driver_config *config, struct driver **ret_drive
 		.cgroup_parent = mem_dup_string(config->cgroup_parent),
 		.node_name = mem_dup_string(config->node_name),
 		.runtime_root = mem_format("%s/runtime", config->run_folder),
+		.wrapper = mem_dup_string(config->runtime_wrapper ? config->runtime_wrapper : ""),
 		.inotify_fd = -1,
 		.references = 1};
 	map_init(&o->containers, oci_container_free);

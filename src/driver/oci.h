@@ -5,7 +5,8 @@
  * Below run_folder (a tmpfs, mounted when it is none: what lies there may hold secrets and must not
  * outlive the boot):
  *   pods/UID/         spec.json record.json ns/{net,ipc,uts} hosts hostname resolv.conf volumes/
- *   containers/ID/    the bundle: config.json rootfs/ meta.json pid conmon.pid persist/
+ *   containers/ID/    the bundle: config.json rootfs/ meta.json pid conmon.pid persist/, and of
+ *                     config.json the part that exec takes: process.json
  *   exits/ID          written by conmon: the exit code
  *   sock/ runtime/    conmon's sockets, the runtime's own state
  * Below state_folder (a disk):
@@ -15,6 +16,7 @@
  *
  * oci.c          the vtable, the queue, finding everything again
  * oci_probe.c    which runtime works here
+ * oci_runtime.c  calling it
  * oci_sandbox.c  namespaces and folders of a pod
  * oci_rootfs.c   the root file system, users and groups in it
  * oci_spec.c     config.json (opencontainers/runtime-spec 1.0.2)
@@ -48,6 +50,11 @@ struct oci_container {
 	struct loop_poll *monitor;
 };
 
+struct oci_runtime {
+	char path[256]; /* "" while unknown */
+	bool wrapped;   /* by continuo-runtime: crun on a hybrid host */
+};
+
 struct oci {
 	struct container_engine base;
 	struct driver_config config;
@@ -60,8 +67,9 @@ struct oci {
 	struct loop_poll *inotify;
 	struct loop_timer *rotate_timer;
 
-	char runtime[256]; /* path; "" while unknown */
-	char *runtime_root;
+	struct oci_runtime runtime;
+	char *runtime_root, *wrapper; /* wrapper: continuo-runtime, or "" */
+	char conmon[256];
 	struct list followers; /* logs that wait for more (oci_logs.c) */
 	struct driver_probe probe;
 	struct oci_probing *probing; /* under way */
@@ -149,11 +157,30 @@ void oci_exit_tell(struct oci_container *c, const struct container_status *statu
 /* The same from its exit file; false: there is none, or it was told before. */
 bool oci_exit_check(struct oci_container *c);
 bool oci_exit_oom(const struct oci_container *c);
-/* Runs a program to its end without input and output; its exit code, -signal, or -errno. Blocking.
- */
-int oci_command(const char *const *argv) MUST_CHECK;
 void oci_remove(struct container_engine *x, const char *id, container_done *done, void *arg);
 void oci_remove_files(const struct oci *o, const char *id, const char *uid); /* blocking */
+
+/* oci_runtime.c: all but the first block. */
+#define OCI_RUNTIME_ARGS 5 /* as many at most */
+/* How a call of the runtime begins: writes the first arguments to argv and returns their number.
+ * What it starts on the way is in cgroup of the v2 hierarchy of a hybrid host; "-": where we are.
+ */
+size_t oci_runtime_argv(const struct oci *o, const struct oci_runtime *runtime, const char *cgroup,
+	const char **argv) MUST_CHECK;
+struct oci_spawn {
+	const char *const *argv; /* null terminated; argv[0] is looked up in PATH */
+	const char *const *env;  /* null: ours */
+	const char *cwd;         /* null: ours */
+	int fds[2], fd_count; /* given to the child as 3 and 4; they are 10 or more, see F_DUPFD */
+	bool new_session;
+};
+/* Starts a program with /dev/null for its input and output, by vfork: a fork of the agent copies
+ * tables for milliseconds. 0 or -errno. */
+int oci_spawn(const struct oci_spawn *spec, pid_t *ret_pid) MUST_CHECK;
+int oci_wait(pid_t pid) MUST_CHECK;                  /* exit code, -signal, or -errno */
+int oci_command(const char *const *argv) MUST_CHECK; /* both, with the results of oci_wait */
+int oci_runtime_delete(const struct oci *o, const struct oci_runtime *runtime,
+	const char *id) MUST_CHECK;
 
 /* oci_monitor.c */
 /* A pidfd of the container's conmon; -1: it is gone. Blocking. */
@@ -190,7 +217,8 @@ bool oci_cgroup_oom_killed(const char *cgroup);
 int oci_cgroup_stats(const char *cgroup, int64_t *ret_cpu_ns, int64_t *ret_memory_bytes,
 	struct err *e) MUST_CHECK;
 void oci_cgroup_enter(const char *cgroup, int pid); /* moves a process; makes the cgroup */
-void oci_cgroup_remove(const char *cgroup);         /* in all hierarchies, when empty */
-void oci_cgroup_kill(const char *cgroup);           /* SIGKILL to all in it */
+bool oci_cgroup_has_processes(const char *cgroup);
+void oci_cgroup_remove(const char *cgroup); /* in all hierarchies, when empty */
+void oci_cgroup_kill(const char *cgroup);   /* SIGKILL to all in it */
 
 #endif

@@ -132,6 +132,13 @@ static void remove_folder(const char *path, void *arg)
 	(void)rmdir(path);
 }
 
+bool oci_cgroup_has_processes(const char *cgroup)
+{
+	char *path CLEANUP(mem_free_ptr) = cgroup_file("pids", cgroup, "cgroup.procs");
+	struct buf b CLEANUP(buf_done) = BUF_INIT;
+	return oci_read_file(path, &b, NULL) == 0 && b.size > 0;
+}
+
 void oci_cgroup_remove(const char *cgroup)
 {
 	each_hierarchy(cgroup, remove_folder, NULL);

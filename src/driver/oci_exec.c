@@ -1,6 +1,7 @@
 /* Commands in a running container, by the runtime's own `exec`. */
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -11,7 +12,7 @@ struct oci_exec {
 	struct oci *oci;
 	struct driver_exec spec;
 	struct process *process;
-	char *pid_file;
+	char *bundle, *pid_file, *process_file, *cgroup;
 	bool cancelled;
 	struct err e;
 };
@@ -19,7 +20,11 @@ struct oci_exec {
 static void exec_free(struct oci_exec *x)
 {
 	(void)unlink(x->pid_file);
+	(void)unlink(x->process_file);
+	free(x->bundle);
 	free(x->pid_file);
+	free(x->process_file);
+	free(x->cgroup);
 	oci_unref(x->oci);
 	free(x);
 }
@@ -61,22 +66,43 @@ static void exec_refuse(void *arg)
 	exec_free(x);
 }
 
-static const char **exec_argv(const struct oci_exec *x, const char *id)
+/* The container's own process with another command: user, groups, capabilities and the rest are
+ * said in full, as crun takes what is not said for root's. A small file on a tmpfs. */
+static int exec_write_process(const struct oci_exec *x, struct err *e)
 {
-	size_t count = 0, n = 0;
-	while (x->spec.command[count])
-		count++;
-	const char **argv = mem_alloc_array(count + 8, sizeof(*argv));
-	argv[n++] = x->oci->runtime;
-	argv[n++] = "--root";
-	argv[n++] = x->oci->runtime_root;
-	argv[n++] = "exec";
-	argv[n++] = "--pid-file";
-	argv[n++] = x->pid_file;
-	argv[n++] = id;
-	for (size_t i = 0; i < count; i++)
-		argv[n++] = x->spec.command[i];
-	return argv;
+	char *path CLEANUP(mem_free_ptr) = mem_format("%s/process.json", x->bundle);
+	struct buf b CLEANUP(buf_done) = BUF_INIT;
+	json_t *process CLEANUP(json_done) = NULL;
+	int rc = oci_read_file(path, &b, e);
+	if (!rc)
+		rc = json_decode(buf_text(&b), b.size, &process, e);
+	if (rc)
+		return rc;
+	json_t *args = json_array();
+	for (size_t i = 0; x->spec.command[i]; i++)
+		json_array_append_new(args, json_string(x->spec.command[i]));
+	json_object_set_new(process, "args", args);
+	char *text CLEANUP(mem_free_ptr) = json_encode_string(process);
+	return oci_write_file(x->process_file, text, strlen(text), 0600, e);
+}
+
+static int exec_start(struct oci_exec *x, const char *id)
+{
+	const char *argv[OCI_RUNTIME_ARGS + 7];
+	size_t n = oci_runtime_argv(x->oci, &x->oci->runtime, x->cgroup, argv);
+	const char *const call[] = {
+		"exec", "--pid-file", x->pid_file, "--process", x->process_file, id, NULL};
+	memcpy(argv + n, call, sizeof(call));
+	const struct process_spec process = {.argv = argv,
+		.on_stdout = exec_on_stdout,
+		.on_stderr = exec_on_stderr,
+		.on_drained = exec_on_drained,
+		.on_exit = exec_on_exit,
+		.arg = x,
+		.keep_stdin = x->spec.stdin_open,
+		.new_session = true};
+	int rc = exec_write_process(x, &x->e);
+	return rc ? rc : process_start(x->oci->config.loop, &process, &x->process, &x->e);
 }
 
 void oci_exec(struct container_engine *engine, const char *id, const struct driver_exec *spec,
@@ -84,18 +110,13 @@ void oci_exec(struct container_engine *engine, const char *id, const struct driv
 {
 	struct oci *o = oci_of(engine);
 	struct oci_exec *x = mem_new(struct oci_exec);
+	const struct oci_container *c = map_get(&o->containers, id);
 	*x = (struct oci_exec){.base.ops = engine->ops, .oci = oci_ref(o), .spec = *spec};
-	x->pid_file = mem_format("%s/containers/%s/exec-%p", o->run_folder, id, (void *)x);
-	const char **argv CLEANUP(mem_free_ptr) = exec_argv(x, id);
-	struct process_spec process = {.argv = argv,
-		.on_stdout = exec_on_stdout,
-		.on_stderr = exec_on_stderr,
-		.on_drained = exec_on_drained,
-		.on_exit = exec_on_exit,
-		.arg = x,
-		.keep_stdin = spec->stdin_open,
-		.new_session = true};
-	if (process_start(o->config.loop, &process, &x->process, &x->e))
+	x->bundle = mem_format("%s/containers/%s", o->run_folder, id);
+	x->pid_file = mem_format("%s/exec-%p", x->bundle, (void *)x);
+	x->process_file = mem_format("%s/exec-%p.json", x->bundle, (void *)x);
+	x->cgroup = mem_format("%s/pod-%s/%s", o->cgroup_parent, c ? c->uid : "", id);
+	if (exec_start(x, id))
 		loop_defer(o->config.loop, exec_refuse, x);
 	x->spec.command = NULL; /* the caller's */
 	*ret_call = &x->base;

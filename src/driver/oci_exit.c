@@ -1,12 +1,10 @@
 /* How containers end: conmon's exit files, seen by inotify, and what is removed afterwards. */
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -85,25 +83,6 @@ int oci_exit_watch(struct oci *o, struct err *e)
 
 /* ---- removal ---- */
 
-int oci_command(const char *const *argv)
-{
-	posix_spawn_file_actions_t actions;
-	pid_t pid;
-	posix_spawn_file_actions_init(&actions);
-	for (int fd = 0; fd < 3; fd++)
-		posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
-	int rc = posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv,
-		environ);
-	posix_spawn_file_actions_destroy(&actions);
-	if (rc)
-		return -rc;
-	int status;
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
 void oci_remove_files(const struct oci *o, const char *id, const char *uid)
 {
 	static const char *const run[] = {"containers", "exits", "sock"};
@@ -127,13 +106,25 @@ struct removal {
 	void *arg;
 };
 
+/* The runtime's `delete` ends what still runs, and removes its state folder and the cgroups. Mostly
+ * nothing runs, and then starting a program for the folder would take a core from the next
+ * container. */
+static void removal_forget(const struct removal *r)
+{
+	const struct oci *o = r->oci;
+	char *state CLEANUP(mem_free_ptr) = mem_format("%s/%s", o->runtime_root, r->id);
+	char *cgroup CLEANUP(mem_free_ptr) =
+		mem_format("%s/pod-%s/%s", o->cgroup_parent, r->uid, r->id);
+	if (*r->uid && !oci_cgroup_has_processes(cgroup))
+		oci_remove_tree(state);
+	else if (o->runtime.path[0])
+		(void)!oci_runtime_delete(o, &o->runtime, r->id);
+}
+
 static void removal_work(void *arg)
 {
 	struct removal *r = arg;
-	const char *const argv[] = {
-		r->oci->runtime, "--root", r->oci->runtime_root, "delete", "--force", r->id, NULL};
-	if (r->oci->runtime[0])
-		(void)!oci_command(argv);
+	removal_forget(r);
 	oci_remove_files(r->oci, r->id, r->uid);
 }
 

@@ -21,7 +21,8 @@ struct probe_caller {
 struct oci_probing {
 	struct oci *oci;
 	struct probe_caller *callers;
-	char runtime[256];
+	char conmon[256];
+	struct oci_runtime runtime;
 	struct driver_probe result;
 };
 
@@ -66,7 +67,8 @@ static int make_bundle(const struct oci *o, const char *bundle, struct err *e)
 	return rc;
 }
 
-static bool try_runtime(const struct oci *o, const char *runtime, char *ret_why, size_t size)
+static bool try_runtime(const struct oci *o, const struct oci_runtime *runtime, char *ret_why,
+	size_t size)
 {
 	char *bundle CLEANUP(mem_free_ptr) = mem_format("%s/probe", o->run_folder);
 	char *output CLEANUP(mem_free_ptr) = mem_format("%s/output", bundle);
@@ -76,11 +78,11 @@ static bool try_runtime(const struct oci *o, const char *runtime, char *ret_why,
 		snprintf(ret_why, size, "%.100s", e.text);
 		return false;
 	}
-	const char *const create[] = {runtime, "--root", o->runtime_root, "--log", output, "create",
-		"--bundle", bundle, "probe", NULL};
-	const char *const delete[] = {
-		runtime, "--root", o->runtime_root, "delete", "--force", "probe", NULL};
-	int status = oci_command(create);
+	const char *argv[OCI_RUNTIME_ARGS + 7];
+	size_t n = oci_runtime_argv(o, runtime, cgroup, argv);
+	const char *const create[] = {"--log", output, "create", "--bundle", bundle, "probe", NULL};
+	memcpy(argv + n, create, sizeof(create));
+	int status = oci_command(argv);
 	if (status) {
 		struct buf b CLEANUP(buf_done) = BUF_INIT;
 		(void)!oci_read_file(output, &b, NULL);
@@ -88,10 +90,22 @@ static bool try_runtime(const struct oci *o, const char *runtime, char *ret_why,
 		text = text ? text + 4 : buf_text(&b);
 		snprintf(ret_why, size, "%.*s", (int)strcspn(text, "\n"), text);
 	}
-	(void)!oci_command(delete);
+	(void)!oci_runtime_delete(o, runtime, "probe");
 	oci_remove_tree(bundle);
 	oci_cgroup_remove(cgroup);
 	return status == 0;
+}
+
+/* As it is, or in the view that continuo-runtime makes. */
+static bool try_either(const struct oci *o, struct oci_runtime *runtime, char *ret_why, size_t size)
+{
+	runtime->wrapped = false;
+	if (try_runtime(o, runtime, ret_why, size))
+		return true;
+	if (!str_ends(runtime->path, "/crun") || oci_cgroup_is_v2() || access(o->wrapper, X_OK) < 0)
+		return false;
+	runtime->wrapped = true;
+	return try_runtime(o, runtime, ret_why, size);
 }
 
 static void read_version(struct driver_probe *p, const char *runtime)
@@ -106,33 +120,33 @@ static void probe_work(void *arg)
 	const struct oci *o = x->oci;
 	const char *wanted[] = {"crun", "runc", NULL};
 	struct driver_probe *p = &x->result;
-	char path[256], why[120];
+	struct oci_runtime *r = &x->runtime;
+	char why[120];
 	size_t used = 0;
 	(void)str_copy(p->name, sizeof(p->name), "oci");
 	if (o->config.runtime && *o->config.runtime) {
 		wanted[0] = o->config.runtime;
 		wanted[1] = NULL;
 	}
-	if (!find_program("conmon", path, sizeof(path))) {
+	if (!find_program("conmon", x->conmon, sizeof(x->conmon))) {
 		(void)str_copy(p->detail, sizeof(p->detail), "conmon is not installed");
 		return;
 	}
 	for (size_t i = 0; wanted[i] && !p->ready; i++) {
-		if (!find_program(wanted[i], path, sizeof(path)))
+		if (!find_program(wanted[i], r->path, sizeof(r->path)))
 			snprintf(why, sizeof(why), "is not installed");
-		else if (try_runtime(o, path, why, sizeof(why)))
-			p->ready = true;
+		else
+			p->ready = try_either(o, r, why, sizeof(why));
 		if (!p->ready && used < sizeof(p->detail))
 			used += (size_t)snprintf(p->detail + used, sizeof(p->detail) - used,
 				"%s%s: %s", used ? "; " : "", wanted[i], why);
 	}
 	if (!p->ready)
 		return;
-	(void)str_copy(x->runtime, sizeof(x->runtime), path);
-	read_version(p, path);
+	read_version(p, r->path);
 	char *verdict CLEANUP(mem_free_ptr) = mem_format("%s/verdict", o->run_folder);
-	json_t *text CLEANUP(json_done) =
-		json_pack("{s:s,s:s}", "runtime", path, "detail", p->detail);
+	json_t *text CLEANUP(json_done) = json_pack("{s:s,s:b,s:s,s:s}", "runtime", r->path,
+		"wrapped", r->wrapped, "conmon", x->conmon, "detail", p->detail);
 	char *encoded CLEANUP(mem_free_ptr) = json_encode_string(text);
 	(void)!oci_write_file(verdict, encoded, strlen(encoded), 0600, NULL);
 }
@@ -153,10 +167,12 @@ static void probe_done(void *arg)
 	struct oci_probing *x = arg;
 	struct oci *o = x->oci;
 	o->probe = x->result;
-	memcpy(o->runtime, x->runtime, sizeof(o->runtime));
+	if (x->result.ready)
+		o->runtime = x->runtime;
+	memcpy(o->conmon, x->conmon, sizeof(o->conmon));
 	o->probing = NULL;
 	tell(o, x->callers);
-	if (!o->closed && o->runtime[0])
+	if (!o->closed && o->runtime.path[0])
 		oci_run_next(o);
 	else if (!o->closed)
 		oci_run_refuse(o);
@@ -185,7 +201,7 @@ void oci_probe(struct container_engine *engine,
 	}
 	struct oci_probing *x = mem_new(struct oci_probing);
 	*x = (struct oci_probing){.oci = oci_ref(o), .callers = caller};
-	if (o->runtime[0]) {
+	if (o->runtime.path[0]) {
 		loop_defer(o->config.loop, probe_known, x);
 		return;
 	}
@@ -201,10 +217,16 @@ void oci_probe_cached(struct oci *o)
 	if (oci_read_file(path, &b, NULL) || json_decode(buf_text(&b), b.size, &verdict, NULL))
 		return;
 	const char *runtime = json_text(verdict, "", "runtime");
+	const char *conmon = json_text(verdict, "", "conmon");
+	bool wrapped = json_bool(verdict, false, "wrapped");
 	const char *wanted = o->config.runtime ? o->config.runtime : "";
-	if (access(runtime, X_OK) < 0 || (*wanted && !str_ends(runtime, wanted)))
+	if (access(runtime, X_OK) < 0 || access(conmon, X_OK) < 0 ||
+		(wrapped && access(o->wrapper, X_OK) < 0) ||
+		(*wanted && !str_ends(runtime, wanted)))
 		return;
-	(void)str_copy(o->runtime, sizeof(o->runtime), runtime);
+	(void)str_copy(o->runtime.path, sizeof(o->runtime.path), runtime);
+	(void)str_copy(o->conmon, sizeof(o->conmon), conmon);
+	o->runtime.wrapped = wrapped;
 	o->probe = (struct driver_probe){.ready = true, .name = "oci"};
 	(void)str_copy(o->probe.detail, sizeof(o->probe.detail), json_text(verdict, "", "detail"));
 	read_version(&o->probe, runtime);

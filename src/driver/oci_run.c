@@ -1,9 +1,10 @@
 /*
- * From an image to a running process: the bundle (a job), conmon with `create` below it, `start`.
- * conmon says over a pipe which process it made, or why it could not.
+ * From an image to a running process: the bundle and conmon (a job), `create` below conmon,
+ * `start`. conmon says over a pipe which process it made, or why it could not.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -29,12 +30,14 @@ struct oci_run {
 	char *bundle, *log;
 	void (*done)(void *arg, int pid, const struct err *e);
 	void *arg;
-	int sync_fd; /* conmon's answers */
+	int sync_fd;  /* conmon's answers */
+	int start_fd; /* conmon waits for a byte in it */
+	pid_t conmon; /* the process that forks itself away */
 	struct loop_poll *sync;
 	struct loop_timer *timeout;
 	char answer[2048];
 	size_t answer_size;
-	int pid, conmon_pid;
+	int pid;
 	struct err e;
 };
 
@@ -75,9 +78,7 @@ static void run_end(struct oci_run *r)
 static void run_undo_work(void *arg)
 {
 	struct oci_run *r = arg;
-	const char *const delete[] = {
-		r->oci->runtime, "--root", r->oci->runtime_root, "delete", "--force", r->id, NULL};
-	(void)!oci_command(delete);
+	(void)!oci_runtime_delete(r->oci, &r->oci->runtime, r->id);
 	oci_remove_files(r->oci, r->id, r->pod->uid);
 }
 
@@ -191,12 +192,26 @@ static void run_on_timeout(void *arg)
 	run_fifo_over(arg, false);
 }
 
-/* runc's init waits until somebody reads from a fifo in its state folder; `runc start` is a process
- * of 20 ms that does nothing else. Other runtimes are asked in the ordinary way. */
+/* crun's init waits for a byte from a fifo in its state folder, and `crun start` writes it. */
+static bool run_crun_by_fifo(struct oci_run *r)
+{
+	CLEANUP(mem_free_ptr) char *path = run_fifo_path(r);
+	int fd CLEANUP(oci_fd_done) = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || write(fd, "", 1) != 1)
+		return false;
+	(void)unlink(path); /* what tells crun that it was started */
+	run_started(r);
+	return true;
+}
+
+/* runc's init waits until somebody reads from such a fifo; `runc start` is a process of 20 ms that
+ * does nothing else. Other runtimes are asked in the ordinary way. */
 static bool run_by_fifo(struct oci_run *r)
 {
 	CLEANUP(mem_free_ptr) char *path = run_fifo_path(r);
-	if (!str_ends(r->oci->runtime, "/runc"))
+	if (str_ends(r->oci->runtime.path, "/crun"))
+		return run_crun_by_fifo(r);
+	if (!str_ends(r->oci->runtime.path, "/runc"))
 		return false;
 	r->sync_fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (r->sync_fd < 0)
@@ -209,10 +224,13 @@ static bool run_by_fifo(struct oci_run *r)
 
 static void run_start_it(struct oci_run *r)
 {
-	const char *const argv[] = {
-		r->oci->runtime, "--root", r->oci->runtime_root, "start", r->id, NULL};
+	const char *argv[OCI_RUNTIME_ARGS + 3];
 	if (run_by_fifo(r))
 		return;
+	size_t n = oci_runtime_argv(r->oci, &r->oci->runtime, "-", argv);
+	argv[n++] = "start";
+	argv[n++] = r->id;
+	argv[n] = NULL;
 	if (process_run(r->oci->config.loop, argv, NULL, 0, run_on_start, r, &r->e))
 		run_fail(r);
 }
@@ -260,6 +278,8 @@ static void run_on_sync(void *arg)
 	run_on_answer(r);
 }
 
+/* ---- conmon and the bundle ---- */
+
 extern char **environ;
 
 static char **conmon_env(void)
@@ -267,14 +287,32 @@ static char **conmon_env(void)
 	size_t count = 0;
 	while (environ[count])
 		count++;
-	char **env = mem_alloc_array(count + 2, sizeof(*env));
+	char **env = mem_alloc_array(count + 3, sizeof(*env));
 	for (size_t i = 0; i < count; i++)
 		env[i] = environ[i];
 	env[count] = (char *)(uintptr_t) "_OCI_SYNCPIPE=3";
+	env[count + 1] = (char *)(uintptr_t) "_OCI_STARTPIPE=4";
 	return env;
 }
 
-static int run_conmon(struct oci_run *r, struct err *e)
+/* A pipe of which both ends are above what a child gets, so that they can be put in its place. */
+static int high_pipe(int fds[2])
+{
+	int low[2];
+	if (pipe2(low, O_CLOEXEC) < 0)
+		return -errno;
+	for (int i = 0; i < 2; i++) {
+		fds[i] = fcntl(low[i], F_DUPFD_CLOEXEC, 10);
+		close(low[i]);
+	}
+	if (fds[0] >= 0 && fds[1] >= 0)
+		return 0;
+	oci_fd_done(&fds[0]);
+	oci_fd_done(&fds[1]);
+	return -EMFILE;
+}
+
+static int conmon_spawn(struct oci_run *r, const int fds[2])
 {
 	const struct oci *o = r->oci;
 	char *pid CLEANUP(mem_free_ptr) = mem_format("%s/pid", r->bundle);
@@ -283,34 +321,65 @@ static int run_conmon(struct oci_run *r, struct err *e)
 	char *exits CLEANUP(mem_free_ptr) = mem_format("%s/exits", o->run_folder);
 	char *persist CLEANUP(mem_free_ptr) = mem_format("%s/persist", r->bundle);
 	char *sockets CLEANUP(mem_free_ptr) = mem_format("%s/sock", o->run_folder);
-	const char *const argv[] = {"conmon", "--api-version", "1", "-c", r->id, "-u", r->id, "-n",
-		r->name, "-r", o->runtime, "-b", r->bundle, "-p", pid, "--conmon-pidfile",
-		conmon_pid, "-l", log, "--no-sync-log", "--exit-dir", exits, "--persist-dir",
-		persist, "--socket-dir-path", sockets, "--runtime-arg", "--root", "--runtime-arg",
-		o->runtime_root, NULL};
-	int fds[2];
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return err_set_errno(e, errno, "cannot make a pipe");
+	char *cgroup CLEANUP(mem_free_ptr) =
+		mem_format("%s/pod-%s/%s", o->cgroup_parent, r->pod->uid, r->id);
+	const char *runtime[OCI_RUNTIME_ARGS];
+	size_t count = oci_runtime_argv(o, &o->runtime, cgroup, runtime);
+	const char *argv[25 + 2 * OCI_RUNTIME_ARGS] = {o->conmon, "--api-version", "1", "-c", r->id,
+		"-u", r->id, "-n", r->name, "-r", runtime[0], "-b", r->bundle, "-p", pid,
+		"--conmon-pidfile", conmon_pid, "-l", log, "--no-sync-log", "--exit-dir", exits,
+		"--persist-dir", persist, "--socket-dir-path"};
+	size_t n = 25;
+	argv[n++] = sockets;
+	for (size_t i = 1; i < count; i++) {
+		argv[n++] = "--runtime-arg";
+		argv[n++] = runtime[i];
+	}
 	char **env CLEANUP(mem_free_ptr) = conmon_env();
-	struct process_spec spec = {.argv = argv,
+	const struct oci_spawn spec = {.argv = argv,
 		.env = (const char *const *)env,
 		.cwd = r->bundle,
-		.extra_fd = fds[1],
+		.fds = {fds[0], fds[1]},
+		.fd_count = 2,
 		.new_session = true};
-	struct process *process;
-	int rc = process_start(o->config.loop, &spec, &process, e);
-	close(fds[1]);
+	return oci_spawn(&spec, &r->conmon);
+}
+
+/* Starts conmon, which comes up while we make the bundle: it waits for a byte on the start pipe
+ * before it forks itself away and calls the runtime. */
+static int run_conmon(struct oci_run *r, struct err *e)
+{
+	int sync[2] = {-1, -1}, start[2] = {-1, -1};
+	int rc = high_pipe(sync);
+	if (!rc)
+		rc = high_pipe(start);
+	if (!rc)
+		rc = conmon_spawn(r, (const int[]){sync[1], start[0]});
+	oci_fd_done(&sync[1]);
+	oci_fd_done(&start[0]);
 	if (rc) {
-		close(fds[0]);
-		return rc;
+		oci_fd_done(&sync[0]);
+		oci_fd_done(&start[1]);
+		return err_set_errno(e, -rc, "cannot start conmon");
 	}
-	process_forget(process); /* it forks itself away */
-	r->sync_fd = fds[0];
-	r->sync = loop_poll_new(o->config.loop, fds[0], run_on_sync, r);
+	(void)fcntl(sync[0], F_SETFL, O_NONBLOCK);
+	r->sync_fd = sync[0];
+	r->start_fd = start[1];
 	return 0;
 }
 
-/* ---- the bundle ---- */
+/* Lets conmon go on, or ends it, and reaps the process that it forks itself away from. */
+static void conmon_release(struct oci_run *r, bool go)
+{
+	if (!go)
+		(void)kill(r->conmon, SIGKILL);
+	else if (write(r->start_fd, "", 1) < 0)
+		(void)err_set_errno(&r->e, errno, "cannot start conmon");
+	if (r->e.code)
+		oci_fd_done(&r->sync_fd);
+	oci_fd_done(&r->start_fd);
+	(void)!oci_wait(r->conmon);
+}
 
 static const json_t *run_container(const struct oci_run *r)
 {
@@ -362,7 +431,10 @@ static int run_write_spec(const struct oci_run *r, const char *rootfs, struct er
 		return rc;
 	char *text CLEANUP(mem_free_ptr) = json_encode_string(spec);
 	char *path CLEANUP(mem_free_ptr) = mem_format("%s/config.json", r->bundle);
-	return oci_write_file(path, text, strlen(text), 0600, e);
+	char *process CLEANUP(mem_free_ptr) = json_encode_string(json_at(spec, "process"));
+	char *process_path CLEANUP(mem_free_ptr) = mem_format("%s/process.json", r->bundle);
+	rc = oci_write_file(path, text, strlen(text), 0600, e);
+	return rc ? rc : oci_write_file(process_path, process, strlen(process), 0600, e);
 }
 
 static int run_folders(const struct oci_run *r, struct err *e)
@@ -383,27 +455,32 @@ static void run_prepare_work(void *arg)
 	struct oci_run *r = arg;
 	char *rootfs CLEANUP(mem_free_ptr) = mem_format("%s/rootfs", r->bundle);
 	char *layer CLEANUP(mem_free_ptr) = mem_format("%s/layers/%s", r->pod->state_folder, r->id);
-	if (run_folders(r, &r->e) || run_write_meta(r, &r->e) ||
-		oci_pod_write_hosts(r->pod, &r->e) ||
-		oci_rootfs_mount(rootfs, layer, (const char *const *)r->layers, &r->e) ||
-		run_write_spec(r, rootfs, &r->e))
+	if (run_folders(r, &r->e) || run_conmon(r, &r->e))
 		return;
+	int rc = run_write_meta(r, &r->e);
+	if (!rc)
+		rc = oci_pod_write_hosts(r->pod, &r->e);
+	if (!rc)
+		rc = oci_rootfs_mount(rootfs, layer, (const char *const *)r->layers, &r->e);
+	if (!rc)
+		rc = run_write_spec(r, rootfs, &r->e);
+	conmon_release(r, rc == 0);
 }
 
 static void run_prepare_done(void *arg)
 {
 	struct oci_run *r = arg;
-	if (!r->e.code)
-		(void)run_conmon(r, &r->e);
 	if (r->e.code)
 		run_fail(r);
+	else
+		r->sync = loop_poll_new(r->oci->config.loop, r->sync_fd, run_on_sync, r);
 }
 
 /* ---- the queue ---- */
 
 void oci_run_next(struct oci *o)
 {
-	while (o->runtime[0] && o->busy < OCI_PARALLEL && !list_empty(&o->queue)) {
+	while (o->runtime.path[0] && o->busy < OCI_PARALLEL && !list_empty(&o->queue)) {
 		struct oci_run *r = LIST_ITEM(o->queue.next, struct oci_run, link);
 		list_remove(&r->link);
 		o->busy++;
@@ -446,7 +523,7 @@ void oci_run_start(struct container_engine *x, const struct container_spec *spec
 	r->container->host_pid = json_bool(r->pod->tree, false, "spec", "hostPID");
 	map_put(&o->containers, r->id, r->container);
 	list_append(&o->queue, &r->link);
-	if (!o->runtime[0])
+	if (!o->runtime.path[0])
 		oci_probe(x, NULL, NULL);
 	oci_run_next(o);
 }

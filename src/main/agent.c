@@ -119,18 +119,18 @@ static int choose_address(struct program *p, struct err *e)
 		"cannot tell by which address other nodes reach this one: give --address IP");
 }
 
-/* continuo-pull lies beside this program unless the configuration says where. */
-static const char *pull_program(struct program *p)
+/* The helpers lie beside this program unless the configuration says where. */
+static const char *helper_path(struct program *p, const char *name)
 {
 	char self[4096];
-	if (*p->options.pull_program)
-		return p->options.pull_program;
+	if (*p->options.program_folder)
+		return arena_format(&p->options.arena, "%s/%s", p->options.program_folder, name);
 	ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	self[size > 0 ? size : 0] = '\0';
 	char *slash = strrchr(self, '/');
 	if (slash)
 		*slash = '\0';
-	return arena_format(&p->options.arena, "%s/continuo-pull", self);
+	return arena_format(&p->options.arena, "%s/%s", self, name);
 }
 
 /* Two agents on one state folder would fight over its pods. The lock goes with the process. */
@@ -153,7 +153,7 @@ static int open_images(struct program *p, struct err *e)
 		.log = &p->log,
 		.folder =
 			arena_format(&p->options.arena, "%s/images", p->options.agent.state_folder),
-		.pull_path = pull_program(p),
+		.pull_path = helper_path(p, "continuo-pull"),
 		.registries_file = p->options.registries_file};
 	return agent_images_real(&images, &p->options.agent.images, e);
 }
@@ -164,6 +164,7 @@ static int start(struct program *p, struct err *e)
 	c->loop = p->loop;
 	c->log = &p->log;
 	c->fs = fs_real();
+	c->runtime_wrapper = helper_path(p, "continuo-runtime");
 	int r = choose_address(p, e);
 	if (r == 0)
 		r = lock_state(c->state_folder, e);

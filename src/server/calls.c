@@ -9,8 +9,9 @@
 #include "wire/wire.h"
 
 #define ANSWER_MS 10000
-#define QUEUE_MAX ((size_t)256 << 10) /* bytes one side may be behind before the other is paused   \
-				       */
+#define QUEUE_MAX                                                                                  \
+	((size_t)256 << 10) /* bytes one side may be behind before the other is paused             \
+			     */
 
 struct call {
 	struct list link;

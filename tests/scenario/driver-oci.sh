@@ -1,6 +1,6 @@
 #!/bin/bash
-# The driver `oci` over real containers: the contract suite, with whichever runtime works here, and what is
-# left on the machine afterwards.
+# The driver `oci` over real containers: the contract suite, with each runtime that there is, and what is left
+# on the machine afterwards.
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 . tests/lib/cgroup.sh
@@ -32,9 +32,9 @@ no_processes() {
 	done
 }
 
-suite() {
-	"$build/src/driver/driver-contract" oci "$folder/state" "$folder/run" "/$id" "$folder/root" "" \
-		>"$folder/output" 2>&1
+suite() { # RUNTIME
+	RUNTIME_WRAPPER=$(realpath "$build/src/main/continuo-runtime") "$build/src/driver/driver-contract" oci \
+		"$folder/state-$1" "$folder/run-$1" "/$id" "$folder/root" "$1" >"$folder/output" 2>&1
 	local status=$?
 	cat "$folder/output"
 	return $status
@@ -43,7 +43,7 @@ suite() {
 no_conmon() { ! pgrep -f "conmon.*$folder" >/dev/null; }
 
 # All that may be mounted is the tmpfs of the run folder, which the next agent uses.
-no_mounts() { [ "$(grep -cF "$folder" /proc/self/mounts)" -le 1 ]; }
+no_mounts() { [ "$(grep -cF "$folder/run-$1" /proc/self/mounts)" -le 1 ]; }
 
 no_cgroups() {
 	local root
@@ -54,9 +54,12 @@ no_cgroups() {
 
 at_exit clean_up
 busybox_root "$folder/root"
-tap_check "the driver keeps its contract" suite
-grep "^# one pod" "$folder/output"
-tap_check "no monitor is left" wait_for 5 no_conmon
-tap_check "no mount is left" no_mounts
-tap_check "no cgroup is left" no_cgroups
+for runtime in runc crun; do
+	command -v $runtime >/dev/null || { tap_skip "$runtime is not installed" && continue; }
+	tap_check "the driver keeps its contract with $runtime" suite $runtime
+	grep "^# one pod" "$folder/output"
+	tap_check "no monitor is left" wait_for 5 no_conmon
+	tap_check "no mount is left" no_mounts $runtime
+	tap_check "no cgroup is left" no_cgroups
+done
 tap_finish
