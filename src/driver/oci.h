@@ -66,6 +66,7 @@ struct oci {
 	int inotify_fd;
 	struct loop_poll *inotify;
 	struct loop_timer *rotate_timer;
+	bool rotate_calm; /* the timer has its long interval */
 
 	struct oci_runtime runtime;
 	char *runtime_root, *wrapper; /* wrapper: continuo-runtime, or "" */

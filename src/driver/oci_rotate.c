@@ -1,7 +1,7 @@
 /*
  * Logs are rotated by size: the file is renamed and conmon is told over its control pipe to open a
  * new one, as CRI-O does it ("2 0 0": reopen), so no line is lost. Looked at every 10 s while
- * containers run, every second while one writes fast.
+ * containers run, every second while one writes fast or has just started.
  */
 #include "driver/oci_rotate.h"
 
@@ -70,12 +70,15 @@ void oci_rotate_on_timer(void *arg)
 	}
 	if (any)
 		loop_timer_start(o->rotate_timer, fast ? BUSY_MS : CALM_MS);
+	o->rotate_calm = any && !fast;
 }
 
 void oci_rotate_wake(struct oci *o)
 {
-	if (o->rotate_timer && !loop_timer_active(o->rotate_timer))
-		loop_timer_start(o->rotate_timer, BUSY_MS);
+	if (!o->rotate_timer || (loop_timer_active(o->rotate_timer) && !o->rotate_calm))
+		return;
+	o->rotate_calm = false;
+	loop_timer_start(o->rotate_timer, BUSY_MS);
 }
 
 /* Of the runs before this one only the last is kept, for `previous`. */
