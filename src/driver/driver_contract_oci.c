@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -254,6 +255,42 @@ static bool log_is_long(const char *name)
 	return str_equal(text, "end\n");
 }
 
+/* Tails that end within a part, at its begin, in an older one, and beyond all. */
+static void tails_are_ends_of(const char *text)
+{
+	size_t size = strlen(text);
+	for (int lines = 0; lines <= 3002; lines += lines < 10 ? 1 : 11) {
+		const struct driver_logs last = {.tail_lines = lines};
+		CLEANUP(mem_free_ptr) char *tail = bench_logs("y1", &last);
+		size_t at = size;
+		for (int n = 0; at > 0; at--)
+			if (text[at - 1] == '\n' && ++n > lines)
+				break;
+		assert_string_equal(tail, text + at);
+	}
+}
+
+/* However long what is written already is: a log that was flooded must not cost the node its
+ * session. */
+static void tails_hold_nobody_up(const char *part)
+{
+	CLEANUP(mem_free_ptr) char *old = mem_format("%s", part);
+	old[strlen(old) - 1] = '4';
+	int fd = open(old, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_int_equal(ftruncate(fd, (off_t)1 << 30), 0);
+	close(fd);
+	struct timespec before, after;
+	const struct driver_logs last = {.tail_lines = 1};
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	CLEANUP(mem_free_ptr) char *text = bench_logs("y1", &last);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	assert_string_equal(text, "end\n");
+	assert_true((after.tv_sec - before.tv_sec) * 1000 +
+			    (after.tv_nsec - before.tv_nsec) / 1000000 <
+		    100);
+	unlink(old);
+}
+
 /* 3000 lines of 20 bytes and more, at 20,000 bytes a part, written over 3 s. */
 static void logs_rotate_without_loss(void **state)
 {
@@ -272,6 +309,8 @@ static void logs_rotate_without_loss(void **state)
 	CLEANUP(mem_free_ptr)
 	char *part = mem_format("%s/pods/y1/logs/main/0.log.1", bench.config.state_folder);
 	assert_int_equal(access(part, F_OK), 0);
+	tails_are_ends_of(text);
+	tails_hold_nobody_up(part);
 	bench_stop("y1", 0);
 }
 

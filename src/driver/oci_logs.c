@@ -19,6 +19,7 @@
 #include "driver/oci_rotate.h"
 
 #define READ_SIZE 65536
+#define RECORD_HEAD 64   /* bytes that hold a record's time, stream and tag */
 #define RECORD_MAX 65536 /* conmon's records are at most 8 KiB and a head */
 
 struct oci_logs {
@@ -35,7 +36,9 @@ struct oci_logs {
 	bool pumping; /* a pump is deferred */
 	bool paused;
 	bool in_line;    /* the last record was a part: no time stamp before the next */
-	int64_t skip;    /* lines to leave out, for the tail */
+	int64_t tail;    /* lines from the end that are still to be found; -1: none */
+	int64_t tail_at; /* file offset in part, above which all was looked at */
+	int64_t start;   /* where reading is to begin: a record begins there */
 	int64_t given;   /* bytes */
 	struct buf rest; /* an unfinished record */
 	int inotify_fd;
@@ -99,10 +102,6 @@ static void logs_record(struct oci_logs *l, const char *line, size_t size, struc
 		return;
 	bool first = !l->in_line;
 	l->in_line = r.part;
-	if (l->skip > 0) {
-		l->skip -= r.part ? 0 : 1;
-		return;
-	}
 	if (record_is_old(&r, l->spec.since_ms))
 		return;
 	if (l->spec.timestamps && first) {
@@ -151,25 +150,73 @@ static void logs_open_part(struct oci_logs *l)
 	}
 }
 
-/* Whole lines of all parts: what the tail is counted from. Reads everything: logs are bounded. */
-static int64_t logs_count(const struct oci_logs *l)
+/* ---- the tail: from the end back, a block a turn, however long the logs are ---- */
+
+static void tail_enter(struct oci_logs *l)
 {
-	int64_t lines = 0;
-	for (int part = LOG_PARTS - 1; part >= 0; part--) {
-		char *path CLEANUP(mem_free_ptr) = part_path(l, part);
-		FILE *file = fopen(path, "re");
-		size_t size = 0;
-		char *line = NULL;
-		ssize_t n;
-		struct record r;
-		while (file && (n = getline(&line, &size, file)) > 0)
-			if (line[n - 1] == '\n' && record_parse(line, (size_t)n - 1, &r) && !r.part)
-				lines++;
-		free(line);
-		if (file)
-			fclose(file);
+	struct stat st;
+	l->tail_at = l->start = l->fd >= 0 && fstat(l->fd, &st) == 0 ? st.st_size : 0;
+}
+
+static void tail_found(struct oci_logs *l)
+{
+	l->tail = -1;
+	if (l->fd >= 0)
+		(void)lseek(l->fd, l->start, SEEK_SET);
+}
+
+/* The next older part, or, when there is none, all of this one. */
+static void tail_older(struct oci_logs *l)
+{
+	char *path CLEANUP(mem_free_ptr) = part_path(l, l->part + 1);
+	int fd = l->part + 1 < LOG_PARTS ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	if (fd < 0) {
+		l->start = 0;
+		tail_found(l);
+		return;
 	}
-	return lines;
+	oci_fd_done(&l->fd);
+	l->fd = fd;
+	l->part++;
+	tail_enter(l);
+}
+
+/* A record begins at offset; true when it is the end of the line before the tail. */
+static bool tail_ends(struct oci_logs *l, const char *head, size_t size, int64_t offset)
+{
+	struct record r;
+	if (record_parse(head, size, &r) && !r.part && --l->tail < 0)
+		return true;
+	l->start = offset;
+	return false;
+}
+
+static void tail_step(struct oci_logs *l)
+{
+	if (l->fd < 0) { /* the first step */
+		l->part = 0;
+		char *path CLEANUP(mem_free_ptr) = part_path(l, 0);
+		l->fd = open(path, O_RDONLY | O_CLOEXEC);
+		tail_enter(l);
+	}
+	if (l->tail_at == 0) {
+		tail_older(l);
+		return;
+	}
+	char *block CLEANUP(mem_free_ptr) = mem_alloc(READ_SIZE + RECORD_HEAD);
+	int64_t from = l->tail_at > READ_SIZE ? l->tail_at - READ_SIZE : 0;
+	ssize_t size = pread(l->fd, block, (size_t)(l->tail_at - from) + RECORD_HEAD, from);
+	for (int64_t at = l->tail_at - 1; at >= from && at - from < size; at--) {
+		const char *c = block + (at - from);
+		bool begins = at == 0 || c[0] == '\n';
+		const char *head = at == 0 ? c : c + 1;
+		size_t rest = (size_t)(block + size - head);
+		if (begins && rest && tail_ends(l, head, rest, from + (head - block))) {
+			tail_found(l);
+			return;
+		}
+	}
+	l->tail_at = size > 0 ? from : 0;
 }
 
 /* ---- reading on ---- */
@@ -219,6 +266,11 @@ static void logs_pump(void *arg)
 	}
 	if (l->paused)
 		return;
+	if (l->tail >= 0) {
+		tail_step(l);
+		logs_later(l);
+		return;
+	}
 	bool rotated = logs_rotated(l),
 	     live = l->live; /* before reading, or the last lines are lost */
 	logs_open_part(l);
@@ -277,14 +329,11 @@ struct driver_logs_call *oci_logs(struct container_engine *x, const char *uid, c
 		.path = oci_log_path(o, uid, name, attempt),
 		.attempt = attempt,
 		.part = LOG_PARTS - 1,
+		.tail = spec->tail_lines >= 0 ? spec->tail_lines : -1,
 		.fd = -1,
 		.live = live,
 		.inotify_fd = -1};
 	list_append(&o->followers, &l->link);
-	if (spec->tail_lines >= 0) {
-		int64_t lines = logs_count(l);
-		l->skip = lines > spec->tail_lines ? lines - spec->tail_lines : 0;
-	}
 	if (live && spec->follow)
 		logs_follow(l);
 	logs_later(l);
