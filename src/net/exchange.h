@@ -17,6 +17,9 @@
 #define HTTP_IDLE_MS 120000                /* a kept-alive connection without a request */
 #define HTTP_HEAD_MS 30000                 /* for the whole head of a request */
 #define HTTP_LINGER_MS 5000                /* for the peer to close after we did */
+#define HTTP_BODY_MS 30000                 /* in which a body must grow by HTTP_BODY_MIN or end */
+#define HTTP_BODY_MIN 4096                 /* bytes */
+#define HTTP_STRANGERS_MAX 512             /* connections of peers without a certificate */
 
 typedef VEC(struct http_header) http_header_vec;
 
@@ -68,6 +71,8 @@ struct http_request {
 	struct loop_timer *late; /* delivers on_closed to events that were set after the break */
 	/* http_request_collect */
 	struct buf collected;
+	size_t collected_before; /* at the last look for progress */
+	struct loop_timer *slow; /* looks for progress */
 	void (*collect_done)(void *arg, struct http_request *r, const char *data, size_t size,
 		const struct err *e);
 	void *collect_arg;
@@ -100,6 +105,7 @@ struct http_connection {
 	struct list link; /* in server->connections */
 	struct http_server *server;
 	struct http_peer_box *peer;
+	bool dropped; /* to make room; it goes on a later turn */
 };
 
 struct http_server {

@@ -58,7 +58,8 @@ void http_request_pause(struct http_request *r, bool paused);
 
 /* Collects the whole body (at most limit bytes) and then calls done, with an error when it was
  * larger
- * (-ERR_TOO_LARGE) or broke off. data valid until http_request_free. */
+ * (-ERR_TOO_LARGE), broke off, or came too slowly (-ERR_TIMEOUT). data valid until
+ * http_request_free. */
 void http_request_collect(struct http_request *r, size_t limit,
 	void (*done)(void *arg, struct http_request *r, const char *data, size_t size,
 		const struct err *e),

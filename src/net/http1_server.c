@@ -410,6 +410,8 @@ static void exchange_end(struct http_request *r)
 	if (c->chunked)
 		buf_append_string(&c->output, "0\r\n\r\n");
 	c->response_ended = true;
+	if (!http1_body_ended(&c->body)) /* which nobody waits for any more */
+		loop_timer_start(c->deadline, HTTP_BODY_MS);
 	flush(c);
 	kick(c);
 }

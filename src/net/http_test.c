@@ -12,7 +12,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "net/http.h"
+#include "net/exchange.h"
 #include "net/test_loop.h"
 
 struct world {
@@ -20,7 +20,7 @@ struct world {
 	struct http_server *server;
 	struct listener *listener;
 	struct http_client *client;
-	bool http2;
+	bool http2, stranger;
 	int connects;
 	/* what the handler keeps: */
 	struct http_request *held;
@@ -107,7 +107,8 @@ static void handle(void *arg, struct http_request *r)
 static void accepted(void *arg, struct stream *stream)
 {
 	struct world *w = arg;
-	struct http_peer peer = {.address = "192.0.2.7:4711", .spiffe_id = "spiffe://d/node/a"};
+	struct http_peer peer = {
+		.address = "192.0.2.7:4711", .spiffe_id = w->stranger ? NULL : "spiffe://d/node/a"};
 	http_server_take(w->server, stream, &peer, w->http2);
 }
 
@@ -643,6 +644,66 @@ static void slow_and_idle_connections_are_closed(void **state)
 	assert_true(idle.closed);
 }
 
+/* A byte now and then must hold neither a request that is read nor one that was answered early. */
+static void slow_bodies_are_given_up(void **state)
+{
+	(void)state;
+	static const char *const paths[] = {"echo", "tell"};
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		struct world *w CLEANUP(world_done) = world_new(false, 0);
+		struct raw raw CLEANUP(raw_done) = {0};
+		raw_open(w, &raw);
+		CLEANUP(mem_free_ptr)
+		char *head = mem_format("POST /%s HTTP/1.1\r\nhost: h\r\ncontent-length: 500000"
+					"\r\n\r\n",
+			paths[i]);
+		stream_write(raw.stream, head, strlen(head));
+		for (int n = 0; n < 100 && !raw.closed; n++) {
+			stream_write(raw.stream, "x", 1);
+			test_loop_run(w->l, 1000);
+		}
+		assert_true(raw.closed);
+	}
+}
+
+static void a_body_that_grows_is_waited_for(void **state)
+{
+	(void)state;
+	struct world *w CLEANUP(world_done) = world_new(false, 0);
+	struct raw raw CLEANUP(raw_done) = {0};
+	char part[1000] = {0};
+	raw_open(w, &raw);
+	const char *head = "POST /echo HTTP/1.1\r\nhost: h\r\ncontent-length: 100000\r\n\r\n";
+	stream_write(raw.stream, head, strlen(head));
+	for (int n = 0; n < 100; n++) {
+		stream_write(raw.stream, part, sizeof(part));
+		test_loop_run(w->l, 1000);
+	}
+	assert_false(raw.closed);
+	assert_non_null(strstr(raw.in.data, "HTTP/1.1 200 OK"));
+}
+
+static void strangers_are_bounded(void **state)
+{
+	(void)state;
+	enum { MORE = 20 };
+	static struct raw known, raws[HTTP_STRANGERS_MAX + MORE];
+	struct world *w CLEANUP(world_done) = world_new(false, 0);
+	raw_open(w, &known);
+	test_loop_run(w->l, 1);
+	w->stranger = true;
+	for (size_t i = 0; i < ARRAY_SIZE(raws); i++) {
+		raw_open(w, &raws[i]);
+		test_loop_run(w->l, 1);
+	}
+	assert_false(known.closed);
+	for (size_t i = 0; i < ARRAY_SIZE(raws); i++) {
+		assert_int_equal(raws[i].closed, i < MORE);
+		raw_done(&raws[i]);
+	}
+	raw_done(&known);
+}
+
 static void an_old_client_gets_an_unframed_body(void **state)
 {
 	(void)state;
@@ -841,6 +902,9 @@ int main(void)
 		cmocka_unit_test(malformed_requests_are_answered_and_closed),
 		cmocka_unit_test(continue_is_said_when_the_body_is_wanted),
 		cmocka_unit_test(slow_and_idle_connections_are_closed),
+		cmocka_unit_test(slow_bodies_are_given_up),
+		cmocka_unit_test(a_body_that_grows_is_waited_for),
+		cmocka_unit_test(strangers_are_bounded),
 		cmocka_unit_test(an_old_client_gets_an_unframed_body),
 		cmocka_unit_test(a_stale_connection_is_replaced),
 		cmocka_unit_test(fetch_is_the_short_way),

@@ -214,6 +214,7 @@ static void collect_end(struct http_request *r, const struct err *e)
 	void (*done)(void *, struct http_request *, const char *, size_t, const struct err *) =
 		r->collect_done;
 	r->collect_done = NULL;
+	loop_timer_stop(r->slow);
 	if (done)
 		done(r->collect_arg, r, buf_text(&r->collected), e ? 0 : r->collected.size, e);
 }
@@ -243,6 +244,21 @@ static void collect_closed(void *arg)
 	collect_end(arg, &e);
 }
 
+/* Who sends a byte now and then would hold the request for ever. */
+static void collect_slow(void *arg)
+{
+	struct http_request *r = arg;
+	struct err e = ERR_INIT;
+	if (r->collected.size - r->collected_before >= HTTP_BODY_MIN) {
+		r->collected_before = r->collected.size;
+		loop_timer_start(r->slow, HTTP_BODY_MS);
+		return;
+	}
+	err_set(&e, ERR_TIMEOUT, "less than %d bytes of the request's body came in %d s",
+		HTTP_BODY_MIN, HTTP_BODY_MS / 1000);
+	collect_end(r, &e);
+}
+
 static const struct http_request_events collect_events = {
 	.on_body = collect_body, .on_closed = collect_closed};
 
@@ -255,6 +271,10 @@ void http_request_collect(struct http_request *r, size_t limit,
 	r->collected.limit = limit ? limit : 1;
 	r->collect_done = done;
 	r->collect_arg = arg;
+	r->collected_before = 0;
+	if (!r->slow)
+		r->slow = loop_timer_new(r->loop, collect_slow, r);
+	loop_timer_start(r->slow, HTTP_BODY_MS);
 	http_request_set_events(r, &collect_events, r);
 }
 
@@ -327,6 +347,7 @@ void http_request_free(struct http_request *r)
 	if (r->exchange)
 		r->ops->detach(r);
 	loop_timer_free(r->late);
+	loop_timer_free(r->slow);
 	buf_done(&r->collected);
 	vec_done(&r->query);
 	http_peer_box_unref(r->peer);

@@ -51,6 +51,30 @@ struct http_server *http_server_new(struct loop *l, http_handler *handler, void 
 	return s;
 }
 
+static bool is_stranger(const struct http_peer *p)
+{
+	return str_empty(p->spiffe_id) && str_empty(p->common_name) && str_empty(p->organization);
+}
+
+/* Strangers have little to ask for and none stays long: the oldest makes room, so that they cannot
+ * use up the descriptors. */
+static void bound_strangers(struct http_server *s)
+{
+	struct http_connection *oldest = NULL;
+	int count = 0;
+	LIST_EACH (&s->connections, link) {
+		struct http_connection *c = LIST_ITEM(link, struct http_connection, link);
+		if (!is_stranger(&c->peer->peer) || c->dropped)
+			continue;
+		oldest = oldest ? oldest : c;
+		count++;
+	}
+	if (count <= HTTP_STRANGERS_MAX)
+		return;
+	oldest->dropped = true;
+	oldest->ops->drop(oldest);
+}
+
 void http_server_take(struct http_server *s, struct stream *stream, const struct http_peer *peer,
 	bool http2)
 {
@@ -64,6 +88,8 @@ void http_server_take(struct http_server *s, struct stream *stream, const struct
 		http2 ? http2_serve(s, stream, box) : http1_serve(s, stream, box);
 	c->server = s;
 	list_append(&s->connections, &c->link);
+	if (is_stranger(&with_address))
+		bound_strangers(s);
 }
 
 int http_server_drop_peer(struct http_server *s, const char *spiffe_id)
