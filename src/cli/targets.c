@@ -83,3 +83,84 @@ int targets_parse(struct client *c, const cli_words *words, bool names_required,
 			r = err_set(e, ERR_USAGE, "say which: %s NAME", words->items[0]);
 	return r;
 }
+
+/* ---- the pod of a deployment, a service, ... ---- */
+
+/* The text form of a selector: "app=web,tier in (a,b),!x". */
+static void write_labels(const json_t *labels, struct buf *b)
+{
+	const char *key;
+	json_t *value;
+	json_object_foreach ((json_t *)labels, key, value)
+		buf_printf(b, "%s%s=%s", b->size ? "," : "", key, json_text_or(value, ""));
+}
+
+static void write_expressions(const json_t *expressions, struct buf *b)
+{
+	static const struct {
+		const char *name, *before, *after;
+	} operators[] = {{"In", "", " in "}, {"NotIn", "", " notin "}, {"Exists", "", ""},
+		{"DoesNotExist", "!", ""}};
+	size_t i, j;
+	json_t *one, *value;
+	json_array_foreach (expressions, i, one) {
+		size_t n = 0;
+		while (n + 1 < ARRAY_SIZE(operators) &&
+			!str_equal(json_text(one, "", "operator"), operators[n].name))
+			n++;
+		buf_printf(b, "%s%s%s%s", b->size ? "," : "", operators[n].before,
+			json_text(one, "", "key"), operators[n].after);
+		json_array_foreach (json_object_get(one, "values"), j, value)
+			buf_printf(b, "%s%s", j ? "," : "(", json_text_or(value, ""));
+		buf_append_string(b, j ? ")" : "");
+	}
+}
+
+static int selected_pod(struct client *c, const char *word, const char *selector,
+	char ret_pod[static 256], struct err *e)
+{
+	CLEANUP(buf_done) struct buf path = BUF_INIT;
+	CLEANUP(json_done) json_t *list = NULL;
+	client_path(&kind_pod, client_namespace(c), NULL, &path);
+	buf_append_string(&path, "?labelSelector=");
+	client_escape(&path, selector);
+	int r = client_get(c, path.data, NULL, &list, e);
+	if (r < 0)
+		return r;
+	size_t i;
+	json_t *pod, *best = NULL;
+	json_array_foreach (json_object_get(list, "items"), i, pod)
+		if (!best || (!str_equal(json_text(best, "", "status", "phase"), "Running") &&
+				     str_equal(json_text(pod, "", "status", "phase"), "Running")))
+			best = pod;
+	if (!best)
+		return err_set(e, ERR_NOT_FOUND, "%.200s has no pods", word);
+	(void)str_copy(ret_pod, 256, json_text(best, "", "metadata", "name"));
+	return 0;
+}
+
+int targets_pod(struct client *c, const char *word, char ret_pod[static 256], struct err *e)
+{
+	CLEANUP(targets_done) struct targets t = {0};
+	CLEANUP(buf_done) struct buf path = BUF_INIT, labels = BUF_INIT;
+	CLEANUP(json_done) json_t *object = NULL;
+	int r = strchr(word, '/') ? add_pair(c, word, &t, e) : 0;
+	if (r < 0)
+		return r;
+	const char *name = t.items.count ? t.items.items[0].name : word;
+	if (!t.items.count || t.items.items[0].kind == &kind_pod)
+		return str_copy(ret_pod, 256, name)
+			       ? 0
+			       : err_set(e, ERR_USAGE, "the pod's name is too long");
+	client_path(t.items.items[0].kind, client_namespace(c), name, &path);
+	r = client_get(c, path.data, NULL, &object, e);
+	if (r < 0)
+		return r;
+	const json_t *selector = json_at(object, "spec", "selector");
+	bool plain = t.items.items[0].kind == &kind_service;
+	write_labels(plain ? selector : json_object_get(selector, "matchLabels"), &labels);
+	write_expressions(json_object_get(selector, "matchExpressions"), &labels);
+	if (!labels.size)
+		return err_set(e, ERR_USAGE, "%.200s selects no pods: name a pod", word);
+	return selected_pod(c, word, labels.data, ret_pod, e);
+}

@@ -20,4 +20,9 @@ void targets_done(struct targets *t); /* for CLEANUP */
 int targets_parse(struct client *c, const cli_words *words, bool names_required,
 	struct targets *ret_targets, struct err *e) MUST_CHECK;
 
+/* The pod that a word means: "web-1", "pod/web-1", or one of those that "deployment/web",
+ * "rs/web-5" or "svc/web" selects, running ones first. -ERR_USAGE, -ERR_NOT_FOUND. */
+int targets_pod(struct client *c, const char *word, char ret_pod[static 256],
+	struct err *e) MUST_CHECK;
+
 #endif

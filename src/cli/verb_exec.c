@@ -5,8 +5,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "base/str.h"
-#include "cli/client.h"
+#include "cli/targets.h"
 #include "sys/loop_uv.h"
 #include "wire/wire.h"
 
@@ -139,8 +138,6 @@ static const struct http_call_events events = {.on_response = on_response,
 static void make_path(const struct exec *x, const char *pod, const cli_words *command,
 	struct buf *path)
 {
-	if (str_starts(pod, "pod/") || str_starts(pod, "pods/"))
-		pod = strchr(pod, '/') + 1;
 	client_path(&kind_pod, client_namespace(x->client), pod, path);
 	buf_printf(path, "/exec?stdin=%s", x->input ? "true" : "false");
 	for (size_t i = 0; i < command->count; i++) {
@@ -186,17 +183,20 @@ int verb_exec(int argc, char **argv)
 		{'i', "stdin", CLI_FLAG, &x.input, NULL,
 			"our standard input becomes the command's"},
 	};
-	const struct cli_usage usage = {.synopsis = "exec POD [options] -- COMMAND [ARGUMENT...]",
+	const struct cli_usage usage = {
+		.synopsis = "exec POD | KIND/NAME [options] -- COMMAND [ARGUMENT...]",
 		.text = "Runs a command in a container that runs, and ends with its exit status. "
 			"There is no "
 			"terminal (-t).\n\n"
 			"  continuo exec web-1 -- ls /etc\n"
+			"  continuo exec deployment/web -- ls /etc\n"
 			"  tar c folder | continuo exec -i web-1 -c main -- tar x -C /data\n",
 		.options = options,
 		.option_count = ARRAY_SIZE(options),
 		.common = &common};
 	CLEANUP(cli_args_done) struct cli_args args = {0};
 	struct err e = ERR_INIT;
+	char pod[256];
 	int r = cli_parse(&usage, argc, argv, &args, &e);
 	if (r > 0)
 		return 0;
@@ -205,7 +205,9 @@ int verb_exec(int argc, char **argv)
 	if (r == 0)
 		r = client_new(&common, &x.client, &e);
 	if (r == 0)
-		r = run(&x, args.words.items[0], &args.rest, &e);
+		r = targets_pod(x.client, args.words.items[0], pod, &e);
+	if (r == 0)
+		r = run(&x, pod, &args.rest, &e);
 	int status = r < 0 ? cli_fail(&e) : x.exit_code;
 	/* A job may be blocked in read(2) for ever, so the loop cannot be waited for. */
 	fflush(NULL);

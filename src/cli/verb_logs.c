@@ -1,8 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/str.h"
-#include "cli/client.h"
+#include "cli/targets.h"
 #include "wire/wire.h"
 
 struct logs {
@@ -34,8 +33,6 @@ static int on_data(void *arg, const char *data, size_t size, struct err *e)
 static void make_path(const struct logs *l, const struct client *c, const char *pod,
 	struct buf *path)
 {
-	if (str_starts(pod, "pod/") || str_starts(pod, "pods/"))
-		pod = strchr(pod, '/') + 1;
 	client_path(&kind_pod, client_namespace(c), pod, path);
 	buf_printf(path, "/log?follow=%s", l->follow ? "true" : "false");
 	if (l->container) {
@@ -66,9 +63,12 @@ int verb_logs(int argc, char **argv)
 		{0, "since-seconds", CLI_NUMBER, &l.since_s, "SECONDS", "what is not older"},
 		{0, "timestamps", CLI_FLAG, &l.timestamps, NULL, "when each line was written"},
 	};
-	const struct cli_usage usage = {.synopsis = "logs POD [options]",
-		.text = "Shows what a container wrote to its standard output and error.\n\n"
-			"  continuo logs web-1 -c proxy --tail 100 -f\n",
+	const struct cli_usage usage = {.synopsis = "logs POD | KIND/NAME [options]",
+		.text = "Shows what a container wrote to its standard output and error. For a "
+			"deployment, "
+			"replica set or service: of one of its pods.\n\n"
+			"  continuo logs web-1 -c proxy --tail 100 -f\n"
+			"  continuo logs deployment/web\n",
 		.options = options,
 		.option_count = ARRAY_SIZE(options),
 		.common = &common};
@@ -76,6 +76,7 @@ int verb_logs(int argc, char **argv)
 	CLEANUP(client_done) struct client *c = NULL;
 	CLEANUP(buf_done) struct buf path = BUF_INIT;
 	struct err e = ERR_INIT;
+	char pod[256];
 	int r = cli_parse(&usage, argc, argv, &args, &e);
 	if (r > 0)
 		return 0;
@@ -85,8 +86,10 @@ int verb_logs(int argc, char **argv)
 		r = err_set(&e, ERR_USAGE, "say which pod: continuo logs POD");
 	if (r == 0)
 		r = client_new(&common, &c, &e);
+	if (r == 0)
+		r = targets_pod(c, args.words.items[0], pod, &e);
 	if (r == 0) {
-		make_path(&l, c, args.words.items[0], &path);
+		make_path(&l, c, pod, &path);
 		r = client_stream(c, path.data, WIRE_FRAMES_TYPE ", application/json", on_data, &l,
 			&e);
 		if (r == 0 && !l.finished)

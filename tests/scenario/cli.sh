@@ -87,6 +87,8 @@ explained() { continuo explain -n shop "$pod" | grep -q 'has no node'; }
 tap_check 'explain of a pending pod' wait_for 10 explained
 tap_check 'describe shows events' says 0 'FailedScheduling' continuo describe "$pod" -n shop
 tap_check 'logs of a pod without a node' says 1 'has no node yet' continuo logs -n shop "$pod"
+tap_check 'logs of a deployment finds its pod' says 1 'has no node yet' continuo logs -n shop deployment/web
+tap_check 'exec in what selects nothing' says 2 'selects no pods' continuo exec -n shop ns/shop -- true
 tap_check 'exec of a pod that is not there' says 1 'not found' continuo exec nope -- true
 timeout 2 "$CONTINUO_BUILD/src/main/continuo" watch -n shop >"$work/watch" 2>&1
 tap_check 'watch prints plain lines' grep -q 'Pending' "$work/watch"
