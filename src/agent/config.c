@@ -65,7 +65,8 @@ void agent_options_help(struct buf *b)
 		"end\n"
 		"the agent and leave its pods running: the next agent on the same state folder "
 		"takes\n"
-		"them over. To empty a node, drain it (`continuo node`) first.\n\n"
+		"them over. To empty a node, cordon it (`continuo node cordon`) and delete its\n"
+		"pods first.\n\n"
 		"Flags, and the key of the file in parentheses:\n"
 		"  --config FILE\n        YAML file with the keys; " AGENT_CONFIG_FILE
 		" when it is there\n");
