@@ -287,6 +287,24 @@ static void nothing_is_made_in_a_namespace_that_goes(void **state)
 		"{'metadata':{'finalizers':null}}"));
 }
 
+/* kube-system holds the revocations: without them revoked nodes came back. */
+static void the_domains_own_namespaces_stay(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const paths[] = {"/api/v1/namespaces/default",
+		"/api/v1/namespaces/kube-system", "/api/v1/namespaces"};
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		json_decref(fixture_expect(f, 403, "DELETE", paths[i], NULL));
+	json_decref(fixture_expect(f, 200, "GET", "/api/v1/namespaces/kube-system", NULL));
+}
+
+static void a_watch_from_the_future_is_gone(void **state)
+{
+	struct fixture *f = *state;
+	json_decref(fixture_expect(f, 410, "GET", MAPS "?watch=true&resourceVersion=999999999",
+		NULL));
+}
+
 /* ---- who may ---- */
 
 static void strangers_and_nodes_are_kept_out(void **state)
@@ -330,6 +348,8 @@ int main(void)
 		TEST(services_get_addresses_that_are_given_back),
 		TEST(privileged_pods_need_a_privileged_namespace),
 		TEST(nothing_is_made_in_a_namespace_that_goes),
+		TEST(the_domains_own_namespaces_stay),
+		TEST(a_watch_from_the_future_is_gone),
 		TEST(strangers_and_nodes_are_kept_out),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -22,10 +22,11 @@ struct item {
 static enum commit_action change(void *arg, const struct object *old, json_t **tree, struct err *e)
 {
 	struct item *item = arg;
-	(void)e;
 	if (!old)
 		return COMMIT_NOTHING;
 	struct request *r = item->collection->request;
+	if (write_check_deletable(r->kind, old->name, e) < 0)
+		return COMMIT_FAIL;
 	r->base = old; /* for this call only */
 	enum write_outcome outcome = write_mark_deleted(r, *tree, item->collection->wall_ms);
 	r->base = NULL;

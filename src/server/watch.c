@@ -172,6 +172,11 @@ static int start(struct watch *w, struct err *e)
 	if (result == 0 && revision && revision < store_compacted(r->server->store))
 		result = err_set(e, ERR_GONE, "too old resource version: %lld (oldest: %lld)",
 			(long long)revision, (long long)store_compacted(r->server->store));
+	/* One of the future is another store's, such as that before a restore. */
+	if (result == 0 && revision > store_revision(r->server->store))
+		result = err_set(e, ERR_GONE,
+			"resource version %lld is not reached yet (newest: %lld)",
+			(long long)revision, (long long)store_revision(r->server->store));
 	if (result < 0)
 		return result;
 	http_respond_start(r->http, 200, NULL, 0, "application/json");

@@ -348,6 +348,9 @@ static int change_delete(struct request *r, json_t **tree, struct err *e)
 	int result = read_base(r, tree, e);
 	if (result < 0)
 		return result;
+	result = write_check_deletable(r->kind, r->name, e);
+	if (result < 0)
+		return result;
 	const json_t *conditions = json_at(r->body, "preconditions");
 	const char *uid = json_text(conditions, r->base->uid, "uid");
 	char revision[32];

@@ -131,6 +131,14 @@ static void add_finalizer(json_t *tree, const char *name)
 	json_array_append_new(list, json_string(name));
 }
 
+int write_check_deletable(const struct kind *k, const char *name, struct err *e)
+{
+	if (k == &kind_namespace && (str_equal(name, "default") || str_equal(name, "kube-system")))
+		return err_set(e, ERR_FORBIDDEN,
+			"namespaces \"%s\" is forbidden: this namespace may not be deleted", name);
+	return 0;
+}
+
 enum write_outcome write_mark_deleted(struct request *r, json_t *tree, int64_t wall_ms)
 {
 	if (strcmp(r->propagation, "Foreground") == 0)

@@ -20,6 +20,10 @@ int write_keep(const struct request *r, const json_t *old, json_t **tree, struct
 /* Whether the last finalizer of an object that is being deleted has gone with this change. */
 bool write_is_finished(const json_t *tree, const json_t *old);
 
+/* -ERR_FORBIDDEN for the namespaces that the domain itself lives in: the Secrets of kube-system are
+ * its join tokens and revocations. */
+int write_check_deletable(const struct kind *k, const char *name, struct err *e) MUST_CHECK;
+
 /* Applies a delete: gone at once, or marked (deletionTimestamp, grace, finalizers). */
 enum write_outcome write_mark_deleted(struct request *r, json_t *tree, int64_t wall_ms);
 
