@@ -225,7 +225,9 @@ static void a_token_lets_one_node_in_once(void **state)
 	*secret = *secret == 'a' ? 'b' : 'a';
 	expect_join(f, 401, forged, "n1", "forged");
 	expect_join(f, 401, "nonsense", "n1", "read");
+	expect_join(f, 401, forged, "Not A Name", "forged");
 	expect_join(f, 422, token, "Not A Name", "node name");
+	expect_join(f, 422, token, "", "names no node");
 	expect_join(f, 200, token, "n1", "/node/n1");
 	expect_join(f, 401, token, "n2", "used");
 	json_t *list = fixture_expect(f, 200, "GET", "/continuo/v1/tokens", NULL);
@@ -250,6 +252,12 @@ static void an_expired_token_and_a_taken_name_are_refused(void **state)
 	json_decref(t);
 	t = fixture_expect(f, 201, "POST", "/continuo/v1/tokens", "{'node':'bound'}");
 	expect_join(f, 200, json_text(t, "", "token"), "other", "/node/bound");
+	json_decref(t);
+	t = fixture_expect(f, 201, "POST", "/continuo/v1/tokens", "{'node':'node-a'}");
+	expect_join(f, 200, json_text(t, "", "token"), "node-a", "/node/node-a");
+	json_decref(t);
+	t = fixture_expect(f, 201, "POST", "/continuo/v1/tokens", "{'node':'bound2'}");
+	expect_join(f, 200, json_text(t, "", "token"), "", "/node/bound2");
 	json_decref(t);
 	fixture_stream_free(feed);
 }

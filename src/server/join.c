@@ -102,7 +102,8 @@ static void on_redeemed(void *arg, const char *node, const struct err *e)
 	answer(j);
 }
 
-/* The name is checked before the token is used up, so that a mistake does not cost it. */
+/* Who has no token learns nothing. The name is checked before the token is used up, so that a
+ * mistake does not cost it. */
 static int check_join(struct join *j, const json_t *body, struct pki_token *ret_token,
 	struct err *e)
 {
@@ -110,24 +111,32 @@ static int check_join(struct join *j, const json_t *body, struct pki_token *ret_
 	int r = pki_token_parse(json_text(body, "", "token"), ret_token, e);
 	if (r < 0)
 		return err_set(e, ERR_UNAUTHORIZED, "the join token cannot be read; copy it whole");
+	char bound[128];
+	r = tokens_check(j->server, ret_token, bound, e);
+	if (r < 0)
+		return r;
 	snprintf(j->node, sizeof(j->node), "%.120s", json_text(body, "", "name"));
 	if (!*csr)
 		return err_set(e, ERR_DECODE, "a join needs a csr");
-	if (j->node[0] && check_name(j->node, e) < 0)
-		return -(int)e->code;
 	if (!j->node[0])
-		return 0;
+		snprintf(j->node, sizeof(j->node), "%s", bound);
+	if (!j->node[0])
+		return err_set(e, ERR_INVALID,
+			"the token names no node, so the join must: give the agent a node name");
+	if (check_name(j->node, e) < 0)
+		return -(int)e->code;
 	j->csr = mem_dup_string(csr);
 	/* Signing is tried first, for the same reason. */
 	CLEANUP(mem_free_ptr) char *certificate = NULL;
 	r = sign(j, &certificate, e);
 	if (r < 0)
 		return r;
-	if (node_exists(j->server, j->node))
+	/* A token that was made for a node lets it in again, after a revocation or a lost disk. */
+	if (!*bound && node_exists(j->server, j->node))
 		return err_set(e, ERR_EXISTS,
-			"a node \"%s\" exists already; join under another name, or delete the node "
-			"first",
-			j->node);
+			"a node \"%s\" exists already; join under another name, delete the node "
+			"first, or make a token for it (continuo token create --node %s)",
+			j->node, j->node);
 	return 0;
 }
 
@@ -149,8 +158,6 @@ static void on_join_body(void *arg, struct http_request *http, const char *data,
 		join_fail(j, &why);
 		return;
 	}
-	if (!j->csr)
-		j->csr = mem_dup_string(json_text(body, "", "csr"));
 	tokens_redeem(j->server, &token, on_redeemed, j);
 }
 

@@ -196,41 +196,54 @@ struct redemption {
 	void *arg;
 };
 
+/* tree: of its Secret; null: there is none. */
+static int check(struct server *s, const struct pki_token *token, const json_t *tree,
+	char ret_node[static 128], struct err *e)
+{
+	if (!tree)
+		return err_set(e, ERR_UNAUTHORIZED,
+			"the join token %s is not known: it was used, deleted or never made; make "
+			"a new one with `continuo token create`",
+			token->id);
+	char hash[65];
+	int64_t expires_ms = 0;
+	pki_token_hash(token->secret, hash);
+	CLEANUP(mem_free_ptr) char *kept = get_data(tree, "token-secret-sha256");
+	CLEANUP(mem_free_ptr) char *expires = get_data(tree, "expiration");
+	CLEANUP(mem_free_ptr) char *node = get_data(tree, "node");
+	if (!pki_equal(hash, kept))
+		return err_set(e, ERR_UNAUTHORIZED, "the join token %s is forged or mistyped",
+			token->id);
+	if (time_parse(expires, &expires_ms, NULL) < 0 || expires_ms <= loop_wall_ms(s->loop))
+		return err_set(e, ERR_UNAUTHORIZED,
+			"the join token %s expired at %s; make a new one with `continuo token "
+			"create`",
+			token->id, expires);
+	snprintf(ret_node, 128, "%.120s", node);
+	return 0;
+}
+
+int tokens_check(struct server *s, const struct pki_token *token, char ret_node[static 128],
+	struct err *e)
+{
+	char name[64], key[OBJECT_KEY_MAX];
+	snprintf(name, sizeof(name), TOKEN_PREFIX "%s", token->id);
+	CLEANUP(object_done)
+	struct object *o = object_key_of(&kind_secret, TOKEN_NAMESPACE, name, key, NULL) == 0
+				   ? store_get(s->store, key)
+				   : NULL;
+	CLEANUP(json_done) json_t *tree = o ? object_tree(o) : NULL;
+	return check(s, token, tree, ret_node, e);
+}
+
 /* The commit that deletes the Secret is what uses the token up: of two that come at once, one
  * loses. */
 static enum commit_action change_redeem(void *arg, const struct object *old, json_t **tree,
 	struct err *e)
 {
 	struct redemption *x = arg;
-	if (!old) {
-		(void)err_set(e, ERR_UNAUTHORIZED,
-			"the join token %s is not known: it was used, deleted or never made; make "
-			"a new one with `continuo token "
-			"create`",
-			x->token.id);
-		return COMMIT_FAIL;
-	}
-	char hash[65];
-	int64_t expires_ms = 0;
-	pki_token_hash(x->token.secret, hash);
-	CLEANUP(mem_free_ptr) char *kept = get_data(*tree, "token-secret-sha256");
-	CLEANUP(mem_free_ptr) char *expires = get_data(*tree, "expiration");
-	CLEANUP(mem_free_ptr) char *node = get_data(*tree, "node");
-	if (!pki_equal(hash, kept)) {
-		(void)err_set(e, ERR_UNAUTHORIZED, "the join token %s is forged or mistyped",
-			x->token.id);
-		return COMMIT_FAIL;
-	}
-	if (time_parse(expires, &expires_ms, NULL) < 0 ||
-		expires_ms <= loop_wall_ms(x->server->loop)) {
-		(void)err_set(e, ERR_UNAUTHORIZED,
-			"the join token %s expired at %s; make a new one with `continuo token "
-			"create`",
-			x->token.id, expires);
-		return COMMIT_FAIL;
-	}
-	snprintf(x->node, sizeof(x->node), "%.120s", node);
-	return COMMIT_DELETE;
+	int r = check(x->server, &x->token, old ? *tree : NULL, x->node, e);
+	return r < 0 ? COMMIT_FAIL : COMMIT_DELETE;
 }
 
 static void on_redeemed(void *arg, const struct err *e)

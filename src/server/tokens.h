@@ -13,6 +13,11 @@ void tokens_create(
 void tokens_list(struct request *r);   /* GET */
 void tokens_delete(struct request *r); /* DELETE /continuo/v1/tokens/ID; the id is in r->name */
 
+/* Checks a token without using it up: 0 and the node that it is bound to ("" none), or
+ * -ERR_UNAUTHORIZED as below. */
+int tokens_check(struct server *s, const struct pki_token *token, char ret_node[static 128],
+	struct err *e) MUST_CHECK;
+
 /* Checks a token and uses it up. done gets the node name that it is bound to ("" none), or why not:
  * ERR_UNAUTHORIZED for what is forged, used, expired or deleted. */
 void tokens_redeem(struct server *s, const struct pki_token *token,
