@@ -6,44 +6,10 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "base/time.h"
-#include "model/model.h"
+#include "model/pod_qos.h"
 
 static const char *const condition_names[AGENT_CONDITIONS] = {
 	"PodScheduled", "Initialized", "ContainersReady", "Ready"};
-
-/* ---- the class of service ---- */
-
-struct qos {
-	bool any, all; /* some request or limit is set; all limits are, and equal the requests */
-};
-
-static void qos_resource(struct qos *q, const json_t *container, const char *name)
-{
-	const char *limit = json_text(container, NULL, "resources", "limits", name);
-	const char *request = json_text(container, limit, "resources", "requests", name);
-	if (limit || request)
-		q->any = true;
-	int64_t limit_milli, request_milli;
-	if (!limit || quantity_milli(limit, &limit_milli, NULL) < 0 ||
-		quantity_milli(request, &request_milli, NULL) < 0 || limit_milli != request_milli)
-		q->all = false;
-}
-
-/* Kubernetes: "Configure Quality of Service for Pods". */
-static const char *qos_class(const json_t *pod)
-{
-	static const char *const lists[] = {"initContainers", "containers"};
-	struct qos q = {.all = true};
-	for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
-		size_t i;
-		json_t *container;
-		json_array_foreach (json_at(pod, "spec", lists[l]), i, container) {
-			qos_resource(&q, container, "cpu");
-			qos_resource(&q, container, "memory");
-		}
-	}
-	return !q.any ? "BestEffort" : q.all ? "Guaranteed" : "Burstable";
-}
 
 static void recall_condition(struct agent_status_memory *m, const json_t *condition)
 {
@@ -61,7 +27,7 @@ static void recall_condition(struct agent_status_memory *m, const json_t *condit
 void agent_status_begin(const json_t *pod, struct agent_status_memory *ret_memory)
 {
 	struct agent_status_memory m = {0};
-	snprintf(m.qos, sizeof(m.qos), "%s", qos_class(pod));
+	snprintf(m.qos, sizeof(m.qos), "%s", pod_qos_class(json_at(pod, "spec")));
 	size_t i;
 	json_t *condition;
 	json_array_foreach (json_at(pod, "status", "conditions"), i, condition)

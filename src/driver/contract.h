@@ -19,7 +19,7 @@ struct seen_container {
 };
 
 struct seen {
-	char phase[16], ip[64];
+	char phase[16], ip[64], reason[32];
 	bool stopped, initialized, containers_ready;
 	struct seen_container containers[6];
 	size_t count;

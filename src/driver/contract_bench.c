@@ -129,6 +129,7 @@ static void host_changed(void *context, const struct driver_state *state)
 		map_put(&bench.seen, state->uid, s);
 	}
 	snprintf(s->phase, sizeof(s->phase), "%s", state->phase);
+	snprintf(s->reason, sizeof(s->reason), "%s", state->reason);
 	snprintf(s->ip, sizeof(s->ip), "%s", state->ip);
 	s->stopped = state->stopped;
 	s->initialized = state->initialized;
@@ -199,6 +200,9 @@ int bench_setup(int argc, char **argv)
 		.state_folder = bench.real ? argv[2] : "",
 		.run_folder = bench.real ? argv[3] : "",
 		.node_name = "node-1",
+		.host_ip = "192.0.2.9",
+		.cpu_milli = 3500,
+		.memory_bytes = (int64_t)1 << 30,
 		.cgroup_parent = bench.real ? argv[4] : "",
 		.devices = &device,
 		.device_count = 1,

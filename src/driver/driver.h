@@ -128,7 +128,9 @@ struct driver_config {
 	const char *state_folder; /* persistent: bundles, logs, emptyDirs */
 	const char *run_folder;   /* volatile: namespaces, sockets */
 	const char *node_name;
-	const char *cgroup_parent; /* "/continuo/NODE" */
+	const char *host_ip; /* for the downward API; may be null. Lives as long as the driver */
+	int64_t cpu_milli, memory_bytes; /* allocatable: limits that containers do not set */
+	const char *cgroup_parent;       /* "/continuo/NODE" */
 	const struct driver_device *devices;
 	size_t device_count;
 	const char *runtime; /* "runc", "crun" or "": whichever works */

@@ -301,6 +301,26 @@ static size_t keep_named(struct CMUnitTest *tests, size_t count, char **names)
 	return names ? kept : count;
 }
 
+static void deadlines_end_pods(void **state)
+{
+	(void)state;
+	static const char spec[] =
+		"{'activeDeadlineSeconds':1,'terminationGracePeriodSeconds':1,'containers':[{"
+		"'name':'main','image':'test','command':['/bin/sh','-c','sleep 100']},{'name':"
+		"'other','image':'missing'}]}";
+	int64_t before_ms = loop_now_ms(bench.loop);
+	bench_start("m1", spec);
+	assert_true(bench_wait(is_failed, "m1", 8000));
+	assert_true(loop_now_ms(bench.loop) - before_ms >= 1000);
+	assert_string_equal(bench_seen("m1")->reason, "DeadlineExceeded");
+	assert_true(bench_event("m1", "DeadlineExceeded"));
+	assert_int_equal(bench_container("m1", 0)->state, CONTAINER_TERMINATED);
+	assert_int_equal(bench_container("m1", 0)->restarts, 0);
+	assert_false(bench_seen("m1")->stopped);
+	bench_stop("m1", 0);
+	assert_true(bench_seen("m1")->stopped);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest all[] = {
@@ -316,6 +336,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(commands_run_inside),
 		cmocka_unit_test(logs_are_kept_and_followed),
 		cmocka_unit_test(list_is_the_truth),
+		cmocka_unit_test(deadlines_end_pods),
 	};
 	size_t count = ARRAY_SIZE(all);
 	if (bench_setup(argc, argv)) {

@@ -113,6 +113,67 @@ static void volumes_are_mounted_and_updated(void **state)
 	bench_objects_clear();
 }
 
+static void pods_know_themselves(void **state)
+{
+	(void)state;
+	bench.privilege = "privileged";
+	assert_shows("pk",
+		POD("sleep 50",
+			",'volumeMounts':[{'name':'self','mountPath':'/"
+			"self'}],'resources':{'requests':"
+			"{'memory':'100Mi'}},'env':[{'name':'NODE','valueFrom':{'fieldRef':{"
+			"'fieldPath':'spec.nodeName'}}},{'name':'HOST','valueFrom':{'fieldRef':{"
+			"'fieldPath':'status.hostIP'}}},{'name':'POD','valueFrom':{'fieldRef':{"
+			"'fieldPath':'status.podIP'}}}]",
+			",'hostNetwork':true,'volumes':[{'name':'self','downwardAPI':{'items':[{'"
+			"path':"
+			"'labels','fieldRef':{'fieldPath':'metadata.labels'}},{'path':'app',"
+			"'fieldRef':{'fieldPath':'metadata.labels[\\u0027app\\u0027]'}},{'path':"
+			"'cpu','resourceFieldRef':{'containerName':'main','resource':'limits.cpu'}}"
+			",{"
+			"'path':'memory','resourceFieldRef':{'containerName':'main','resource':"
+			"'requests.memory','divisor':'1Mi'}}]}}]"),
+		"echo $NODE $HOST $POD; cd /self; cat labels; echo; cat app; echo; cat cpu; echo; "
+		"cat memory",
+		"node-1 192.0.2.9 192.0.2.9\napp=\"web\"\nweb\n4\n100");
+	assert_string_equal(bench_seen("pk")->ip, "192.0.2.9");
+	bench.privilege = "baseline";
+}
+
+static void memory_scores_follow_the_class(void **state)
+{
+	(void)state;
+	assert_shows("po1", POD("sleep 50", "", ""), "cat /proc/1/oom_score_adj", "1000\n");
+	CLEANUP(mem_free_ptr)
+	char *burstable =
+		look("po2", POD("sleep 50", ",'resources':{'requests':{'memory':'512Mi'}}", ""),
+			"cat /proc/1/oom_score_adj");
+	assert_true(atoi(burstable) > 2 && atoi(burstable) < 1000);
+	bench_stop("po2", 0);
+	CLEANUP(mem_free_ptr)
+	char *guaranteed = look("po3",
+		POD("sleep 50", ",'resources':{'limits':{'memory':'64Mi','cpu':'1'}}", ""),
+		"cat /proc/1/oom_score_adj");
+	assert_true(atoi(guaranteed) <= 0); /* -997 where the machine lets us */
+	bench_stop("po3", 0);
+}
+
+static void privileged_containers_have_the_hosts_devices(void **state)
+{
+	(void)state;
+	static const char look_for[] =
+		"test -c /dev/kmsg && echo kmsg; test -c /dev/net/tun && echo tun";
+	CLEANUP(mem_free_ptr)
+	char *expected = mem_format("%s%s", access("/dev/kmsg", F_OK) ? "" : "kmsg\n",
+		access("/dev/net/tun", F_OK) ? "" : "tun\n");
+	assert_true(*expected);
+	assert_shows("pv1", POD("sleep 50", "", ""), look_for, "");
+	bench.privilege = "privileged";
+	assert_shows("pv2", POD("sleep 50", ",'securityContext':{'privileged':true}", ""), look_for,
+		expected);
+	bench.privilege = "baseline";
+}
+
 static void network_files_are_the_pods(void **state)
 {
 	(void)state;
@@ -387,12 +448,14 @@ static void readiness_flips_and_liveness_kills(void **state)
 	bench.privilege = "privileged";
 	int port = free_port();
 	CLEANUP(mem_free_ptr)
-	char *spec = mem_format(HTTPD("", "%d",
-					"'readinessProbe':{'httpGet':{'port':'web','path':'/up'},"
-					"'periodSeconds':1,'failureThreshold':1},'livenessProbe':{"
-					"'tcpSocket':{'port':%d},'periodSeconds':1,"
-					"'initialDelaySeconds':1,'failureThreshold':2}"),
-		port, port, port);
+	char *spec =
+		mem_format(HTTPD("", "%d",
+				   "'readinessProbe':{'httpGet':{'host':'127.0.0.1','port':'web','"
+				   "path':'/up'},"
+				   "'periodSeconds':1,'failureThreshold':1},'livenessProbe':{"
+				   "'tcpSocket':{'host':'127.0.0.1','port':%d},'periodSeconds':1,"
+				   "'initialDelaySeconds':1,'failureThreshold':2}"),
+			port, port, port);
 	CLEANUP(mem_free_ptr) char *first = look("pr", spec, "rm /www/up && echo ready");
 	assert_string_equal(first, "ready\n");
 	assert_true(bench_wait(is_unready, "pr", 8000));
@@ -414,8 +477,10 @@ static void startup_holds_liveness_back(void **state)
 	CLEANUP(mem_free_ptr)
 	char *spec =
 		mem_format(HTTPD("sleep 3; ", "%d",
-				   "'startupProbe':{'tcpSocket':{'port':'web'},'periodSeconds':"
-				   "1,'failureThreshold':20},'livenessProbe':{'httpGet':{'port':"
+				   "'startupProbe':{'tcpSocket':{'host':'127.0.0.1','port':'web'},'"
+				   "periodSeconds':"
+				   "1,'failureThreshold':20},'livenessProbe':{'httpGet':{'host':'"
+				   "127.0.0.1','port':"
 				   "'web','path':'/up'},'periodSeconds':1,'failureThreshold':1}"),
 			port, port);
 	bench_start("ps", spec);
@@ -553,6 +618,9 @@ const struct CMUnitTest contract_oci[] = {
 	cmocka_unit_test(image_gives_what_the_pod_leaves_out),
 	cmocka_unit_test(environment_comes_from_everywhere),
 	cmocka_unit_test(volumes_are_mounted_and_updated),
+	cmocka_unit_test(pods_know_themselves),
+	cmocka_unit_test(memory_scores_follow_the_class),
+	cmocka_unit_test(privileged_containers_have_the_hosts_devices),
 	cmocka_unit_test(network_files_are_the_pods),
 	cmocka_unit_test(users_are_who_they_should_be),
 	cmocka_unit_test(privileges_are_few),

@@ -115,57 +115,93 @@ static int env_from_key(const struct env_source *s, const char *kind, const json
 	return *ret_absent ? 0 : rc;
 }
 
-/* The downward API's fields; labels and annotations by key: metadata.labels['KEY']. */
-static int env_from_field(const struct env_source *s, const char *path, struct buf *value,
-	struct err *e)
+/* ---- the downward API ---- */
+
+/* metadata.labels['KEY'], metadata.annotations['KEY']. */
+static bool env_by_key(const struct env_source *s, const char *path, struct buf *text)
 {
-	static const struct {
-		const char *path, *keys[3];
-	} plain[] = {{"metadata.name", {"metadata", "name"}},
-		{"metadata.namespace", {"metadata", "namespace"}},
-		{"metadata.uid", {"metadata", "uid"}},
-		{"spec.serviceAccountName", {"spec", "serviceAccountName"}}};
-	for (size_t i = 0; i < ARRAY_SIZE(plain); i++) {
-		if (!str_equal(path, plain[i].path))
-			continue;
-		buf_append_string(value, json_text(s->pod, "", plain[i].keys[0], plain[i].keys[1]));
-		return 0;
-	}
-	if (str_equal(path, "spec.nodeName") || str_equal(path, "status.podIP") ||
-		str_equal(path, "status.podIPs")) {
-		buf_append_string(value, str_equal(path, "spec.nodeName") ? s->node_name : s->ip);
-		return 0;
-	}
-	const char *quote = strchr(path, '\'');
 	bool labels = str_starts(path, "metadata.labels['");
-	if ((labels || str_starts(path, "metadata.annotations['")) && str_ends(path, "']")) {
-		char *key CLEANUP(mem_free_ptr) = mem_dup_bytes(quote + 1, strlen(quote) - 3);
-		buf_append_string(value,
-			json_text(s->pod, "", "metadata", labels ? "labels" : "annotations", key));
-		return 0;
-	}
-	return err_set(e, ERR_UNSUPPORTED, "the field %s cannot be given as a variable", path);
+	if ((!labels && !str_starts(path, "metadata.annotations['")) || !str_ends(path, "']"))
+		return false;
+	const char *start = strchr(path, '\'') + 1;
+	if (strlen(start) < 2)
+		return false;
+	char *key CLEANUP(mem_free_ptr) = mem_dup_bytes(start, strlen(start) - 2);
+	buf_append_string(text,
+		json_text(s->pod, "", "metadata", labels ? "labels" : "annotations", key));
+	return true;
 }
 
-static int env_from_resource(const struct env_source *s, const json_t *ref, struct buf *value,
-	struct err *e)
+int env_field(const struct env_source *s, const char *path, struct buf *ret_text, struct err *e)
+{
+	const char *host_ip = s->host_ip ? s->host_ip : "";
+	const char *ip = s->ip && *s->ip ? s->ip : host_ip;
+	const struct {
+		const char *path, *value;
+	} fields[] = {{"metadata.name", json_text(s->pod, "", "metadata", "name")},
+		{"metadata.namespace", json_text(s->pod, "", "metadata", "namespace")},
+		{"metadata.uid", json_text(s->pod, "", "metadata", "uid")},
+		{"spec.serviceAccountName",
+			json_text(s->pod, "default", "spec", "serviceAccountName")},
+		{"spec.nodeName", s->node_name}, {"status.hostIP", host_ip},
+		{"status.hostIPs", host_ip}, {"status.podIP", ip}, {"status.podIPs", ip}};
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+		if (str_equal(path, fields[i].path)) {
+			buf_append_string(ret_text, fields[i].value);
+			return 0;
+		}
+	if (env_by_key(s, path, ret_text))
+		return 0;
+	return err_set(e, ERR_UNSUPPORTED, "the field \"%s\" cannot be given to a container", path);
+}
+
+static const json_t *env_container(const struct env_source *s, const char *name)
+{
+	static const char *const lists[] = {"containers", "initContainers"};
+	if (!*name)
+		return s->container;
+	for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
+		size_t i;
+		json_t *item;
+		json_array_foreach (json_at(s->pod, "spec", lists[l]), i, item)
+			if (str_equal(json_text(item, "", "name"), name))
+				return item;
+	}
+	return NULL;
+}
+
+int env_resource(const struct env_source *s, const json_t *ref, struct buf *ret_text, struct err *e)
 {
 	const char *resource = json_text(ref, "", "resource");
-	const char *dot = strchr(resource, '.');
+	const char *name = json_text(ref, "", "containerName");
+	const json_t *container = env_container(s, name);
 	bool limits = str_starts(resource, "limits.");
-	if (!dot || (!limits && !str_starts(resource, "requests.")))
-		return err_set(e, ERR_UNSUPPORTED, "the resource %s cannot be given", resource);
+	if (!limits && !str_starts(resource, "requests."))
+		return err_set(e, ERR_UNSUPPORTED,
+			"the resource \"%s\" cannot be given: limits.NAME and requests.NAME can",
+			resource);
+	if (!container)
+		return err_set(e, ERR_NOT_FOUND, "the pod has no container \"%s\"", name);
+	const char *what = strchr(resource, '.') + 1;
 	const char *amount =
-		json_text(s->container, "0", "resources", limits ? "limits" : "requests", dot + 1);
+		json_text(container, NULL, "resources", limits ? "limits" : "requests", what);
+	if (!amount && !limits) /* as the API's defaults have it */
+		amount = json_text(container, NULL, "resources", "limits", what);
 	const char *divisor = json_text(ref, "1", "divisor");
 	int64_t milli = 0, by = 0;
-	int rc = quantity_milli(amount, &milli, e);
+	int rc = amount ? quantity_milli(amount, &milli, e) : 0;
+	if (!amount && limits)
+		milli = str_equal(what, "cpu")      ? s->cpu_milli
+			: str_equal(what, "memory") ? s->memory_bytes * 1000
+						    : 0;
 	if (!rc)
 		rc = quantity_milli(str_equal(divisor, "0") ? "1" : divisor, &by, e);
 	if (!rc)
-		buf_printf(value, "%lld", (long long)(by > 0 ? (milli + by - 1) / by : 0));
+		buf_printf(ret_text, "%lld", (long long)(by > 0 ? (milli + by - 1) / by : 0));
 	return rc;
 }
+
+/* ---- variables ---- */
 
 static int env_from(const struct env_source *s, const json_t *from, struct buf *value,
 	bool *ret_absent, struct err *e)
@@ -176,9 +212,9 @@ static int env_from(const struct env_source *s, const json_t *from, struct buf *
 	if ((ref = json_at(from, "secretKeyRef")))
 		return env_from_key(s, "Secret", ref, value, ret_absent, e);
 	if ((ref = json_at(from, "fieldRef")))
-		return env_from_field(s, json_text(ref, "", "fieldPath"), value, e);
+		return env_field(s, json_text(ref, "", "fieldPath"), value, e);
 	if ((ref = json_at(from, "resourceFieldRef")))
-		return env_from_resource(s, ref, value, e);
+		return env_resource(s, ref, value, e);
 	return err_set(e, ERR_UNSUPPORTED, "a variable's valueFrom names no source that is known");
 }
 

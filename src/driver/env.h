@@ -14,9 +14,19 @@ struct env_source {
 	const json_t *container;
 	const struct object *const *objects; /* ConfigMaps and Secrets */
 	size_t object_count;
-	const char *const *service_env; /* null terminated; may be null */
-	const char *node_name, *ip;
+	const char *const *service_env;  /* null terminated; may be null */
+	const char *node_name, *ip;      /* ip "": that of the host */
+	const char *host_ip;             /* may be null */
+	int64_t cpu_milli, memory_bytes; /* of the node: limits that a container does not set */
 };
+
+/* The downward API: a field of the pod ("metadata.name", "metadata.labels['KEY']", "status.podIP",
+ * ...) and a resource of a container ({containerName, resource, divisor}, rounded up). Appended to
+ * ret_text. -ERR_UNSUPPORTED: what cannot be given; -ERR_NOT_FOUND: no such container. */
+int env_field(const struct env_source *s, const char *path, struct buf *ret_text,
+	struct err *e) MUST_CHECK;
+int env_resource(const struct env_source *s, const json_t *ref, struct buf *ret_text,
+	struct err *e) MUST_CHECK;
 
 /* name → value (char *, freed by the map). -ERR_NOT_FOUND: a ConfigMap, Secret or key is missing
  * that is not optional; -ERR_UNSUPPORTED: a field that cannot be given. */

@@ -43,7 +43,9 @@ static void variables_expand_as_in_kubernetes(void **state)
 static int build(const char *container, struct map *env, struct err *e)
 {
 	static const char *const services[] = {"DB_HOST=10.0.0.1", NULL};
-	static const char pod[] = "{'metadata':{'name':'p','namespace':'n','labels':{'a/b':'c'}}}";
+	static const char pod[] = "{'metadata':{'name':'p','namespace':'n','labels':{'a/b':'c'}},"
+				  "'spec':{'containers':[{'name':'main','resources':{'requests':{"
+				  "'memory':'1k'}}}]}}";
 	CLEANUP(json_done) json_t *tree = decode(pod);
 	CLEANUP(json_done) json_t *part = decode(container);
 	CLEANUP(json_done)
@@ -59,7 +61,10 @@ static int build(const char *container, struct map *env, struct err *e)
 		.object_count = 1,
 		.service_env = services,
 		.node_name = "node-1",
-		.ip = "10.1.2.3"};
+		.ip = "10.1.2.3",
+		.host_ip = "192.0.2.9",
+		.cpu_milli = 3500,
+		.memory_bytes = (int64_t)1 << 30};
 	map_init(env, free);
 	return env_build(&source, env, e);
 }
@@ -84,6 +89,39 @@ static void sources_are_read_in_order(void **state)
 	assert_string_equal(map_get(&env, "L"), "c");
 	assert_string_equal(map_get(&env, "IP"), "10.1.2.3");
 	assert_string_equal(map_get(&env, "CPU"), "1500");
+	map_done(&env);
+}
+
+static void pods_learn_about_themselves(void **state)
+{
+	(void)state;
+	struct map env;
+	struct err e = ERR_INIT;
+	assert_int_equal(
+		build("{'env':[{'name':'HOST','valueFrom':{'fieldRef':{'fieldPath':"
+		      "'status.hostIPs'}}},{'name':'NODE','valueFrom':{'fieldRef':{'fieldPath':"
+		      "'spec.nodeName'}}},{'name':'ACCOUNT','valueFrom':{'fieldRef':{'fieldPath':"
+		      "'spec.serviceAccountName'}}},{'name':'ALL','valueFrom':{'resourceFieldRef':{"
+		      "'resource':'limits.memory','divisor':'1Mi'}}},{'name':'OWN','valueFrom':{"
+		      "'resourceFieldRef':{'resource':'requests.memory','containerName':'main'}}}]"
+		      "}",
+			&env, &e),
+		0);
+	assert_string_equal(map_get(&env, "HOST"), "192.0.2.9");
+	assert_string_equal(map_get(&env, "NODE"), "node-1");
+	assert_string_equal(map_get(&env, "ACCOUNT"), "default");
+	assert_string_equal(map_get(&env, "ALL"), "1024"); /* the node's, when it has no limit */
+	assert_string_equal(map_get(&env, "OWN"), "1000");
+	map_done(&env);
+	assert_int_equal(build("{'env':[{'name':'A','valueFrom':{'resourceFieldRef':{'resource':"
+			       "'limits.cpu','containerName':'gone'}}}]}",
+				 &env, &e),
+		-ERR_NOT_FOUND);
+	map_done(&env);
+	assert_int_equal(build("{'env':[{'name':'A','valueFrom':{'fieldRef':{'fieldPath':"
+			       "'metadata.labels[\\u0027]'}}}]}",
+				 &env, &e),
+		-ERR_UNSUPPORTED);
 	map_done(&env);
 }
 
@@ -117,6 +155,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(variables_expand_as_in_kubernetes),
 		cmocka_unit_test(sources_are_read_in_order),
+		cmocka_unit_test(pods_learn_about_themselves),
 		cmocka_unit_test(what_is_missing_is_named),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -142,6 +142,9 @@ int oci_spec_build(const struct oci_bundle *b, json_t **ret_spec, struct err *e)
 json_t *oci_seccomp_default(const json_t *capabilities) MUST_CHECK; /* oci_seccomp.c */
 json_t *oci_capabilities(const json_t *context) MUST_CHECK;         /* oci_capabilities.c: names */
 int oci_resources(const struct oci_bundle *b, json_t *linux_section, struct err *e) MUST_CHECK;
+/* Not below our own when we lack the capability to lower it. */
+int oci_oom_score(const struct oci_bundle *b) MUST_CHECK;
+void oci_devices_of_host(json_t *devices); /* oci_devices.c: appends all of /dev */
 
 /* oci_run.c */
 void oci_run_start(struct container_engine *x, const struct container_spec *spec,

@@ -1,12 +1,17 @@
 /* Limits and devices of a container (runtime-spec, linux.resources and linux.devices). */
 #include <errno.h>
+#include <linux/capability.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
 
 #include "base/str.h"
 #include "driver/oci.h"
+#include "driver/oom.h"
 #include "model/model.h"
+#include "model/pod_qos.h"
 
 #define CPU_PERIOD_US 100000
 #define PIDS_MAX                                                                                   \
@@ -59,6 +64,33 @@ static int add_memory(const struct oci_bundle *b, json_t *resources, struct err 
 	return 0;
 }
 
+/* ---- memory that runs out ---- */
+
+static bool may_lower_scores(void)
+{
+	struct buf b CLEANUP(buf_done) = BUF_INIT;
+	const char *line = NULL;
+	if (oci_read_file("/proc/self/status", &b, NULL) == 0)
+		line = strstr(buf_text(&b), "\nCapEff:");
+	return line && strtoull(line + 8, NULL, 16) >> CAP_SYS_RESOURCE & 1;
+}
+
+int oci_oom_score(const struct oci_bundle *b)
+{
+	int64_t request = 0;
+	struct sysinfo machine = {0};
+	struct buf own CLEANUP(buf_done) = BUF_INIT;
+	if (limit(b, "requests", "memory", false, &request, NULL) || !request)
+		(void)!limit(b, "limits", "memory", false, &request, NULL);
+	(void)sysinfo(&machine);
+	int score = oom_score_adj(pod_qos_class(json_at(b->pod, "spec")), request,
+		(int64_t)machine.totalram * machine.mem_unit);
+	if (score >= 0 || may_lower_scores() ||
+		oci_read_file("/proc/self/oom_score_adj", &own, NULL))
+		return score;
+	return atoi(buf_text(&own)) > score ? atoi(buf_text(&own)) : score;
+}
+
 /* ---- devices ---- */
 
 static json_t *device_rule(const char *type, json_int_t major, json_int_t minor, const char *access)
@@ -109,6 +141,8 @@ static int add_devices(const struct oci_bundle *b, json_t *linux_section, json_t
 {
 	json_t *devices = json_array();
 	json_object_set_new(linux_section, "devices", devices);
+	if (json_bool(b->container, false, "securityContext", "privileged"))
+		oci_devices_of_host(devices);
 	for (size_t i = 0; i < b->oci->device_count; i++) {
 		const struct driver_device *d = &b->oci->devices[i];
 		int64_t wanted = 0;

@@ -211,7 +211,10 @@ static int sandbox_volumes(const struct oci_pod *p, struct err *e)
 		.state_folder = p->state_folder,
 		.privilege = p->privilege,
 		.node_name = p->oci->node_name,
-		.ip = p->ip};
+		.ip = p->ip,
+		.host_ip = p->oci->config.host_ip,
+		.cpu_milli = p->oci->config.cpu_milli,
+		.memory_bytes = p->oci->config.memory_bytes};
 	return volumes_make(&v, e);
 }
 

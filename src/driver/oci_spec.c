@@ -178,6 +178,7 @@ static int spec_process(const struct oci_bundle *b, json_t **ret_process, struct
 	json_object_set_new(process, "terminal", json_false());
 	json_object_set_new(process, "cwd", json_string(*folder ? folder : "/"));
 	json_object_set_new(process, "noNewPrivileges", json_boolean(!escalate));
+	json_object_set_new(process, "oomScoreAdj", json_integer(oci_oom_score(b)));
 	*ret_process = take_ptr(process);
 	return 0;
 }

@@ -32,6 +32,7 @@ void pod_unref(struct pod *p)
 		return;
 	pod_end_containers(p);
 	loop_timer_free(p->timer);
+	loop_timer_free(p->deadline_timer);
 	pod_source_done(&p->source);
 	free(p->sandbox_message);
 	free(p->uid);
@@ -63,6 +64,8 @@ static void pod_silence(struct pod *p)
 		loop_timer_stop(c->timer);
 	}
 	loop_timer_stop(p->timer);
+	if (p->deadline_timer)
+		loop_timer_stop(p->deadline_timer);
 	p->gone = true;
 }
 
@@ -171,6 +174,47 @@ static void pod_read_container(struct pod *p, const json_t *tree, bool init, siz
 static void pod_on_timer(void *arg)
 {
 	pod_step(arg);
+}
+
+static void pod_on_deadline(void *arg)
+{
+	struct pod *p = arg;
+	if (p->finished || p->stopping)
+		return;
+	p->expired = true;
+	pod_event(p, false, "DeadlineExceeded",
+		"Pod was active on the node longer than the specified deadline");
+	pod_touch(p);
+	pod_step(p);
+}
+
+/* Counted from the pod's start, over restarts of the agent; it may change while the pod runs. */
+static void pod_set_deadline(struct pod *p, const json_t *tree)
+{
+	struct loop *loop = p->pods->config.loop;
+	p->deadline_ms = json_int(tree, 0, "spec", "activeDeadlineSeconds") * 1000;
+	if (p->deadline_ms <= 0 && p->deadline_timer)
+		loop_timer_stop(p->deadline_timer);
+	if (p->deadline_ms <= 0 || p->finished)
+		return;
+	int64_t left_ms = p->started_ms + p->deadline_ms - loop_wall_ms(loop);
+	if (!p->deadline_timer)
+		p->deadline_timer = loop_timer_new(loop, pod_on_deadline, p);
+	loop_timer_start(p->deadline_timer, left_ms > 0 ? left_ms : 0);
+}
+
+void pod_begin(struct pod *p, const json_t *tree, int64_t started_ms)
+{
+	p->started_ms = started_ms;
+	pod_set_deadline(p, tree);
+}
+
+const char *pod_address(const struct pod *p)
+{
+	const char *host_ip = p->pods->config.host_ip;
+	if (p->ip[0])
+		return p->ip;
+	return p->host_network && host_ip && *host_ip ? host_ip : "127.0.0.1";
 }
 
 void pod_read(struct pod *p, const json_t *tree)
@@ -331,6 +375,8 @@ static void pod_update(struct pod *p, const struct driver_pod *from)
 	pod_source_copy(&p->source, from);
 	pod_source_done(&old);
 	p->spec_kept = false;
+	json_t *tree CLEANUP(json_done) = object_tree(from->pod);
+	pod_set_deadline(p, tree);
 	for (size_t i = 0; i < p->container_count; i++) {
 		struct pod_container *c = &p->containers[i];
 		if (c->phase == RUN_IDLE && str_equal(c->wait_reason, "CreateContainerConfigError"))
@@ -367,7 +413,7 @@ static void pods_start(struct driver *base, const struct driver_pod *from, drive
 	pod_source_copy(&p->source, from);
 	json_t *tree CLEANUP(json_done) = object_tree(from->pod);
 	pod_read(p, tree);
-	p->started_ms = loop_wall_ms(d->config.loop);
+	pod_begin(p, tree, loop_wall_ms(d->config.loop));
 	map_put(&d->map, p->uid, p);
 	pod_touch(p);
 	pod_step(p);

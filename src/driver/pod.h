@@ -114,6 +114,10 @@ struct pod {
 	char sandbox_reason[REASON_SIZE], *sandbox_message;
 	struct loop_timer *timer; /* the next try of the sandbox */
 
+	int64_t deadline_ms;               /* activeDeadlineSeconds; 0: none */
+	struct loop_timer *deadline_timer; /* null: none */
+	bool expired;                      /* it is over: all containers end, the pod failed */
+
 	bool stopping, finished; /* finished: all containers ended for good, phase is final */
 	bool detached;           /* finished, and the address was given back */
 	int64_t stop_by_ms;      /* now_ms, of the SIGKILL */
@@ -146,7 +150,9 @@ void pod_event(struct pod *p, bool warning, const char *reason, const char *form
 	PRINTF_LIKE(4, 5);
 /* Fills in all but the source; from the Pod's own tree. */
 void pod_read(struct pod *p, const json_t *tree);
+void pod_begin(struct pod *p, const json_t *tree, int64_t started_ms); /* its deadline runs */
 void pod_describe(const struct pod *p, struct container_pod *ret_pod);
+const char *pod_address(const struct pod *p); /* where it is probed */
 void pod_forget_now(struct pod *p); /* out of the map; answers those that wait for its end */
 
 /* pod_source.c */

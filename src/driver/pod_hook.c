@@ -16,7 +16,7 @@ static struct probe_target hook_target(const struct pod_container *c)
 	const struct pods *d = c->pod->pods;
 	return (struct probe_target){.loop = d->config.loop,
 		.engine = d->engine,
-		.ip = c->pod->ip[0] ? c->pod->ip : "127.0.0.1",
+		.ip = pod_address(c->pod),
 		.id = c->id};
 }
 

@@ -81,10 +81,10 @@ static char *keep_record(const struct pod *p)
 	json_t *list = json_array();
 	for (size_t i = 0; i < p->container_count; i++)
 		json_array_append_new(list, keep_container(&p->containers[i]));
-	json_t *record CLEANUP(json_done) = json_pack("{s:i,s:s,s:s,s:I,s:b,s:b,s:b,s:o}",
+	json_t *record CLEANUP(json_done) = json_pack("{s:i,s:s,s:s,s:I,s:b,s:b,s:b,s:b,s:o}",
 		"version", KEEP_VERSION, "ip", p->ip, "netns", p->netns_path, "startedMs",
 		(json_int_t)p->started_ms, "ready", p->sandbox == SANDBOX_READY, "finished",
-		p->finished, "detached", p->detached, "containers", list);
+		p->finished, "detached", p->detached, "expired", p->expired, "containers", list);
 	return json_encode_string(record);
 }
 
@@ -180,10 +180,10 @@ static void restore_container(struct pod_container *c, const json_t *from)
 
 static void restore_record(struct pod *p, const json_t *record)
 {
-	p->started_ms = json_int(record, 0, "startedMs");
 	p->sandbox = json_bool(record, false, "ready") ? SANDBOX_READY : SANDBOX_NONE;
 	p->finished = json_bool(record, false, "finished");
 	p->detached = json_bool(record, false, "detached");
+	p->expired = json_bool(record, false, "expired");
 	p->spec_kept = true;
 	(void)str_copy(p->ip, sizeof(p->ip), json_text(record, "", "ip"));
 	(void)str_copy(p->netns_path, sizeof(p->netns_path), json_text(record, "", "netns"));
@@ -213,5 +213,6 @@ struct pod *pod_restore(struct pods *d, const char *spec_text, const char *recor
 	json_t *tree CLEANUP(json_done) = object_tree(p->source.pod);
 	pod_read(p, tree);
 	restore_record(p, record);
+	pod_begin(p, tree, json_int(record, 0, "startedMs"));
 	return p;
 }

@@ -236,7 +236,10 @@ static void run_create(struct pod_container *c, const struct image_ready *image)
 		.object_count = spec.pod.object_count,
 		.service_env = (const char *const *)p->source.service_env,
 		.node_name = d->config.node_name,
-		.ip = p->ip};
+		.ip = p->ip,
+		.host_ip = d->config.host_ip,
+		.cpu_milli = d->config.cpu_milli,
+		.memory_bytes = d->config.memory_bytes};
 	struct map env CLEANUP(map_done);
 	map_init(&env, free);
 	struct err e = ERR_INIT;
@@ -302,7 +305,7 @@ void run_watch(struct pod_container *c)
 		.arg = c};
 	const struct probe_target target = {.loop = d->config.loop,
 		.engine = d->engine,
-		.ip = c->pod->ip[0] ? c->pod->ip : "127.0.0.1",
+		.ip = pod_address(c->pod),
 		.id = c->id};
 	bool any = false;
 	for (int i = 0; i < PROBE_KINDS; i++)
@@ -398,7 +401,7 @@ void run_ended(struct pod_container *c, int exit_code, bool oom_killed, int64_t 
 	bool again = restart_wanted(c->init && p->policy == RESTART_ALWAYS ? RESTART_ON_FAILURE
 									   : p->policy,
 		exit_code);
-	if (p->stopping || !again) {
+	if (p->stopping || p->expired || !again) {
 		c->phase = RUN_ENDED;
 	} else {
 		int64_t delay_ms = restart_delay_ms(&c->restart, ran_ms, true);

@@ -28,6 +28,8 @@ static bool init_failed(const struct pod *p)
 const char *pod_phase(const struct pod *p)
 {
 	size_t running = 0, waiting = 0, failed = 0, ended = 0;
+	if (p->expired && p->finished)
+		return "Failed";
 	if (init_failed(p))
 		return "Failed";
 	if (!init_done(p))
@@ -123,13 +125,16 @@ void pod_state(const struct pod *p, bool stopped,
 		state_container(p, c, ids[i], &containers[i]);
 		ready = ready && (c->init || containers[i].ready);
 	}
+	const char *host_ip = p->pods->config.host_ip;
+	bool over = p->expired && p->finished;
 	struct driver_state state = {.uid = p->uid,
 		.namespace = p->namespace,
 		.name = p->name,
 		.phase = pod_phase(p),
-		.reason = "",
-		.message = "",
-		.ip = p->ip,
+		.reason = over ? "DeadlineExceeded" : "",
+		.message =
+			over ? "Pod was active on the node longer than the specified deadline" : "",
+		.ip = p->host_network && host_ip ? host_ip : p->ip,
 		.started_ms = p->started_ms,
 		.initialized = init_done(p),
 		.containers_ready = ready && !stopped,

@@ -172,6 +172,21 @@ static void step_stop(struct pod *p)
 		pod_forget_now(p);
 }
 
+/* The same when the pod was active for too long; what has not run yet never will. */
+static void step_expire(struct pod *p)
+{
+	loop_timer_stop(p->timer);
+	for (size_t i = 0; i < p->container_count; i++) {
+		struct pod_container *c = &p->containers[i];
+		if (c->phase == RUN_RUNNING && !c->killing)
+			run_kill(c, p->grace_ms, "belongs to a pod that was active for too long");
+		else if (c->phase == RUN_IDLE || c->phase == RUN_PULLING) {
+			loop_timer_stop(c->timer);
+			c->phase = c->end.set ? RUN_ENDED : RUN_IDLE;
+		}
+	}
+}
+
 static void step_container(struct pod_container *c)
 {
 	if (c->phase == RUN_IDLE && !c->waiting)
@@ -240,7 +255,12 @@ void pod_step(struct pod *p)
 		step_stop(p);
 		return;
 	}
-	if (p->finished || step_over(p)) {
+	if (p->expired && !p->finished) {
+		step_expire(p);
+		if (step_busy(p))
+			return;
+	}
+	if (p->finished || p->expired || step_over(p)) {
 		step_finish(p);
 		return;
 	}

@@ -99,6 +99,30 @@ static void write_pairs(const json_t *pairs, struct buf *data)
 		json_write_string(data, json_text_or(value, ""));
 		buf_append_char(data, '\n');
 	}
+	if (data->size)
+		data->size--; /* none after the last */
+}
+
+static int add_field(const struct volumes *v, const json_t *item, struct buf *data, struct err *e)
+{
+	const struct env_source source = {.pod = v->pod,
+		.node_name = v->node_name,
+		.ip = v->ip,
+		.host_ip = v->host_ip,
+		.cpu_milli = v->cpu_milli,
+		.memory_bytes = v->memory_bytes};
+	const char *field = json_text(item, "", "fieldRef", "fieldPath");
+	const json_t *resource = json_at(item, "resourceFieldRef");
+	if (resource)
+		return env_resource(&source, resource, data, e);
+	bool labels = str_equal(field, "metadata.labels");
+	if (!str_starts(field, "metadata."))
+		return err_set(e, ERR_UNSUPPORTED,
+			"the field \"%s\" cannot be a file, only a variable", field);
+	if (!labels && !str_equal(field, "metadata.annotations"))
+		return env_field(&source, field, data, e);
+	write_pairs(json_at(v->pod, "metadata", labels ? "labels" : "annotations"), data);
+	return 0;
 }
 
 static int add_fields(const struct volumes *v, const json_t *from, int mode, struct map *files,
@@ -108,17 +132,10 @@ static int add_fields(const struct volumes *v, const json_t *from, int mode, str
 	json_t *item;
 	json_array_foreach (json_at(from, "items"), i, item) {
 		struct buf data CLEANUP(buf_done) = BUF_INIT;
-		const char *field = json_text(item, "", "fieldRef", "fieldPath");
-		if (str_equal(field, "metadata.labels"))
-			write_pairs(json_at(v->pod, "metadata", "labels"), &data);
-		else if (str_equal(field, "metadata.annotations"))
-			write_pairs(json_at(v->pod, "metadata", "annotations"), &data);
-		else if (str_starts(field, "metadata.") && strlen(field) < 40)
-			buf_append_string(&data, json_text(v->pod, "", "metadata", field + 9));
-		else
-			return err_set(e, ERR_UNSUPPORTED, "the field \"%s\" cannot be a file",
-				field);
-		int rc = add_file(files, json_text(item, "", "path"), &data,
+		int rc = add_field(v, item, &data, e);
+		if (rc)
+			return rc;
+		rc = add_file(files, json_text(item, "", "path"), &data,
 			(int)json_int(item, mode, "mode"), e);
 		if (rc)
 			return rc;

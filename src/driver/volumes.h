@@ -16,7 +16,8 @@ struct volumes {
 	const char *run_folder;   /* of the pod, on a tmpfs */
 	const char *state_folder; /* of the pod, on disk */
 	const char *privilege;
-	const char *node_name, *ip;
+	const char *node_name, *ip, *host_ip; /* for the downward API, as in env.h */
+	int64_t cpu_milli, memory_bytes;
 };
 
 /* Makes what is missing and replaces what changed. -ERR_NOT_FOUND: a ConfigMap, Secret, key or host

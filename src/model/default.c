@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "codec/base64.h"
 #include "model/model.h"
+#include "model/pod_qos.h"
 
 static void set_new(json_t *object, const char *name, json_t *value)
 {
@@ -113,42 +114,13 @@ static void default_pod_spec(json_t *spec)
 		set_missing(spec, "serviceAccount", json_incref(account));
 }
 
-static bool has_amounts(const json_t *container, const char *list, bool both)
-{
-	const json_t *amounts = json_at(container, "resources", list);
-	bool cpu = json_object_get(amounts, "cpu"), memory = json_object_get(amounts, "memory");
-	return both ? cpu && memory : cpu || memory;
-}
-
-/* Kubernetes: qos.ComputePodQOS. */
-static const char *qos_of(const json_t *spec)
-{
-	static const char *const lists[] = {"initContainers", "containers"};
-	bool any = false, all = true;
-	size_t i;
-	json_t *c;
-	for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
-		json_array_foreach (json_object_get(spec, lists[l]), i, c) {
-			any |= has_amounts(c, "requests", false) || has_amounts(c, "limits", false);
-			all &= has_amounts(c, "limits", true) &&
-			       json_equal(json_at(c, "resources", "requests", "cpu"),
-				       json_at(c, "resources", "limits", "cpu")) &&
-			       json_equal(json_at(c, "resources", "requests", "memory"),
-				       json_at(c, "resources", "limits", "memory"));
-		}
-	}
-	if (!any)
-		return "BestEffort";
-	return all ? "Guaranteed" : "Burstable";
-}
-
 static void default_pod(json_t *pod)
 {
 	json_t *spec = json_ensure_object(pod, "spec");
 	default_pod_spec(spec);
 	json_t *status = json_ensure_object(pod, "status");
 	set_missing(status, "phase", json_string("Pending"));
-	set_missing(status, "qosClass", json_string(qos_of(spec)));
+	set_missing(status, "qosClass", json_string(pod_qos_class(spec)));
 }
 
 /* ---- of the other kinds ---- */
