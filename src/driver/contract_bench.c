@@ -209,7 +209,7 @@ int bench_setup(int argc, char **argv)
 		.runtime = bench.real ? argv[6] : "",
 		.runtime_wrapper = getenv("RUNTIME_WRAPPER"),
 		.backoff_ms = 200,
-		.log_bytes = 20000};
+		.log_bytes = 40000};
 	bench.rootfs = bench.real ? argv[5] : "";
 	bench.privilege = "baseline";
 	bench_open();

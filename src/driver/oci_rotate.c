@@ -1,7 +1,9 @@
 /*
  * Logs are rotated by size: the file is renamed and conmon is told over its control pipe to open a
- * new one, as CRI-O does it ("2 0 0": reopen), so no line is lost. Looked at every 10 s while
- * containers run, every second while one writes fast or has just started.
+ * new one, as CRI-O does it ("2 0 0": reopen), so no line is lost. Looked at every 2 s while
+ * containers run, ten times a second while one writes fast or has just started. conmon's own
+ * --log-size-max is no help: it goes on counting over a reopen, and then cuts a file that was just
+ * begun.
  */
 #include "driver/oci_rotate.h"
 
@@ -15,8 +17,8 @@
 #include "base/mem.h"
 #include "driver/oci.h"
 
-#define CALM_MS 10000
-#define BUSY_MS 1000
+#define CALM_MS 2000
+#define BUSY_MS 100
 
 static int64_t part_bytes(const struct oci *o)
 {
