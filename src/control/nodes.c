@@ -42,8 +42,9 @@ static int step(struct control_view *v, const char *key, int64_t wall_ms, struct
 	}
 	if (o->kind != &kind_pod || !o->node[0] || view_get(v, &kind_node, "", o->node))
 		return 0;
+	/* Far in the future: the clock was wrong then or is now, and its age says nothing. */
 	int64_t age_ms = wall_ms - o->created_ms;
-	if (age_ms >= QUARANTINE_MS)
+	if (age_ms >= QUARANTINE_MS || age_ms < -QUARANTINE_MS)
 		remove_pod(o, out);
 	else
 		out->requeue_ms = QUARANTINE_MS - age_ms;
