@@ -377,6 +377,8 @@ static void fake_logs_run(void *arg)
 	struct fake_logs *l = arg;
 	const struct fake_log *log = map_get(&l->fake->logs, l->key);
 	const char *text = log ? buf_text(&log->text) : "";
+	if (!log) /* removed with its pod, in the midst of being read */
+		l->given = 0;
 	bool more = log && !log->ended && l->spec.follow && !l->fake->closed;
 	while (text[l->given] && !l->paused && !l->cancelled) {
 		size_t size = strcspn(text + l->given, "\n") + 1;
@@ -443,6 +445,7 @@ static void fake_logs_pause(struct driver_logs_call *call, bool paused)
 struct fake_exec {
 	struct driver_exec_call base;
 	struct fake *fake;
+	struct loop_timer *timer; /* its next turn */
 	struct driver_exec spec;
 	struct fake_script script;
 	bool cancelled;
@@ -452,14 +455,20 @@ static void fake_exec_run(void *arg)
 {
 	struct fake_exec *x = arg;
 	CLEANUP(buf_done) struct buf output = BUF_INIT;
-	int64_t sleep_ms;
-	while (fake_script_run(&x->script, &output, &sleep_ms) == FAKE_SLEEPS)
-		continue;
+	int64_t sleep_ms = 0;
+	enum fake_pause pause = FAKE_EXITS;
+	if (!x->cancelled && !x->fake->closed)
+		pause = fake_script_run(&x->script, &output, &sleep_ms);
 	if (!x->cancelled && output.size && x->spec.on_stdout)
 		x->spec.on_stdout(x->spec.arg, buf_text(&output), output.size);
+	if (pause == FAKE_SLEEPS) {
+		loop_timer_start(x->timer, sleep_ms);
+		return;
+	}
 	if (!x->cancelled)
 		x->spec.on_exit(x->spec.arg, x->script.exit_code, NULL);
 	fake_script_done(&x->script);
+	loop_timer_free(x->timer);
 	fake_unref(x->fake);
 	free(x);
 }
@@ -473,7 +482,8 @@ static void fake_exec(struct container_engine *engine, const char *id,
 	*x = (struct fake_exec){.base.ops = engine->ops, .fake = f, .spec = *spec};
 	fake_script_init(&x->script, spec->command);
 	f->references++;
-	loop_defer(f->config.loop, fake_exec_run, x);
+	x->timer = loop_timer_new(f->config.loop, fake_exec_run, x);
+	loop_timer_start(x->timer, 0);
 	*ret_call = &x->base;
 }
 
@@ -497,7 +507,9 @@ static void fake_exec_pause(struct driver_exec_call *call, bool paused)
 
 static void fake_exec_cancel(struct driver_exec_call *call)
 {
-	CONTAINER_OF(call, struct fake_exec, base)->cancelled = true;
+	struct fake_exec *x = CONTAINER_OF(call, struct fake_exec, base);
+	x->cancelled = true;
+	loop_timer_start(x->timer, 0);
 }
 
 static const struct container_engine_ops fake_ops = {.name = "fake",
