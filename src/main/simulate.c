@@ -15,6 +15,15 @@ struct options {
 	bool trace;
 };
 
+static int plant_of(const char *name)
+{
+	if (!name)
+		return SIM_PLANT_NONE;
+	if (str_equal(name, "lying-fsync"))
+		return SIM_PLANT_LYING_FSYNC;
+	return str_equal(name, "plain-secrets") ? (int)SIM_PLANT_PLAIN_SECRETS : -1;
+}
+
 static int configure(const struct options *o, struct sim_config *ret_config, struct err *e)
 {
 	char *end = NULL;
@@ -24,12 +33,14 @@ static int configure(const struct options *o, struct sim_config *ret_config, str
 			"--hours wants a number such as 0.5 or 24, not \"%.40s\"", o->hours);
 	if (o->nodes < 1 || o->nodes > 200)
 		return err_set(e, ERR_USAGE, "--nodes is 1 to 200");
-	if (o->plant && !str_equal(o->plant, "lying-fsync"))
-		return err_set(e, ERR_USAGE, "--plant is lying-fsync, not \"%.40s\"", o->plant);
+	int plant = plant_of(o->plant);
+	if (plant < 0)
+		return err_set(e, ERR_USAGE,
+			"--plant is lying-fsync or plain-secrets, not \"%.40s\"", o->plant);
 	*ret_config = (struct sim_config){.seed = (uint64_t)o->seed,
 		.nodes = (int)o->nodes,
 		.duration_ms = (int64_t)(hours * HOUR_MS),
-		.plant = o->plant ? SIM_PLANT_LYING_FSYNC : SIM_PLANT_NONE,
+		.plant = (enum sim_plant)plant,
 		.trace = o->trace ? stdout : NULL};
 	return sim_faults_parse(o->faults, &ret_config->faults, e);
 }
@@ -42,8 +53,9 @@ int main_simulate(int argc, char **argv)
 		{0, "nodes", CLI_NUMBER, &o.nodes, "N", "1 to 200; default 10"},
 		{0, "hours", CLI_TEXT, &o.hours, "H", "simulated; default 1"},
 		{0, "faults", CLI_TEXT, &o.faults, "NAMES",
-			"all (default), none, or some of crash,partition,delay"},
-		{0, "plant", CLI_TEXT, &o.plant, "NAME", "a bug put in on purpose: lying-fsync"},
+			"all (default), none, or some of " SIM_FAULT_NAMES},
+		{0, "plant", CLI_TEXT, &o.plant, "NAME",
+			"a bug put in on purpose: lying-fsync, plain-secrets"},
 		{0, "trace", CLI_FLAG, &o.trace, NULL, "print everything that happens"},
 	};
 	const struct cli_usage usage = {.synopsis = "sim [options]",

@@ -87,6 +87,36 @@ void sim_checks_power_lost(struct sim_checks *k, const struct sim_node *n)
 	}
 }
 
+/* ---- Secrets ---- */
+
+static bool has_secret(const void *data, size_t size)
+{
+	return memmem(data, size, SIM_SECRET_TEXT, strlen(SIM_SECRET_TEXT)) ||
+	       memmem(data, size, SIM_SECRET_BASE64, strlen(SIM_SECRET_BASE64));
+}
+
+static void on_write(void *arg, const struct sim_file *f, const void *data, size_t size)
+{
+	struct sim_checks *k = arg;
+	if (has_secret(data, size))
+		sim_violation(k->cluster, "the text of a Secret is written to %s", f->path);
+}
+
+void sim_checks_watch(struct sim_checks *k, struct sim_machine *m)
+{
+	m->disk->watch = on_write;
+	m->disk->watch_arg = k;
+}
+
+void sim_checks_log(struct sim_checks *k, const struct sim_machine *m, const char *line)
+{
+	bool calm = (k->cluster->config->faults & ~(unsigned)SIM_FAULT_CLOCK) == 0;
+	if (has_secret(line, strlen(line)))
+		sim_violation(k->cluster, "the text of a Secret is in a log of %s", m->name);
+	if (calm && strstr(line, "event=session_ended"))
+		sim_violation(k->cluster, "nothing but clocks was wrong and still: %.200s", line);
+}
+
 /* ---- what the store says ---- */
 
 static int64_t quantity(const json_t *allocatable, const char *name, bool milli)

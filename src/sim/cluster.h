@@ -19,13 +19,16 @@
 #define SIM_DOMAIN "sim"
 
 struct sim_cluster;
+struct sim_checks;
 
 /* Logs of a role go into the trace. */
 struct sim_log {
 	struct log log;
 	struct sim_loop *loop;
+	struct sim_checks *checks;
 };
-void sim_log_init(struct sim_log *log, struct sim_loop *loop, const char *role);
+void sim_log_init(struct sim_log *log, struct sim_loop *loop, const char *role,
+	struct sim_checks *checks);
 
 /* ---- server_host.c ---- */
 
@@ -38,6 +41,8 @@ struct sim_server {
 	struct store *store;
 	struct server *server;
 	struct listener *listener;
+	struct pki_seal *seal;
+	bool no_space; /* it did not start for want of it: starts once there is some */
 	int64_t checked_revision;
 };
 void sim_server_init(struct sim_cluster *c);
@@ -80,6 +85,7 @@ struct sim_node {
 	char zone[64];
 	uint64_t powered_on; /* how often */
 	char agent_address[32];
+	bool no_space; /* as of the server */
 };
 void sim_node_init(struct sim_cluster *c, struct sim_node *n, int number);
 void sim_node_start(struct sim_node *n);
@@ -97,6 +103,15 @@ uint64_t sim_workload_acknowledged(const struct sim_workload *w);
 void sim_workload_check(struct sim_workload *w);
 void sim_workload_free(struct sim_workload *w);
 
+/* ---- calls.c ---- */
+
+struct sim_calls;
+struct sim_calls *sim_calls_new(struct sim_cluster *c) MUST_CHECK;
+void sim_calls_pause(struct sim_calls *k, bool paused);
+bool sim_calls_idle(const struct sim_calls *k); /* none is under way */
+void sim_calls_count(const struct sim_calls *k, struct sim_result *r);
+void sim_calls_free(struct sim_calls *k);
+
 /* ---- faults.c ---- */
 
 struct sim_faults;
@@ -110,13 +125,19 @@ void sim_faults_free(struct sim_faults *f);
 
 /* ---- check.c ---- */
 
-struct sim_checks;
 struct sim_checks *sim_checks_new(struct sim_cluster *c) MUST_CHECK;
 void sim_checks_step(struct sim_checks *k); /* after every event */
 /* A driver was asked to start a pod, or reported that nothing of it is left. */
 void sim_checks_started(struct sim_checks *k, const struct sim_node *n, const char *uid);
 void sim_checks_gone(struct sim_checks *k, const struct sim_node *n, const char *uid);
 void sim_checks_power_lost(struct sim_checks *k, const struct sim_node *n);
+/* Every write to the disk is searched for the text of Secrets, and every line of a log; it also
+ * tells of sessions that ended though no fault but a clock's may strike. */
+void sim_checks_watch(struct sim_checks *k, struct sim_machine *m);
+void sim_checks_log(struct sim_checks *k, const struct sim_machine *m, const char *line);
+/* The text of all Secrets of the workload is this, again and again. */
+#define SIM_SECRET_TEXT "sim-plain-text!"
+#define SIM_SECRET_BASE64 "c2ltLXBsYWluLXRleHQh"
 /* Whether everything that is wanted runs and nothing else; why not is put into ret_why. */
 bool sim_checks_converged(struct sim_checks *k, char *ret_why, size_t size);
 void sim_checks_free(struct sim_checks *k);
@@ -132,6 +153,8 @@ struct sim_cluster {
 	int node_count;
 	struct sim_machine *client;
 	struct sim_workload *workload;
+	struct sim_calls *calls;
+	uint64_t troubles; /* how often the client lost the server, by a crash or a partition */
 	struct sim_faults *faults;
 	struct sim_checks *checks;
 	uint64_t pods_started;

@@ -152,6 +152,8 @@ bool sim_disk_write(struct sim_disk *d, struct sim_file *f, const void *data, si
 	if (d->capacity_bytes && offset + size > f->now.size &&
 		sim_disk_used(d) + (int64_t)(offset + size - f->now.size) > d->capacity_bytes)
 		return false;
+	if (d->watch)
+		d->watch(d->watch_arg, f, data, size);
 	overwrite(&f->now, data, size, offset);
 	vec_push(&f->unsynced, (struct sim_disk_op){.type = SIM_WRITE,
 				       .offset = offset,

@@ -48,6 +48,9 @@ struct sim_disk {
 	bool blown;                   /* the fuse did it: the machine has to die now */
 	bool lying;                   /* planted bug: sync does nothing */
 	int64_t capacity_bytes;       /* 0: without limit */
+	/* Sees everything that is written; null: nobody does. */
+	void (*watch)(void *arg, const struct sim_file *f, const void *data, size_t size);
+	void *watch_arg;
 	uint64_t changes, syncs;
 };
 

@@ -11,6 +11,7 @@
 
 struct sim_driver {
 	struct driver base;
+	struct driver_ops ops;
 	struct sim_engine *engine;
 	struct driver_host host;
 	struct list calls;
@@ -191,7 +192,7 @@ static int driver_stats(struct driver *d, const char *uid, int64_t *ret_cpu_ns,
 	return fake->ops->stats(fake, uid, ret_cpu_ns, ret_memory_bytes, e);
 }
 
-/* Passed on as they are: nobody in the simulated world reads logs or runs commands. */
+/* Passed on as they are; what belongs to a call goes to the engine's driver directly. */
 static struct driver_logs_call *driver_logs(struct driver *d, const char *uid,
 	const struct driver_logs *spec)
 {
@@ -199,42 +200,11 @@ static struct driver_logs_call *driver_logs(struct driver *d, const char *uid,
 	return fake->ops->logs(fake, uid, spec);
 }
 
-static void driver_logs_cancel(struct driver_logs_call *call)
-{
-	(void)call;
-}
-
-static void driver_logs_pause(struct driver_logs_call *call, bool paused)
-{
-	(void)call, (void)paused;
-}
-
 static void driver_exec(struct driver *d, const char *uid, const struct driver_exec *spec,
 	struct driver_exec_call **ret_call)
 {
 	struct driver *fake = of(d)->engine->fake;
 	fake->ops->exec(fake, uid, spec, ret_call);
-}
-
-static void driver_exec_input(struct driver_exec_call *call, const void *data, size_t size)
-{
-	(void)call, (void)data, (void)size;
-}
-
-static size_t driver_exec_queued(const struct driver_exec_call *call)
-{
-	(void)call;
-	return 0;
-}
-
-static void driver_exec_pause(struct driver_exec_call *call, bool paused)
-{
-	(void)call, (void)paused;
-}
-
-static void driver_exec_cancel(struct driver_exec_call *call)
-{
-	(void)call;
 }
 
 static void driver_update(struct driver *d, const struct driver_pod *pod, driver_done *done,
@@ -270,13 +240,7 @@ static const struct driver_ops ops = {.name = "fake",
 	.list = driver_list,
 	.stats = driver_stats,
 	.logs = driver_logs,
-	.logs_cancel = driver_logs_cancel,
-	.logs_pause = driver_logs_pause,
 	.exec = driver_exec,
-	.exec_input = driver_exec_input,
-	.exec_queued = driver_exec_queued,
-	.exec_pause = driver_exec_pause,
-	.exec_cancel = driver_exec_cancel,
 	.update = driver_update,
 	.free = driver_free};
 
@@ -287,7 +251,15 @@ int sim_engine_driver(void *context, const struct driver_config *config, struct 
 	if (!x->fake)
 		return err_set(e, ERR_UNAVAILABLE, "the engine is not running");
 	struct sim_driver *s = mem_new(struct sim_driver);
-	s->base.ops = &ops;
+	const struct driver_ops *fake = x->fake->ops;
+	s->ops = ops;
+	s->ops.logs_cancel = fake->logs_cancel;
+	s->ops.logs_pause = fake->logs_pause;
+	s->ops.exec_input = fake->exec_input;
+	s->ops.exec_queued = fake->exec_queued;
+	s->ops.exec_pause = fake->exec_pause;
+	s->ops.exec_cancel = fake->exec_cancel;
+	s->base.ops = &s->ops;
 	s->engine = x;
 	s->host = config->host;
 	list_init(&s->calls);

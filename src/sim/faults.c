@@ -7,24 +7,28 @@
 #include "base/mem.h"
 #include "sim/cluster.h"
 
+/* Indices of machines, see sim.c. */
+#define SERVER 0
+#define CLIENT 1
 #define SECOND_US INT64_C(1000000)
 
+struct strike_kind;
 struct strike {
 	struct sim_event event;
 	struct sim_faults *faults;
-	enum sim_fault fault;
+	const struct strike_kind *kind;
 	struct rand rand;
 	bool active; /* struck, not healed yet */
 	bool power_loss;
-	int victim; /* crash: node, or -1 the server */
-	/* Partition and delay: the machines on one side of the cut, or at the ends of the slow
-	 * link. */
+	int victim; /* crash, full disk: node, or -1 the server */
+	/* Partition, delay, clock: the machines on one side of the cut, or at the ends of the slow
+	 * link, or the one whose clock is wrong. */
 	bool *side;
 	int from, to;
 	uint64_t count;
 };
 
-#define STRIKES 4 /* crashes of nodes, crashes of the server, partitions, delays */
+#define STRIKES 7 /* see kinds */
 struct sim_faults {
 	struct sim_cluster *cluster;
 	unsigned kinds;
@@ -75,6 +79,7 @@ static void restart(struct strike *s)
 static void cut(struct strike *s, int change)
 {
 	struct sim_world *w = s->faults->cluster->world;
+	s->faults->cluster->troubles += s->side[SERVER] != s->side[CLIENT];
 	for (int a = 0; a < machine_count(s->faults); a++)
 		for (int b = 0; b < a; b++)
 			if (s->side[a] != s->side[b])
@@ -107,34 +112,116 @@ static void slow(struct strike *s)
 	sim_trace_line(&w->trace, w->now_us, "delay %d %d", s->from, s->to);
 }
 
+static void partition_heal(struct strike *s)
+{
+	struct sim_world *w = s->faults->cluster->world;
+	sim_trace_line(&w->trace, w->now_us, "partition healed");
+	cut(s, -1);
+}
+
+static void slow_heal(struct strike *s)
+{
+	struct sim_world *w = s->faults->cluster->world;
+	sim_link(w, w->machines.items[s->from], w->machines.items[s->to])->extra_us = 0;
+}
+
+/* ---- disks and clocks ---- */
+
+/* What room is left is little, and may be none: some writes still fit. */
+static void fill_disk(struct strike *s, struct sim_machine *m, int64_t room)
+{
+	struct sim_world *w = s->faults->cluster->world;
+	m->disk->capacity_bytes = sim_disk_used(m->disk) + rand_between(&s->rand, 1, room);
+	sim_trace_line(&w->trace, w->now_us, "disk of %s is full", m->name);
+}
+
+static void free_disk(struct strike *s, struct sim_machine *m)
+{
+	struct sim_world *w = s->faults->cluster->world;
+	m->disk->capacity_bytes = 0;
+	sim_trace_line(&w->trace, w->now_us, "disk of %s has room", m->name);
+}
+
+static void fill_node(struct strike *s)
+{
+	struct sim_cluster *c = s->faults->cluster;
+	s->victim = (int)rand_below(&s->rand, (uint64_t)c->node_count);
+	fill_disk(s, c->nodes[s->victim].machine, 4096);
+}
+
+static void free_node(struct strike *s)
+{
+	struct sim_node *n = &s->faults->cluster->nodes[s->victim];
+	free_disk(s, n->machine);
+	if (n->no_space)
+		sim_node_start(n);
+}
+
+static void fill_server(struct strike *s)
+{
+	fill_disk(s, s->faults->cluster->server.machine, 256 << 10);
+}
+
+static void free_server(struct strike *s)
+{
+	struct sim_server *x = &s->faults->cluster->server;
+	free_disk(s, x->machine);
+	if (x->no_space)
+		sim_server_start(s->faults->cluster);
+}
+
+static void set_clock(struct strike *s, int64_t offset_ms)
+{
+	struct sim_world *w = s->faults->cluster->world;
+	struct sim_machine *m = w->machines.items[s->from];
+	m->wall_offset_ms = offset_ms;
+	sim_trace_line(&w->trace, w->now_us, "clock of %s is off by %lld ms", m->name,
+		(long long)offset_ms);
+}
+
+/* By up to ten seconds, an hour or a day, either way; the server's every third time. */
+static void jump(struct strike *s)
+{
+	static const int64_t most_ms[] = {10000, 3600000, 86400000};
+	int64_t most = most_ms[rand_below(&s->rand, ARRAY_SIZE(most_ms))];
+	s->from = rand_below(&s->rand, 3) == 0
+			  ? 0
+			  : (int)rand_below(&s->rand, (uint64_t)machine_count(s->faults));
+	set_clock(s, rand_between(&s->rand, -most, most));
+}
+
+static void jump_back(struct strike *s)
+{
+	set_clock(s, 0);
+}
+
 /* ---- striking and healing ---- */
+
+static const struct strike_kind {
+	enum sim_fault fault;
+	void (*strike)(struct strike *s);
+	void (*heal)(struct strike *s);
+} kinds[STRIKES] = {
+	{SIM_FAULT_CRASH, crash_node, restart},
+	{SIM_FAULT_CRASH, crash_server, restart},
+	{SIM_FAULT_PARTITION, partition, partition_heal},
+	{SIM_FAULT_DELAY, slow, slow_heal},
+	{SIM_FAULT_DISK, fill_node, free_node},
+	{SIM_FAULT_DISK, fill_server, free_server},
+	{SIM_FAULT_CLOCK, jump, jump_back},
+};
 
 static void strike(struct strike *s)
 {
 	s->active = true;
 	s->count++;
-	if (s->fault == SIM_FAULT_PARTITION)
-		partition(s);
-	else if (s->fault == SIM_FAULT_DELAY)
-		slow(s);
-	else if (s == &s->faults->strikes[0])
-		crash_node(s);
-	else
-		crash_server(s);
+	s->kind->strike(s);
 }
 
 static void heal(struct strike *s)
 {
-	struct sim_world *w = s->faults->cluster->world;
 	s->active = false;
-	if (s->fault == SIM_FAULT_PARTITION) {
-		sim_trace_line(&w->trace, w->now_us, "partition healed");
-		cut(s, -1);
-	} else if (s->fault == SIM_FAULT_DELAY) {
-		sim_link(w, w->machines.items[s->from], w->machines.items[s->to])->extra_us = 0;
-	} else {
-		restart(s);
-	}
+	s->kind->heal(s);
 }
 
 static void plan(struct strike *s, int64_t low_s, int64_t high_s)
@@ -159,7 +246,7 @@ static void on_strike(struct sim_event *event)
 void sim_faults_begin(struct sim_faults *f)
 {
 	for (int i = 0; i < STRIKES; i++)
-		if (f->kinds & f->strikes[i].fault)
+		if (f->kinds & kinds[i].fault)
 			plan(&f->strikes[i], 1, 60);
 }
 
@@ -185,20 +272,20 @@ void sim_faults_count(const struct sim_faults *f, struct sim_result *r)
 	r->crashes = f->strikes[0].count + f->strikes[1].count;
 	r->partitions = f->strikes[2].count;
 	r->delays = f->strikes[3].count;
+	r->full_disks = f->strikes[4].count + f->strikes[5].count;
+	r->clock_jumps = f->strikes[6].count;
 }
 
-struct sim_faults *sim_faults_new(struct sim_cluster *c, unsigned kinds)
+struct sim_faults *sim_faults_new(struct sim_cluster *c, unsigned faults)
 {
-	static const enum sim_fault of[STRIKES] = {
-		SIM_FAULT_CRASH, SIM_FAULT_CRASH, SIM_FAULT_PARTITION, SIM_FAULT_DELAY};
 	struct sim_faults *f = mem_new(struct sim_faults);
 	f->cluster = c;
-	f->kinds = kinds;
+	f->kinds = faults;
 	for (int i = 0; i < STRIKES; i++) {
 		struct strike *s = &f->strikes[i];
 		s->event.fire = on_strike;
 		s->faults = f;
-		s->fault = of[i];
+		s->kind = &kinds[i];
 		s->side = mem_alloc_array(c->world->machines.count, sizeof(bool));
 		rand_init(&s->rand, c->config->seed * 31 + (uint64_t)i);
 	}

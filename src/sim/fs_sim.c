@@ -34,6 +34,9 @@ static int fs_sim_write_atomic(struct fs *fs, const char *path, const void *data
 	struct sim_disk *d = disk_of(fs);
 	struct sim_file *f = sim_disk_find(d, path);
 	bool is_new = !f;
+	/* The temporary file needs room beside the old one. */
+	if (d->capacity_bytes && sim_disk_used(d) + (int64_t)size > d->capacity_bytes)
+		return refused(d, path, e);
 	if (is_new)
 		f = sim_disk_create(d, path);
 	if (!sim_disk_write(d, f, data, size, 0)) {

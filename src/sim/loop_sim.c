@@ -22,7 +22,7 @@ static int64_t now_ms(struct loop *l)
 
 static int64_t wall_ms(struct loop *l)
 {
-	return SIM_START_WALL_MS + of(l)->world->now_us / 1000 + of(l)->wall_offset_ms;
+	return SIM_START_WALL_MS + of(l)->world->now_us / 1000 + of(l)->machine->wall_offset_ms;
 }
 
 static void random_bytes(struct loop *l, void *ret_bytes, size_t size)

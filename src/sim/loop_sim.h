@@ -22,7 +22,6 @@ struct sim_loop {
 	bool dead;
 	const char *name; /* "server", for the trace */
 	struct rand rand;
-	int64_t wall_offset_ms;
 	uint64_t ids; /* of timers and tasks, for the trace */
 	struct list timers, tasks, ends, listeners, datagrams;
 };

@@ -182,6 +182,7 @@ void sim_node_init(struct sim_cluster *c, struct sim_node *n, int number)
 	n->machine = sim_machine_new(c->world, name, address, far ? 8000 : 400, far ? 6000 : 300);
 	n->engine.cluster = c;
 	n->engine.node = n;
+	sim_checks_watch(c->checks, n->machine);
 	snprintf(n->zone, sizeof(n->zone), "topology.kubernetes.io/zone=site-%d", number % 4);
 	n->labels[0] = n->zone;
 	struct agent_facts *f = &n->facts;
@@ -215,7 +216,7 @@ void sim_node_start(struct sim_node *n)
 			(unsigned long long)++n->powered_on);
 	}
 	n->loop = sim_loop_new(n->machine, "agent");
-	sim_log_init(&n->log, n->loop, "agent");
+	sim_log_init(&n->log, n->loop, "agent", n->cluster->checks);
 	sim_trace_line(&w->trace, w->now_us, "start %s", n->machine->name);
 	struct agent_config config = {.loop = &n->loop->loop,
 		.log = &n->log.log,
@@ -236,7 +237,12 @@ void sim_node_start(struct sim_node *n)
 		.on_fatal = on_fatal,
 		.fatal_context = n};
 	struct err e = ERR_INIT;
-	if (agent_new(&config, &n->agent, &e) < 0)
+	n->no_space = false;
+	int r = agent_new(&config, &n->agent, &e);
+	if (r == -ERR_NO_SPACE && n->machine->disk->capacity_bytes) {
+		sim_node_kill(n, false);
+		n->no_space = true;
+	} else if (r < 0)
 		sim_violation(n->cluster, "the agent of %s does not start: %s", n->machine->name,
 			e.text);
 }

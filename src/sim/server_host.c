@@ -12,6 +12,8 @@ static void write_log(void *context, const char *line)
 	const char *at = strstr(line, " at=");
 	if (at)
 		size = (size_t)(at - line);
+	if (log->checks)
+		sim_checks_log(log->checks, log->loop->machine, line);
 	sim_trace_line(&log->loop->world->trace, log->loop->world->now_us, "log %s %.*s",
 		log->loop->machine->name, (int)size, line);
 }
@@ -21,9 +23,11 @@ static int64_t wall_ms(void *context)
 	return loop_wall_ms(&((struct sim_log *)context)->loop->loop);
 }
 
-void sim_log_init(struct sim_log *log, struct sim_loop *loop, const char *role)
+void sim_log_init(struct sim_log *log, struct sim_loop *loop, const char *role,
+	struct sim_checks *checks)
 {
 	log->loop = loop;
+	log->checks = checks;
 	log->log = (struct log){.level = LOG_INFO,
 		.role = role,
 		.wall_ms = wall_ms,
@@ -57,13 +61,27 @@ void sim_server_init(struct sim_cluster *c)
 	x->cluster = c;
 	x->machine = sim_machine_new(c->world, "server", "10.9.0.1", 300, 200);
 	x->machine->disk->lying = c->config->plant == SIM_PLANT_LYING_FSYNC;
+	static const unsigned char key[32] = "the simulated server's data key";
+	x->seal = pki_seal_new(key);
 	x->vfs = sim_vfs_register(x->machine->disk, x->machine->vfs_name);
+}
+
+/* The planted bug. */
+static int leave_plain(void *seal, const char *key, const void *data, size_t size, struct buf *out,
+	struct err *e)
+{
+	(void)seal, (void)key, (void)e;
+	buf_append(out, data, size);
+	return 0;
 }
 
 static int start(struct sim_server *x, struct err *e)
 {
 	struct loop *l = &x->loop->loop;
-	int r = store_sqlite_open(l, x->cluster->kinds, "/state", x->machine->vfs_name, NULL,
+	struct store_seal seal = {pki_seal, pki_open, x->seal};
+	if (x->cluster->config->plant == SIM_PLANT_PLAIN_SECRETS)
+		seal = (struct store_seal){leave_plain, leave_plain, NULL};
+	int r = store_sqlite_open(l, x->cluster->kinds, "/state", x->machine->vfs_name, &seal,
 		&x->store, e);
 	if (r < 0)
 		return r;
@@ -91,11 +109,17 @@ void sim_server_start(struct sim_cluster *c)
 	x->machine->powered = true;
 	x->loop = sim_loop_new(x->machine, "server");
 	x->checked_revision = 0;
-	sim_log_init(&x->log, x->loop, "server");
+	sim_log_init(&x->log, x->loop, "server", c->checks);
 	sim_trace_line(&c->world->trace, c->world->now_us, "start server");
 	struct err e = ERR_INIT;
-	if (start(x, &e) < 0)
+	x->no_space = false;
+	int r = start(x, &e);
+	if (r == -ERR_NO_SPACE && x->machine->disk->capacity_bytes) {
+		sim_server_kill(c, false);
+		x->no_space = true;
+	} else if (r < 0) {
 		sim_violation(c, "the server does not start again: %s", e.text);
+	}
 }
 
 void sim_server_kill(struct sim_cluster *c, bool power_loss)
@@ -105,6 +129,7 @@ void sim_server_kill(struct sim_cluster *c, bool power_loss)
 		return;
 	sim_trace_line(&c->world->trace, c->world->now_us, "kill server%s",
 		power_loss ? ", power off" : "");
+	c->troubles++;
 	x->machine->disk->frozen = true;
 	sim_loop_kill(x->loop, power_loss);
 	/* The store first: it calls back whoever waits for a commit. */
@@ -128,4 +153,5 @@ void sim_server_done(struct sim_cluster *c)
 {
 	sim_server_kill(c, false);
 	sim_vfs_unregister(c->server.vfs);
+	pki_seal_free(c->server.seal);
 }

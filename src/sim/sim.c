@@ -20,7 +20,8 @@ int sim_faults_parse(const char *text, unsigned *ret_faults, struct err *e)
 		const char *name;
 		unsigned faults;
 	} names[] = {{"all", SIM_FAULT_ALL}, {"none", 0}, {"crash", SIM_FAULT_CRASH},
-		{"partition", SIM_FAULT_PARTITION}, {"delay", SIM_FAULT_DELAY}};
+		{"partition", SIM_FAULT_PARTITION}, {"delay", SIM_FAULT_DELAY},
+		{"disk", SIM_FAULT_DISK}, {"clock", SIM_FAULT_CLOCK}};
 	unsigned faults = 0;
 	while (*text) {
 		size_t size = strcspn(text, ","), i = 0;
@@ -29,8 +30,8 @@ int sim_faults_parse(const char *text, unsigned *ret_faults, struct err *e)
 			i++;
 		if (i == ARRAY_SIZE(names))
 			return err_set(e, ERR_USAGE,
-				"\"%.*s\" is not a fault; use all, none, or some of crash, "
-				"partition, delay",
+				"\"%.*s\" is not a fault; use all, none, or some "
+				"of " SIM_FAULT_NAMES,
 				(int)size, text);
 		faults |= names[i].faults;
 		text += size + (text[size] == ',');
@@ -64,15 +65,17 @@ static void cluster_init(struct sim_cluster *c, const struct sim_config *config)
 	c->world = sim_world_new(config->seed);
 	c->world->trace.copy = config->trace;
 	c->kinds = kind_registry_new();
+	c->checks = sim_checks_new(c);
 	sim_server_init(c);
+	sim_checks_watch(c->checks, c->server.machine);
 	c->client = sim_machine_new(c->world, "client", "10.9.2.1", 2000, 1000);
 	c->node_count = config->nodes;
 	c->nodes = mem_alloc_array((size_t)config->nodes, sizeof(*c->nodes));
-	c->checks = sim_checks_new(c);
 	for (int i = 0; i < c->node_count; i++)
 		sim_node_init(c, &c->nodes[i], i + 1);
 	c->faults = sim_faults_new(c, config->faults);
 	c->workload = sim_workload_new(c);
+	c->calls = sim_calls_new(c);
 	sim_server_start(c);
 	for (int i = 0; i < c->node_count; i++)
 		sim_node_start(&c->nodes[i]);
@@ -82,6 +85,7 @@ static void cluster_done(struct sim_cluster *c)
 {
 	sim_faults_free(c->faults);
 	sim_workload_free(c->workload);
+	sim_calls_free(c->calls);
 	for (int i = 0; i < c->node_count; i++)
 		sim_node_done(&c->nodes[i]);
 	sim_server_done(c);
@@ -116,7 +120,7 @@ static void converge(struct sim_cluster *c)
 	char why[200] = "";
 	while (!*c->violation && c->world->now_us < bound_us) {
 		run_until(c, c->world->now_us + LOOK_US);
-		if (sim_workload_idle(c->workload) &&
+		if (sim_workload_idle(c->workload) && sim_calls_idle(c->calls) &&
 			sim_checks_converged(c->checks, why, sizeof(why))) {
 			sim_trace_line(&c->world->trace, c->world->now_us, "converged");
 			return;
@@ -129,23 +133,26 @@ static void converge(struct sim_cluster *c)
 static void cycle(struct sim_cluster *c, int64_t end_us)
 {
 	sim_workload_pause(c->workload, false);
+	sim_calls_pause(c->calls, false);
 	sim_faults_begin(c->faults);
 	int64_t until_us = c->world->now_us + FAULTS_US;
 	run_until(c, until_us < end_us ? until_us : end_us);
 	sim_workload_pause(c->workload, true);
+	sim_calls_pause(c->calls, true);
 	sim_faults_stop(c->faults);
 	converge(c);
 }
 
 static void faults_text(unsigned faults, char ret_text[static 64])
 {
-	snprintf(ret_text, 64, "%s%s%s%s", faults == SIM_FAULT_ALL ? "all" : "",
-		faults == 0 ? "none" : "", "", "");
+	snprintf(ret_text, 64, "%s%s", faults == SIM_FAULT_ALL ? "all" : "",
+		faults == 0 ? "none" : "");
 	if (*ret_text)
 		return;
-	snprintf(ret_text, 64, "%s%s%s", faults & SIM_FAULT_CRASH ? "crash," : "",
+	snprintf(ret_text, 64, "%s%s%s%s%s", faults & SIM_FAULT_CRASH ? "crash," : "",
 		faults & SIM_FAULT_PARTITION ? "partition," : "",
-		faults & SIM_FAULT_DELAY ? "delay," : "");
+		faults & SIM_FAULT_DELAY ? "delay," : "", faults & SIM_FAULT_DISK ? "disk," : "",
+		faults & SIM_FAULT_CLOCK ? "clock," : "");
 	ret_text[strlen(ret_text) - 1] = '\0';
 }
 
@@ -158,16 +165,18 @@ static void fill_result(struct sim_cluster *c, struct sim_result *r)
 		.acknowledged = sim_workload_acknowledged(c->workload),
 		.pods_started = c->pods_started};
 	sim_faults_count(c->faults, r);
+	sim_calls_count(c->calls, r);
 	memcpy(r->violation, c->violation, sizeof(r->violation));
 	sim_trace_hash(&c->world->trace, r->hash);
 	faults_text(c->config->faults, faults);
 	snprintf(r->line, sizeof(r->line),
 		"%s seed=%" PRIu64 " nodes=%d simulated_s=%" PRId64 " faults=%s events=%" PRIu64
 		" acknowledged=%" PRIu64 " pods_started=%" PRIu64 " crashes=%" PRIu64
-		" partitions=%" PRIu64 " delays=%" PRIu64 " hash=%s",
+		" partitions=%" PRIu64 " delays=%" PRIu64 " full_disks=%" PRIu64
+		" clock_jumps=%" PRIu64 " calls=%" PRIu64 "/%" PRIu64 " hash=%s",
 		r->ok ? "ok" : "VIOLATION", c->config->seed, c->node_count, r->simulated_ms / 1000,
 		faults, r->events, r->acknowledged, r->pods_started, r->crashes, r->partitions,
-		r->delays, r->hash);
+		r->delays, r->full_disks, r->clock_jumps, r->calls_answered, r->calls, r->hash);
 }
 
 int sim_run(const struct sim_config *config, struct sim_result *ret_result, struct err *e)

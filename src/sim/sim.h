@@ -2,7 +2,8 @@
  * The simulator: a whole continuum (a server with its real store, agents with fake drivers, a
  * client that works with them) over simulated time, network and disks, with faults, all from one
  * seed. After every step it is checked that nothing acknowledged was lost, no node is
- * overcommitted, every pod is on one node only; and once faults stop, that everything wanted runs
+ * overcommitted, every pod is on one node only, no disk and no log holds the text of a Secret, and
+ * every call for logs or exec ends in time; and once faults stop, that everything wanted runs
  * within a bound.
  *
  * The same seed gives the same history, event for event, in every build: the hash tells.
@@ -20,13 +21,16 @@ enum sim_fault {
 	SIM_FAULT_CRASH = 1,     /* processes killed, machines that lose their power */
 	SIM_FAULT_PARTITION = 2, /* machines that do not reach each other */
 	SIM_FAULT_DELAY = 4,     /* links that become slow */
-	SIM_FAULT_ALL = 7,
+	SIM_FAULT_DISK = 8,      /* disks of the server and of nodes that are full */
+	SIM_FAULT_CLOCK = 16,    /* clocks of single machines that jump, up to a day, and back */
+	SIM_FAULT_ALL = 31,
 };
 
 /* Bugs put in on purpose, to show that the checks see them. */
 enum sim_plant {
 	SIM_PLANT_NONE,
-	SIM_PLANT_LYING_FSYNC, /* the server's disk says that it synced and did not */
+	SIM_PLANT_LYING_FSYNC,   /* the server's disk says that it synced and did not */
+	SIM_PLANT_PLAIN_SECRETS, /* the server's seal leaves Secrets as they are */
 };
 
 struct sim_config {
@@ -43,11 +47,15 @@ struct sim_result {
 	char violation[500]; /* what was broken and when; "" when ok */
 	char hash[33];
 	int64_t simulated_ms;
-	uint64_t events, acknowledged, crashes, partitions, delays, pods_started;
-	char line[600]; /* the outcome in one line, as `continuo sim` prints it last */
+	uint64_t events, acknowledged, crashes, partitions, delays, full_disks, clock_jumps,
+		pods_started;
+	uint64_t calls,
+		calls_answered; /* logs and exec: ended, and those of them without an error */
+	char line[600];         /* the outcome in one line, as `continuo sim` prints it last */
 };
 
 /* "all", "none" or names with commas: "crash,delay". -ERR_USAGE. */
+#define SIM_FAULT_NAMES "crash, partition, delay, disk, clock"
 int sim_faults_parse(const char *text, unsigned *ret_faults, struct err *e) MUST_CHECK;
 
 /* Runs to the end or to the first violation. -ERR_USAGE for a config out of range; a violation is a

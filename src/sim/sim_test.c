@@ -32,6 +32,8 @@ static void test_parses_faults(void **state)
 	assert_int_equal(faults, SIM_FAULT_ALL);
 	assert_int_equal(sim_faults_parse("crash,delay", &faults, NULL), 0);
 	assert_int_equal(faults, SIM_FAULT_CRASH | SIM_FAULT_DELAY);
+	assert_int_equal(sim_faults_parse("disk,clock", &faults, NULL), 0);
+	assert_int_equal(faults, SIM_FAULT_DISK | SIM_FAULT_CLOCK);
 	assert_int_equal(sim_faults_parse("none", &faults, NULL), 0);
 	assert_int_equal(faults, 0);
 	struct err e = ERR_INIT;
@@ -56,18 +58,21 @@ static void test_without_faults(void **state)
 	assert_true(r.ok);
 	assert_true(r.acknowledged > 100);
 	assert_true(r.pods_started > 10);
-	assert_int_equal(r.crashes + r.partitions + r.delays, 0);
+	assert_int_equal(r.crashes + r.partitions + r.delays + r.full_disks + r.clock_jumps, 0);
+	assert_true(r.calls_answered > 50);
 }
 
 static void test_each_fault_alone(void **state)
 {
 	(void)state;
-	static const unsigned faults[] = {SIM_FAULT_CRASH, SIM_FAULT_PARTITION, SIM_FAULT_DELAY};
+	static const unsigned faults[] = {SIM_FAULT_CRASH, SIM_FAULT_PARTITION, SIM_FAULT_DELAY,
+		SIM_FAULT_DISK, SIM_FAULT_CLOCK};
 	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
 		struct sim_result r = run((struct sim_config){
 			.seed = 20 + i, .duration_ms = 10 * MINUTE_MS, .faults = faults[i]});
 		assert_true(r.ok);
-		assert_true(r.crashes + r.partitions + r.delays > 3);
+		assert_true(r.crashes + r.partitions + r.delays + r.full_disks + r.clock_jumps > 3);
+		assert_true(r.calls_answered > 10);
 	}
 }
 
@@ -110,13 +115,24 @@ static void test_finds_the_planted_bug(void **state)
 	assert_true(found);
 }
 
+/* A server that does not seal Secrets writes their text to its disk. */
+static void test_finds_plain_secrets(void **state)
+{
+	(void)state;
+	struct sim_result r = run((struct sim_config){
+		.seed = 1, .duration_ms = 2 * MINUTE_MS, .plant = SIM_PLANT_PLAIN_SECRETS});
+	assert_false(r.ok);
+	assert_non_null(strstr(r.violation, "text of a Secret"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_parses_faults),
 		cmocka_unit_test(test_refuses_bad_configs), cmocka_unit_test(test_without_faults),
 		cmocka_unit_test(test_each_fault_alone), cmocka_unit_test(test_all_faults),
 		cmocka_unit_test(test_same_seed_same_hash),
-		cmocka_unit_test(test_finds_the_planted_bug)};
+		cmocka_unit_test(test_finds_the_planted_bug),
+		cmocka_unit_test(test_finds_plain_secrets)};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

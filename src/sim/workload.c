@@ -1,8 +1,8 @@
 /*
  * The workload: what people and their tools do. A number of slots, each a name that this client
- * alone writes: ConfigMaps and Deployments that are created, changed and deleted over HTTP, one
- * request at a time for each slot. Every write carries a serial number that only grows, so that
- * what the store holds can be compared with what was acknowledged:
+ * alone writes: ConfigMaps, Secrets and Deployments that are created, changed and deleted over
+ * HTTP, one request at a time for each slot. Every write carries a serial number that only grows,
+ * so that what the store holds can be compared with what was acknowledged:
  *
  *   certain:   exactly the state of the last acknowledged write
  *   uncertain: a write since then had no answer (a time-out, a broken connection): its state, or
@@ -18,7 +18,9 @@
 
 #define CONFIG_MAPS 20
 #define DEPLOYMENTS 6
-#define SLOTS (CONFIG_MAPS + DEPLOYMENTS)
+#define SECRETS 4
+#define SLOTS (CONFIG_MAPS + DEPLOYMENTS + SECRETS)
+#define SECRET_REPEATS 40 /* so that one is whole whatever page it is cut by */
 #define REQUEST_TIMEOUT_MS 10000
 /* A request that was given up may still be under way and be carried out late. Nothing else is asked
  * of its slot until the network has surely lost it: then the next answer settles what holds. */
@@ -78,14 +80,30 @@ static json_t *config_map(const struct slot *s, int64_t serial)
 		"metadata", metadata(s, serial), "data", "text", text);
 }
 
+static json_t *secret(const struct slot *s, int64_t serial)
+{
+	CLEANUP(buf_done) struct buf text = BUF_INIT;
+	for (int i = 0; i < SECRET_REPEATS; i++)
+		buf_append_string(&text, SIM_SECRET_TEXT);
+	buf_printf(&text, "%" PRId64, serial);
+	return json_pack("{s:s, s:s, s:o, s:{s:s}}", "apiVersion", "v1", "kind", "Secret",
+		"metadata", metadata(s, serial), "stringData", "text", buf_text(&text));
+}
+
 static json_t *deployment(struct slot *s, int64_t serial)
 {
 	struct rand *r = &s->workload->rand;
-	char cpu[16];
-	snprintf(cpu, sizeof(cpu), "%dm", 50 + (int)(s->name[strlen(s->name) - 1] - '0') * 30);
-	json_t *pod = json_pack("{s:{s:{s:s}}, s:{s:[{s:s, s:s, s:{s:{s:s, s:s}}}]}}", "metadata",
-		"labels", "app", s->name, "spec", "containers", "name", "main", "image", "sim:1",
-		"resources", "requests", "cpu", cpu, "memory", "32Mi");
+	int number = s->name[strlen(s->name) - 1] - '0';
+	char cpu[16], secret_name[16];
+	snprintf(cpu, sizeof(cpu), "%dm", 50 + number * 30);
+	snprintf(secret_name, sizeof(secret_name), "secret-%d", number % SECRETS);
+	/* The fake driver understands the script, and runs it to its last word for ever. */
+	json_t *pod = json_pack("{s:{s:{s:s}}, s:{s:[{s:s, s:s, s:[s,s,s], s:{s:{s:s, s:s}}, "
+				"s:[{s:s, s:{s:{s:s, s:s, s:b}}}]}]}}",
+		"metadata", "labels", "app", s->name, "spec", "containers", "name", "main", "image",
+		"sim:1", "command", "sh", "-c", "echo here; serve", "resources", "requests", "cpu",
+		cpu, "memory", "32Mi", "env", "name", "TEXT", "valueFrom", "secretKeyRef", "name",
+		secret_name, "key", "text", "optional", 1);
 	return json_pack("{s:s, s:s, s:o, s:{s:I, s:{s:{s:s}}, s:o}}", "apiVersion", "apps/v1",
 		"kind", "Deployment", "metadata", metadata(s, serial), "spec", "replicas",
 		(json_int_t)rand_between(r, 0, 5), "selector", "matchLabels", "app", s->name,
@@ -97,6 +115,8 @@ static json_t *patch(struct slot *s, int64_t serial)
 {
 	if (s->kind == &kind_configmap)
 		return config_map(s, serial);
+	if (s->kind == &kind_secret)
+		return secret(s, serial);
 	return json_pack("{s:o, s:{s:I}}", "metadata", metadata(s, serial), "spec", "replicas",
 		(json_int_t)rand_between(&s->workload->rand, 0, 5));
 }
@@ -165,6 +185,8 @@ static void ask(struct slot *s)
 		send(s, "PATCH", true, "application/merge-patch+json", patch(s, s->tried));
 	} else if (s->kind == &kind_configmap) {
 		send(s, "POST", false, "application/json", config_map(s, s->tried));
+	} else if (s->kind == &kind_secret) {
+		send(s, "POST", false, "application/json", secret(s, s->tried));
 	} else {
 		send(s, "POST", false, "application/json", deployment(s, s->tried));
 	}
@@ -235,11 +257,18 @@ static struct stream *connect_server(void *context)
 static void slot_init(struct sim_workload *w, int number)
 {
 	struct slot *s = &w->slots[number];
-	bool is_map = number < CONFIG_MAPS;
+	static const struct {
+		const struct kind *kind;
+		const char *name;
+		int count;
+	} kinds[] = {{&kind_configmap, "map", CONFIG_MAPS}, {&kind_deployment, "app", DEPLOYMENTS},
+		{&kind_secret, "secret", SECRETS}};
+	size_t i = 0;
 	s->workload = w;
-	s->kind = is_map ? &kind_configmap : &kind_deployment;
-	snprintf(s->name, sizeof(s->name), is_map ? "map-%d" : "app-%d",
-		is_map ? number : number - CONFIG_MAPS);
+	for (; number >= kinds[i].count; i++)
+		number -= kinds[i].count;
+	s->kind = kinds[i].kind;
+	snprintf(s->name, sizeof(s->name), "%s-%d", kinds[i].name, number);
 	if (object_key_of(s->kind, "default", s->name, s->key, NULL) < 0)
 		abort();
 }

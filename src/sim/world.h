@@ -51,9 +51,10 @@ struct sim_machine {
 	char vfs_name[32];
 	struct sim_disk *disk;
 	bool powered;
-	struct list loops; /* struct sim_loop: the processes that run */
-	uint64_t boots;    /* processes ever started: seeds of their randomness */
-	uint64_t ports;    /* given to connections so far */
+	struct list loops;      /* struct sim_loop: the processes that run */
+	uint64_t boots;         /* processes ever started: seeds of their randomness */
+	uint64_t ports;         /* given to connections so far */
+	int64_t wall_offset_ms; /* fault: its clock is wrong by that; monotonic time never is */
 };
 
 /* Between two machines, in both directions. */
