@@ -236,6 +236,33 @@ static void a_token_lets_one_node_in_once(void **state)
 	json_decref(t);
 }
 
+/* The answer to the first may have been lost on the way. */
+static void a_token_serves_its_first_key_again(void **state)
+{
+	struct fixture *f = *state;
+	json_t *t = fixture_expect(f, 201, "POST", "/continuo/v1/tokens", "{'ttl_s':3600}");
+	const char *token = json_text(t, "", "token");
+	CLEANUP(mem_free_ptr) char *csr = make_csr();
+	for (int i = 0; i < 2; i++) {
+		struct fixture_answer a = join(f, token, i ? "other" : "n1", csr);
+		assert_int_equal(a.status, 200);
+		assert_string_equal(json_text(a.body, "", "name"), "n1");
+		fixture_answer_done(&a);
+	}
+	expect_join(f, 401, token, "n1", "used");
+	char path[128];
+	snprintf(path, sizeof(path), "/api/v1/namespaces/kube-system/secrets/bootstrap-token-%s",
+		json_text(t, "", "id"));
+	json_decref(fixture_expect(f, 200, "PATCH", path,
+		"{'data':{'expiration':'MjAyMC0wMS0wMVQwMDowMDowMFo='}}"));
+	struct fixture_answer late = join(f, token, "n1", csr);
+	assert_int_equal(late.status, 401);
+	fixture_answer_done(&late);
+	json_decref(fixture_expect(f, 201, "POST", "/continuo/v1/tokens", "{}"));
+	json_decref(fixture_expect(f, 404, "GET", path, NULL)); /* swept */
+	json_decref(t);
+}
+
 static void an_expired_token_and_a_taken_name_are_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -343,6 +370,7 @@ int main(void)
 		TEST(equal_events_are_counted),
 		TEST(a_report_without_a_session_is_refused),
 		TEST(a_token_lets_one_node_in_once),
+		TEST(a_token_serves_its_first_key_again),
 		TEST(an_expired_token_and_a_taken_name_are_refused),
 		TEST(a_revoked_node_is_out_at_once),
 		TEST(a_clone_is_refused_while_the_first_one_answers),

@@ -96,8 +96,7 @@ static void on_redeemed(void *arg, const char *node, const struct err *e)
 		join_fail(j, e);
 		return;
 	}
-	if (*node)
-		snprintf(j->node, sizeof(j->node), "%s", node);
+	snprintf(j->node, sizeof(j->node), "%s", node);
 	j->server->counters.joins++;
 	answer(j);
 }
@@ -112,7 +111,7 @@ static int check_join(struct join *j, const json_t *body, struct pki_token *ret_
 	if (r < 0)
 		return err_set(e, ERR_UNAUTHORIZED, "the join token cannot be read; copy it whole");
 	char bound[128];
-	r = tokens_check(j->server, ret_token, bound, e);
+	r = tokens_check(j->server, ret_token, csr, bound, e);
 	if (r < 0)
 		return r;
 	snprintf(j->node, sizeof(j->node), "%.120s", json_text(body, "", "name"));
@@ -158,7 +157,7 @@ static void on_join_body(void *arg, struct http_request *http, const char *data,
 		join_fail(j, &why);
 		return;
 	}
-	tokens_redeem(j->server, &token, on_redeemed, j);
+	tokens_redeem(j->server, &token, j->csr, j->node, on_redeemed, j);
 }
 
 void agent_join(struct server *s, struct http_request *http)

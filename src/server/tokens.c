@@ -13,6 +13,7 @@
 #define TOKEN_PREFIX "bootstrap-token-"
 #define TTL_DEFAULT_S (24 * 3600)
 #define TTL_MAX_S (365 * 24 * 3600)
+#define REPEAT_MS (10 * 60 * 1000)
 
 static void set_data(json_t *secret, const char *key, const char *text)
 {
@@ -80,6 +81,46 @@ static void on_created(void *arg, const struct err *e)
 	free(c);
 }
 
+/* ---- the end of what expired ---- */
+
+static enum commit_action change_sweep(void *arg, const struct object *old, json_t **tree,
+	struct err *e)
+{
+	(void)arg, (void)tree, (void)e;
+	return old ? COMMIT_DELETE : COMMIT_NOTHING;
+}
+
+static void on_swept(void *arg, const struct err *e)
+{
+	(void)arg, (void)e; /* the next time, then */
+}
+
+static bool has_expired(const struct server *s, const json_t *tree)
+{
+	CLEANUP(mem_free_ptr) char *expires = get_data(tree, "expiration");
+	int64_t expires_ms;
+	return time_parse(expires, &expires_ms, NULL) == 0 && expires_ms <= loop_wall_ms(s->loop);
+}
+
+static void sweep(struct server *s)
+{
+	char prefix[OBJECT_KEY_MAX];
+	struct store_list list;
+	struct err e;
+	object_prefix(&kind_secret, TOKEN_NAMESPACE, prefix);
+	if (store_list(s->store, prefix, NULL, 0, 0, &list, &e) < 0)
+		return;
+	for (size_t i = 0; i < list.count; i++) {
+		if (!str_starts(list.objects[i]->name, TOKEN_PREFIX))
+			continue;
+		CLEANUP(json_done) json_t *tree = object_tree(list.objects[i]);
+		if (has_expired(s, tree))
+			commit_object(s, &kind_secret, TOKEN_NAMESPACE, list.objects[i]->name,
+				change_sweep, on_swept, NULL);
+	}
+	store_list_done(&list);
+}
+
 static void create(struct request *r, const json_t *body)
 {
 	struct err e = ERR_INIT;
@@ -100,6 +141,7 @@ static void create(struct request *r, const json_t *body)
 	}
 	struct creation *c = mem_new(struct creation);
 	unsigned char random[24];
+	sweep(r->server);
 	c->request = r;
 	(void)str_copy(c->node, sizeof(c->node), node);
 	time_format(loop_wall_ms(r->server->loop) + ttl_s * 1000, c->expires);
@@ -150,6 +192,9 @@ void tokens_list(struct request *r)
 		CLEANUP(json_done) json_t *tree = object_tree(list.objects[i]);
 		CLEANUP(mem_free_ptr) char *expires = get_data(tree, "expiration");
 		CLEANUP(mem_free_ptr) char *node = get_data(tree, "node");
+		CLEANUP(mem_free_ptr) char *used_by = get_data(tree, "used-by");
+		if (*used_by)
+			continue;
 		json_array_append_new(answer, json_pack("{s:s, s:s, s:s}", "id",
 						      list.objects[i]->name + strlen(TOKEN_PREFIX),
 						      "expires", expires, "node", node));
@@ -191,14 +236,14 @@ void tokens_delete(struct request *r)
 struct redemption {
 	struct server *server;
 	struct pki_token token;
-	char node[128];
+	char node[128], used_by[65];
 	void (*done)(void *arg, const char *node, const struct err *e);
 	void *arg;
 };
 
-/* tree: of its Secret; null: there is none. */
-static int check(struct server *s, const struct pki_token *token, const json_t *tree,
-	char ret_node[static 128], struct err *e)
+/* tree: of its Secret; null: there is none. used_by: the hash of the csr that comes with it. */
+static int check(struct server *s, const struct pki_token *token, const char *used_by,
+	const json_t *tree, char ret_node[static 128], struct err *e)
 {
 	if (!tree)
 		return err_set(e, ERR_UNAUTHORIZED,
@@ -211,8 +256,14 @@ static int check(struct server *s, const struct pki_token *token, const json_t *
 	CLEANUP(mem_free_ptr) char *kept = get_data(tree, "token-secret-sha256");
 	CLEANUP(mem_free_ptr) char *expires = get_data(tree, "expiration");
 	CLEANUP(mem_free_ptr) char *node = get_data(tree, "node");
+	CLEANUP(mem_free_ptr) char *first = get_data(tree, "used-by");
 	if (!pki_equal(hash, kept))
 		return err_set(e, ERR_UNAUTHORIZED, "the join token %s is forged or mistyped",
+			token->id);
+	if (*first && !pki_equal(first, used_by))
+		return err_set(e, ERR_UNAUTHORIZED,
+			"the join token %s was used already; make a new one with `continuo token "
+			"create`",
 			token->id);
 	if (time_parse(expires, &expires_ms, NULL) < 0 || expires_ms <= loop_wall_ms(s->loop))
 		return err_set(e, ERR_UNAUTHORIZED,
@@ -223,27 +274,42 @@ static int check(struct server *s, const struct pki_token *token, const json_t *
 	return 0;
 }
 
-int tokens_check(struct server *s, const struct pki_token *token, char ret_node[static 128],
-	struct err *e)
+int tokens_check(struct server *s, const struct pki_token *token, const char *csr,
+	char ret_node[static 128], struct err *e)
 {
-	char name[64], key[OBJECT_KEY_MAX];
+	char name[64], key[OBJECT_KEY_MAX], used_by[65];
+	pki_token_hash(csr, used_by);
 	snprintf(name, sizeof(name), TOKEN_PREFIX "%s", token->id);
 	CLEANUP(object_done)
 	struct object *o = object_key_of(&kind_secret, TOKEN_NAMESPACE, name, key, NULL) == 0
 				   ? store_get(s->store, key)
 				   : NULL;
 	CLEANUP(json_done) json_t *tree = o ? object_tree(o) : NULL;
-	return check(s, token, tree, ret_node, e);
+	return check(s, token, used_by, tree, ret_node, e);
 }
 
-/* The commit that deletes the Secret is what uses the token up: of two that come at once, one
- * loses. */
+/* Writes into the Secret who has used it; of two that come at once, one loses. */
 static enum commit_action change_redeem(void *arg, const struct object *old, json_t **tree,
 	struct err *e)
 {
 	struct redemption *x = arg;
-	int r = check(x->server, &x->token, old ? *tree : NULL, x->node, e);
-	return r < 0 ? COMMIT_FAIL : COMMIT_DELETE;
+	char bound[128];
+	if (check(x->server, &x->token, x->used_by, old ? *tree : NULL, bound, e) < 0)
+		return COMMIT_FAIL;
+	if (*bound)
+		memcpy(x->node, bound, sizeof(bound));
+	CLEANUP(mem_free_ptr) char *first = get_data(*tree, "used-by");
+	if (*first)
+		return COMMIT_NOTHING;
+	CLEANUP(mem_free_ptr) char *expires = get_data(*tree, "expiration");
+	int64_t end_ms = loop_wall_ms(x->server->loop) + REPEAT_MS, expires_ms = end_ms;
+	char text[TIME_TEXT_SIZE];
+	(void)!time_parse(expires, &expires_ms, NULL);
+	time_format(end_ms < expires_ms ? end_ms : expires_ms, text);
+	set_data(*tree, "expiration", text);
+	set_data(*tree, "used-by", x->used_by);
+	set_data(*tree, "node", x->node);
+	return COMMIT_PUT;
 }
 
 static void on_redeemed(void *arg, const struct err *e)
@@ -254,12 +320,15 @@ static void on_redeemed(void *arg, const struct err *e)
 	free(x);
 }
 
-void tokens_redeem(struct server *s, const struct pki_token *token,
-	void (*done)(void *arg, const char *node, const struct err *e), void *arg)
+void tokens_redeem(struct server *s, const struct pki_token *token, const char *csr,
+	const char *name, void (*done)(void *arg, const char *node, const struct err *e), void *arg)
 {
 	struct redemption *x = mem_new(struct redemption);
 	*x = (struct redemption){.server = s, .token = *token, .done = done, .arg = arg};
-	char name[64];
-	snprintf(name, sizeof(name), TOKEN_PREFIX "%s", token->id);
-	commit_object(s, &kind_secret, TOKEN_NAMESPACE, name, change_redeem, on_redeemed, x);
+	char secret[64];
+	pki_token_hash(csr, x->used_by);
+	snprintf(x->node, sizeof(x->node), "%.120s", name);
+	snprintf(secret, sizeof(secret), TOKEN_PREFIX "%s", token->id);
+	sweep(s);
+	commit_object(s, &kind_secret, TOKEN_NAMESPACE, secret, change_redeem, on_redeemed, x);
 }
