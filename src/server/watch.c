@@ -6,7 +6,7 @@
 #include "server/read.h"
 
 #define QUEUE_HIGH                                                                                 \
-	((size_t)1 << 20) /* bytes on their way to a slow client before the watch pauses */
+	((size_t)128 << 10) /* bytes on their way to a slow client, then the watch pauses */
 
 struct watch {
 	struct list link;
