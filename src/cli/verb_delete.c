@@ -16,7 +16,8 @@ struct going {
 
 struct removal {
 	struct client *client;
-	int64_t grace_s; /* -1: the object's own */
+	int64_t grace_s;      /* -1: the object's own */
+	const char *selector; /* of the objects of a kind that go; "" for all */
 	bool no_wait, ignore_missing;
 	struct wire_reader reader;
 	const char *waited_uid;
@@ -131,12 +132,50 @@ static int on_document(void *arg, json_t *json, const char *where, struct err *e
 	return r < 0 ? err_prefix(e, "%.150s", where) : 0;
 }
 
+/* One by one: what a delete of the collection did to each would not be told. Returns how many
+ * failed, or an error. */
+static int delete_selected(struct removal *d, const struct kind *k, struct err *e)
+{
+	CLEANUP(buf_done) struct buf path = BUF_INIT;
+	CLEANUP(json_done) json_t *list = NULL;
+	client_path(k, k->namespaced ? client_namespace(d->client) : NULL, NULL, &path);
+	buf_append_string(&path, "?labelSelector=");
+	client_escape(&path, d->selector);
+	int failures = 0, r = client_get(d->client, path.data, NULL, &list, e);
+	if (r < 0)
+		return r;
+	size_t i;
+	json_t *one;
+	json_array_foreach (json_object_get(list, "items"), i, one) {
+		struct err why = ERR_INIT;
+		const char *name = json_text(one, "", "metadata", "name");
+		r = delete_one(d, k, client_namespace(d->client), name, &why);
+		if (r == 0 || r == -ERR_NOT_FOUND)
+			continue;
+		cli_fail(&why);
+		failures++;
+	}
+	if (i == 0)
+		fputs("No resources found.\n", stderr);
+	return failures;
+}
+
 static int delete_named(struct removal *d, const cli_words *words, struct err *e)
 {
 	CLEANUP(targets_done) struct targets targets = {0};
-	int failures = 0, r = targets_parse(d->client, words, true, &targets, e);
+	int failures = 0, r = targets_parse(d->client, words, !d->selector, &targets, e);
 	if (r < 0)
 		return r;
+	for (size_t i = 0; i < targets.items.count && d->selector; i++) {
+		if (targets.items.items[i].name)
+			return err_set(e, ERR_USAGE, "either names, or --selector or --all");
+		r = delete_selected(d, targets.items.items[i].kind, e);
+		if (r < 0)
+			return r;
+		failures += r;
+	}
+	if (d->selector)
+		return failures;
 	for (size_t i = 0; i < targets.items.count; i++) {
 		struct err why = ERR_INIT;
 		const struct target *t = &targets.items.items[i];
@@ -153,11 +192,14 @@ int verb_delete(int argc, char **argv)
 	struct removal d = {.grace_s = -1};
 	struct cli_common common = {0};
 	CLEANUP(cli_words_done) cli_words files = {0};
-	bool recursive = false, wait = true, now = false;
+	bool recursive = false, wait = true, now = false, all = false;
 	const struct cli_option options[] = {
 		{'f', "filename", CLI_LIST, &files, "FILE",
 			"what is in a manifest, a folder of them, or -"},
 		{'R', "recursive", CLI_FLAG, &recursive, NULL, "folders within folders too"},
+		{'l', "selector", CLI_TEXT, &d.selector, "LABELS",
+			"those of a kind with such labels: app=web,tier!=edge"},
+		{0, "all", CLI_FLAG, &all, NULL, "all of a kind in the namespace"},
 		{0, "grace-period", CLI_NUMBER, &d.grace_s, "SECONDS",
 			"how long pods may take to stop; default: their own"},
 		{0, "now", CLI_FLAG, &now, NULL, "the same as --grace-period=1"},
@@ -167,7 +209,8 @@ int verb_delete(int argc, char **argv)
 			"what is gone is no error"},
 	};
 	const struct cli_usage usage = {
-		.synopsis = "delete KIND NAME... | KIND/NAME... | -f FILE [options]",
+		.synopsis =
+			"delete KIND NAME... | KIND/NAME... | KIND -l LABELS | -f FILE [options]",
 		.text = "Deletes objects and what belongs to them, and waits until they are "
 			"gone.\n\n"
 			"  continuo delete pod web-1 --grace-period 5\n"
@@ -183,6 +226,12 @@ int verb_delete(int argc, char **argv)
 	if (now)
 		d.grace_s = 1;
 	d.no_wait = !wait;
+	if (r == 0 && (all || d.selector) && files.count)
+		r = err_set(&e, ERR_USAGE, "--selector and --all go with a kind, not with -f");
+	else if (r == 0 && d.selector && (all || !*d.selector))
+		r = err_set(&e, ERR_USAGE, "say --all for all, or which by --selector");
+	if (all)
+		d.selector = "";
 	if (r == 0)
 		r = client_new(&common, &d.client, &e);
 	if (r == 0)

@@ -100,6 +100,18 @@ tap_check 'token list' says 0 "$id" continuo token list
 tap_check 'token delete' says 0 'deleted' continuo token delete "$id"
 tap_check 'a duration that is none' says 2 'is not a duration' continuo token create --ttl soon
 
+for name in one two three; do
+	continuo apply -f - >/dev/null <<-EOF
+		{apiVersion: v1, kind: ConfigMap, metadata: {name: $name, namespace: shop, labels: {which: $name}}}
+	EOF
+done
+tap_check 'delete by labels' says 0 '"one" deleted' continuo delete cm -n shop -l 'which in (one,two)'
+tap_check 'leaves the others' says 0 three continuo get cm three -n shop
+tap_check 'an empty selector is not all' says 2 'say --all' continuo delete cm -n shop -l ''
+tap_check 'names and labels do not mix' says 2 'either names' continuo delete cm three -n shop --all
+tap_check 'delete --all' says 0 '"three" deleted' continuo delete cm -n shop --all
+tap_check 'leaves none' says 1 'not found' continuo get cm three -n shop
+
 tap_check 'delete waits until it is gone' says 0 'deployment.apps "web" deleted' continuo delete deploy web -n shop
 tap_check 'then it is gone' says 1 'not found' continuo get deploy web -n shop
 tap_check 'delete -f' says 0 'namespace "shop" deleted' continuo delete -f "$work/app.yaml" --ignore-not-found
