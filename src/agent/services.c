@@ -42,11 +42,12 @@ static uint16_t port_in_slice(const json_t *slice, const char *name)
 	return 0;
 }
 
+/* name null: the endpoints whatever their ports, with port 0. */
 static void add_of_slice(struct arena *a, const json_t *slice, const char *name,
 	endpoint_list *list)
 {
-	uint16_t port = port_in_slice(slice, name);
-	if (port == 0 || str_equal(json_text(slice, "IPv4", "addressType"), "IPv6"))
+	uint16_t port = name ? port_in_slice(slice, name) : 0;
+	if ((name && port == 0) || str_equal(json_text(slice, "IPv4", "addressType"), "IPv6"))
 		return;
 	size_t i;
 	json_t *endpoint;
@@ -100,6 +101,25 @@ static void read_port(struct arena *a, const json_t *port, struct overlay_port *
 	ret_port->node_port = node_port > 0 && node_port <= 65535 ? (uint16_t)node_port : 0;
 }
 
+/* Ports with their endpoints. A service without ports is headless and has names only. */
+static void read_ports(struct arena *a, const json_t *ports, const json_t *slices,
+	struct overlay_service *ret_service)
+{
+	size_t i, count = json_array_size(ports);
+	json_t *port;
+	struct overlay_port *list = arena_new_array(a, count + 1, struct overlay_port);
+	json_array_foreach (ports, i, port) {
+		read_port(a, port, &list[i]);
+		set_endpoints(a, slices, list[i].name, &list[i]);
+	}
+	if (count == 0) {
+		list[0] = (struct overlay_port){.name = "", .protocol = "TCP"};
+		set_endpoints(a, slices, NULL, &list[0]);
+	}
+	ret_service->ports = list;
+	ret_service->port_count = count ? count : 1;
+}
+
 static void read_service(struct arena *a, const json_t *tree, const json_t *slices,
 	struct overlay_service *ret_service)
 {
@@ -115,17 +135,7 @@ static void read_service(struct arena *a, const json_t *tree, const json_t *slic
 	ret_service->affinity_seconds = sticky ? (int)json_int(spec, 10800, "sessionAffinityConfig",
 							 "clientIP", "timeoutSeconds")
 					       : 0;
-	const json_t *ports = json_object_get(spec, "ports");
-	struct overlay_port *list =
-		arena_new_array(a, json_array_size(ports) + 1, struct overlay_port);
-	size_t i;
-	json_t *port;
-	json_array_foreach (ports, i, port) {
-		read_port(a, port, &list[i]);
-		set_endpoints(a, slices, list[i].name, &list[i]);
-	}
-	ret_service->ports = list;
-	ret_service->port_count = json_array_size(ports);
+	read_ports(a, json_object_get(spec, "ports"), slices, ret_service);
 }
 
 struct overlay_service *agent_services_make(const struct agent_slice *s, struct arena *a,

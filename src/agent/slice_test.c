@@ -140,6 +140,36 @@ static void test_services(void **state)
 	close_world(&w);
 }
 
+static void test_headless_without_ports(void **state)
+{
+	(void)state;
+	struct world w;
+	open_world(&w);
+	assert_int_equal(put(&w, "{\"apiVersion\":\"v1\",\"kind\":\"Service\"," META(
+					 "db") "},\"spec\":{\"clusterIP\":\"None\"}}"),
+		0);
+	assert_int_equal(
+		put(&w, "{\"apiVersion\":\"discovery.k8s.io/v1\",\"kind\":\"EndpointSlice\"," META(
+				"db1") ",\"labels\":{\"kubernetes.io/service-name\":\"db\"}},"
+				       "\"addressType\":\"IPv4\",\"endpoints\":[{\"addresses\":["
+				       "\"10.42.1.7\"],\"hostname\":\"db-0\"}]}"),
+		0);
+	struct arena a CLEANUP(arena_done) = {0};
+	size_t count;
+	struct overlay_service *services = agent_services_make(w.s, &a, &count);
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(services[i].name, "db") != 0)
+			continue;
+		assert_int_equal(services[i].port_count, 1);
+		assert_int_equal(services[i].ports[0].port, 0);
+		assert_int_equal(services[i].ports[0].endpoint_count, 1);
+		assert_string_equal(services[i].ports[0].endpoints[0].hostname, "db-0");
+		close_world(&w);
+		return;
+	}
+	fail_msg("no service db");
+}
+
 static void test_what_a_pod_names(void **state)
 {
 	(void)state;
@@ -189,6 +219,7 @@ int main(void)
 		cmocka_unit_test(test_it_comes_back_from_disk),
 		cmocka_unit_test(test_what_it_cannot_take),
 		cmocka_unit_test(test_services),
+		cmocka_unit_test(test_headless_without_ports),
 		cmocka_unit_test(test_what_a_pod_names),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
