@@ -6,8 +6,7 @@
 #include "server/agent_api.h"
 #include "server/request.h"
 #include "server/tokens.h"
-
-#define BODY_MAX ((size_t)64 << 10)
+#include "wire/join.h"
 
 struct join {
 	struct server *server;
@@ -28,24 +27,6 @@ static void join_fail(struct join *j, const struct err *e)
 		http_request_peer(j->http)->address);
 	respond_err(j->server, j->http, e);
 	join_free(j);
-}
-
-/* Names of nodes are what Kubernetes takes: RFC 1123 subdomains; ours are labels without dots too
- * long. */
-static int check_name(const char *name, struct err *e)
-{
-	size_t size = strlen(name);
-	bool good = size >= 1 && size <= 63;
-	for (size_t i = 0; i < size; i++) {
-		char c = name[i];
-		bool inner = i > 0 && i + 1 < size && (c == '-' || c == '.');
-		good = good && ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || inner);
-	}
-	return good ? 0
-		    : err_set(e, ERR_INVALID,
-			      "\"%.80s\" is not a node name: lower-case letters, digits, '-' and "
-			      "'.', at most 63",
-			      name);
 }
 
 static int sign(struct join *j, char **ret_certificate, struct err *e)
@@ -103,28 +84,19 @@ static void on_redeemed(void *arg, const char *node, const struct err *e)
 
 /* Who has no token learns nothing. The name is checked before the token is used up, so that a
  * mistake does not cost it. */
-static int check_join(struct join *j, const json_t *body, struct pki_token *ret_token,
-	struct err *e)
+static int check_join(struct join *j, const struct wire_join *message, struct err *e)
 {
-	const char *csr = json_text(body, "", "csr");
-	int r = pki_token_parse(json_text(body, "", "token"), ret_token, e);
-	if (r < 0)
-		return err_set(e, ERR_UNAUTHORIZED, "the join token cannot be read; copy it whole");
 	char bound[128];
-	r = tokens_check(j->server, ret_token, csr, bound, e);
+	int r = tokens_check(j->server, &message->token, message->csr, bound, e);
 	if (r < 0)
 		return r;
-	snprintf(j->node, sizeof(j->node), "%.120s", json_text(body, "", "name"));
-	if (!*csr)
-		return err_set(e, ERR_DECODE, "a join needs a csr");
-	if (!j->node[0])
-		snprintf(j->node, sizeof(j->node), "%s", bound);
+	snprintf(j->node, sizeof(j->node), "%.120s", message->node[0] ? message->node : bound);
 	if (!j->node[0])
 		return err_set(e, ERR_INVALID,
 			"the token names no node, so the join must: give the agent a node name");
-	if (check_name(j->node, e) < 0)
+	if (wire_check_node_name(j->node, e) < 0)
 		return -(int)e->code;
-	j->csr = mem_dup_string(csr);
+	j->csr = mem_dup_string(message->csr);
 	/* Signing is tried first, for the same reason. */
 	CLEANUP(mem_free_ptr) char *certificate = NULL;
 	r = sign(j, &certificate, e);
@@ -144,20 +116,19 @@ static void on_join_body(void *arg, struct http_request *http, const char *data,
 {
 	struct join *j = arg;
 	struct err why = ERR_INIT;
-	struct pki_token token;
-	CLEANUP(json_done) json_t *body = NULL;
+	CLEANUP(wire_join_done) struct wire_join message = {0};
 	(void)http;
 	if (e)
 		why = *e;
 	else if (!j->server->ca)
 		(void)err_set(&why, ERR_UNSUPPORTED, "this server has no CA: nobody can join it");
-	else if (json_decode(data, size, &body, &why) == 0)
-		(void)check_join(j, body, &token, &why);
+	else if (wire_join_decode(data, size, &message, &why) == 0)
+		(void)check_join(j, &message, &why);
 	if (why.code) {
 		join_fail(j, &why);
 		return;
 	}
-	tokens_redeem(j->server, &token, j->csr, j->node, on_redeemed, j);
+	tokens_redeem(j->server, &message.token, j->csr, j->node, on_redeemed, j);
 }
 
 void agent_join(struct server *s, struct http_request *http)
@@ -165,7 +136,7 @@ void agent_join(struct server *s, struct http_request *http)
 	struct join *j = mem_new(struct join);
 	j->server = s;
 	j->http = http;
-	http_request_collect(http, BODY_MAX, on_join_body, j);
+	http_request_collect(http, WIRE_JOIN_MAX, on_join_body, j);
 }
 
 static void on_renew_body(void *arg, struct http_request *http, const char *data, size_t size,
@@ -195,5 +166,5 @@ void agent_renew(struct server *s, struct http_request *http, const struct user 
 	j->server = s;
 	j->http = http;
 	snprintf(j->node, sizeof(j->node), "%s", u->node);
-	http_request_collect(http, BODY_MAX, on_renew_body, j);
+	http_request_collect(http, WIRE_JOIN_MAX, on_renew_body, j);
 }
