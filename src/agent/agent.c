@@ -231,7 +231,8 @@ static int start_driver(struct agent *a, struct err *e)
 		.devices = a->devices,
 		.device_count = a->config.device_count,
 		.runtime = a->config.runtime ? a->config.runtime : "",
-		.runtime_wrapper = a->config.runtime_wrapper};
+		.runtime_wrapper = a->config.runtime_wrapper,
+		.pause_program = a->config.pause_program};
 	int r = a->config.driver_new(a->config.driver_context, &config, &a->driver, e);
 	if (r < 0)
 		return r;

@@ -144,12 +144,12 @@ struct agent_config {
 	const char *const *labels;  /* "key=value", null terminated; may be null */
 	const struct agent_device *devices;
 	size_t device_count;
-	int64_t reserved_cpu_milli, reserved_memory_bytes; /* not for pods */
-	int64_t max_pods;                                  /* 0: 110 */
-	const char *cgroup_parent;                         /* of pods; null: by facts */
-	const char *runtime, *runtime_wrapper;             /* driver.h */
-	const char *network_backend;                       /* null: "direct" */
-	const char *resolv_conf;                           /* null: "/etc/resolv.conf" */
+	int64_t reserved_cpu_milli, reserved_memory_bytes;     /* not for pods */
+	int64_t max_pods;                                      /* 0: 110 */
+	const char *cgroup_parent;                             /* of pods; null: by facts */
+	const char *runtime, *runtime_wrapper, *pause_program; /* driver.h */
+	const char *network_backend;                           /* null: "direct" */
+	const char *resolv_conf;                               /* null: "/etc/resolv.conf" */
 	struct agent_facts facts;
 	struct agent_transport transport;
 	struct agent_net net;

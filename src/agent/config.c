@@ -49,7 +49,7 @@ static const struct key {
 	{"resolvConf", "--resolv-conf", KEY_TEXT, "FILE",
 		"upstream name servers, /etc/resolv.conf unless set"},
 	{"programFolder", "--program-folder", KEY_TEXT, "FOLDER",
-		"of continuo-pull and continuo-runtime; else this program's"},
+		"of continuo-pull, -runtime and -pause; else this program's"},
 	{"listen", "--listen", KEY_TEXT, "IP:PORT",
 		"for /metrics, /healthz and /readyz, " AGENT_LISTEN " unless set; none: nowhere"},
 	{"logLevel", "--log-level", KEY_TEXT, "LEVEL", "debug, info, warn or error"},

@@ -208,6 +208,7 @@ int bench_setup(int argc, char **argv)
 		.device_count = 1,
 		.runtime = bench.real ? argv[6] : "",
 		.runtime_wrapper = getenv("RUNTIME_WRAPPER"),
+		.pause_program = getenv("PAUSE_PROGRAM"),
 		.backoff_ms = 200,
 		.log_bytes = 40000};
 	bench.rootfs = bench.real ? argv[5] : "";

@@ -137,6 +137,7 @@ struct driver_config {
 	/* Path of continuo-runtime, by which crun serves hybrid hosts; null or "": there is none.
 	 */
 	const char *runtime_wrapper;
+	const char *pause_program; /* path of continuo-pause; null: there is none */
 	int64_t backoff_ms; /* first delay of restarts and pulls; 0: 10 s. Tests shorten it */
 	int64_t log_bytes;  /* of a log before it is rotated (five are kept); 0: 10 MiB */
 };

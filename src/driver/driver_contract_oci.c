@@ -500,15 +500,6 @@ static void startup_holds_liveness_back(void **state)
 	bench.privilege = "baseline";
 }
 
-static void kill_monitors(void)
-{
-	CLEANUP(mem_free_ptr)
-	char *command =
-		mem_format("for f in %s/containers/*/conmon.pid; do kill -KILL $(cat $f); done",
-			bench.config.run_folder);
-	assert_int_equal(system(command), 0);
-}
-
 static bool process_is_gone(int pid)
 {
 	CLEANUP(mem_free_ptr) char *path = mem_format("/proc/%d/stat", pid);
@@ -519,6 +510,57 @@ static bool process_is_gone(int pid)
 	if (file)
 		fclose(file);
 	return state == 'Z';
+}
+
+static bool only_one_is_left(const char *name)
+{
+	return bench_container(name, 0)->restarts >= 1 && is_ready(name);
+}
+
+static void containers_share_processes(void **state)
+{
+	(void)state;
+	static const char spec[] =
+		"{'shareProcessNamespace':true,'terminationGracePeriodSeconds':1,'containers':[{"
+		"'name':'main','image':'test','command':['/bin/sh','-c','sleep 5001']},{'name':"
+		"'side','image':'test','command':['/bin/sh','-c','sleep 5002']}]}";
+	CLEANUP(mem_free_ptr)
+	char *seen = look("pp", spec,
+		"cat /proc/1/comm; ps | grep -c '[s]leep 500'; ls /proc/1/root/ 2>/dev/null | wc "
+		"-l; "
+		"(sh -c 'sleep 0.1 & exit' &); sleep 0.5; grep -l 'State:.Z' /proc/[0-9]*/status "
+		"2>/dev/null | wc -l");
+	assert_string_equal(seen, "continuo-pause\n2\n0\n0\n");
+	CLEANUP(mem_free_ptr)
+	char *path = mem_format("%s/pods/pp/pause.pid", bench.config.run_folder);
+	FILE *file = fopen(path, "re");
+	int pause = 0, pid = bench_container("pp", 0)->pid, other = bench_container("pp", 1)->pid;
+	assert_int_equal(fscanf(file, "%d", &pause), 1);
+	fclose(file);
+	CLEANUP(mem_free_ptr)
+	char *small = mem_format("awk '/^Pss:/ { exit $2 > 100 }' /proc/%d/smaps_rollup", pause);
+	assert_int_equal(system(small), 0);
+	/* One that ends takes nobody along; the agent's restart finds all of it again. */
+	bench.driver->ops->free(bench.driver);
+	bench_sleep(100);
+	bench_open();
+	CLEANUP(mem_free_ptr) char *end = mem_format("kill -KILL %d", pid);
+	assert_int_equal(system(end), 0);
+	assert_true(bench_wait(only_one_is_left, "pp", 8000));
+	assert_int_equal(bench_container("pp", 1)->pid, other);
+	assert_int_equal(bench_container("pp", 1)->restarts, 0);
+	bench_stop("pp", 0);
+	assert_true(process_is_gone(pause));
+	assert_true(process_is_gone(other));
+}
+
+static void kill_monitors(void)
+{
+	CLEANUP(mem_free_ptr)
+	char *command =
+		mem_format("for f in %s/containers/*/conmon.pid; do kill -KILL $(cat $f); done",
+			bench.config.run_folder);
+	assert_int_equal(system(command), 0);
 }
 
 static bool is_restarted_and_ready(const char *name)
@@ -637,6 +679,7 @@ const struct CMUnitTest contract_oci[] = {
 	cmocka_unit_test(logs_rotate_without_loss),
 	cmocka_unit_test(readiness_flips_and_liveness_kills),
 	cmocka_unit_test(startup_holds_liveness_back),
+	cmocka_unit_test(containers_share_processes),
 	cmocka_unit_test(pods_are_adopted),
 	cmocka_unit_test(lost_monitors_end_their_containers),
 	cmocka_unit_test(starts_are_quick),

@@ -4,13 +4,11 @@
  *
  * Below run_folder (a tmpfs, mounted when it is none: what lies there may hold secrets and must not
  * outlive the boot):
- *   pods/UID/         spec.json record.json ns/{net,ipc,uts} hosts hostname resolv.conf volumes/
- *   containers/ID/    the bundle: config.json rootfs/ meta.json pid conmon.pid persist/, and of
- *                     config.json the part that exec takes: process.json
- *   exits/ID          written by conmon: the exit code
- *   sock/ runtime/    conmon's sockets, the runtime's own state
- * Below state_folder (a disk):
- *   pods/UID/volumes/NAME/     emptyDirs
+ *   pods/UID/         spec.json record.json ns/{net,ipc,uts,pid} hosts hostname resolv.conf
+ * volumes/ and pause/ pause.pid where the process namespace is shared containers/ID/    the bundle:
+ * config.json rootfs/ meta.json pid conmon.pid persist/, and of config.json the part that exec
+ * takes: process.json exits/ID          written by conmon: the exit code sock/ runtime/    conmon's
+ * sockets, the runtime's own state Below state_folder (a disk): pods/UID/volumes/NAME/ emptyDirs
  *   pods/UID/layers/ID/        upper and work folder of a container
  *   pods/UID/logs/NAME/N.log   of run N of a container; N.log.1 ... are older parts of it
  *
@@ -23,6 +21,7 @@
  * oci_run.c      creating and starting under conmon
  * oci_exit.c     exits, removal
  * oci_monitor.c  conmon is watched
+ * oci_pause.c    a process namespace for a whole pod
  * oci_exec.c     commands in a container
  * oci_logs.c     reading logs; oci_rotate.c limits them
  * oci_cgroup.c   statistics, memory kills, clean-up
@@ -44,7 +43,7 @@ struct oci_container {
 	int attempt;
 	int pid, pidfd;   /* -1: not running */
 	bool running;     /* started, and its exit was not told yet */
-	bool host_pid;    /* has no pid namespace of its own */
+	bool host_pid;    /* has no pid namespace of its own: the host's, or the pod's */
 	int64_t log_size; /* as last seen by the rotation */
 	int monitor_fd;   /* -1: not watched; conmon, or c itself when that is gone */
 	struct loop_poll *monitor;
@@ -192,6 +191,12 @@ int oci_monitor_open(const struct oci *o, const char *id) MUST_CHECK;
 /* Takes the pidfd; ends the container when conmon is gone, and tells that. */
 void oci_monitor_watch(struct oci_container *c, int pidfd);
 void oci_monitor_end(struct oci_container *c);
+
+/* oci_pause.c: blocking. */
+bool oci_shares_pids(const json_t *pod);
+/* Makes a process namespace and pins it at RUN_POD/ns/pid. -ERR_UNSUPPORTED: no continuo-pause. */
+int oci_pause_start(const struct oci *o, const char *run_pod, struct err *e) MUST_CHECK;
+void oci_pause_stop(const char *run_pod); /* if there is one */
 
 /* oci_exec.c */
 void oci_exec(struct container_engine *x, const char *id, const struct driver_exec *spec,

@@ -396,9 +396,8 @@ static const json_t *run_container(const struct oci_run *r)
 
 static int run_write_meta(const struct oci_run *r, struct err *e)
 {
-	json_t *meta CLEANUP(json_done) =
-		json_pack("{s:s,s:s,s:i,s:b}", "uid", r->pod->uid, "name", r->name, "attempt",
-			r->attempt, "hostPID", json_bool(r->pod->tree, false, "spec", "hostPID"));
+	json_t *meta CLEANUP(json_done) = json_pack("{s:s,s:s,s:i,s:b}", "uid", r->pod->uid, "name",
+		r->name, "attempt", r->attempt, "hostPID", r->container->host_pid);
 	char *text CLEANUP(mem_free_ptr) = json_encode_string(meta);
 	char *path CLEANUP(mem_free_ptr) = mem_format("%s/meta.json", r->bundle);
 	return oci_write_file(path, text, strlen(text), 0600, e);
@@ -520,7 +519,8 @@ void oci_run_start(struct container_engine *x, const struct container_spec *spec
 		.arg = arg};
 	memcpy(r->id, spec->id, sizeof(r->id));
 	r->container = oci_container_new(o, r->id, r->pod->uid, r->name, r->attempt);
-	r->container->host_pid = json_bool(r->pod->tree, false, "spec", "hostPID");
+	r->container->host_pid =
+		json_bool(r->pod->tree, false, "spec", "hostPID") || oci_shares_pids(r->pod->tree);
 	map_put(&o->containers, r->id, r->container);
 	list_append(&o->queue, &r->link);
 	if (!o->runtime.path[0])

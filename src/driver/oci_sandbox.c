@@ -232,7 +232,9 @@ static void sandbox_start_work(void *arg)
 	if (job->update || access(pinned, F_OK) == 0)
 		return;
 	(void)oci_pod_hostname(p->tree, hostname);
-	if (make_namespaces(folder, hostname, !p->host_network, e)) {
+	if ((oci_shares_pids(p->tree) && oci_pause_start(p->oci, p->run_folder, e)) ||
+		make_namespaces(folder, hostname, !p->host_network, e)) {
+		oci_pause_stop(p->run_folder);
 		oci_remove_tree(folder);
 		return;
 	}
@@ -298,6 +300,7 @@ static void sandbox_stop_work(void *arg)
 	static const char *const kept[] = {"volumes", "layers"};
 	char *run CLEANUP(mem_free_ptr) = mem_format("%s/pods/%s", o->run_folder, job->uid);
 	char *cgroup CLEANUP(mem_free_ptr) = mem_format("%s/pod-%s", o->cgroup_parent, job->uid);
+	oci_pause_stop(run);
 	oci_remove_tree(run);
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
 		char *path CLEANUP(mem_free_ptr) =

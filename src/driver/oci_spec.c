@@ -268,9 +268,10 @@ static json_t *spec_namespaces(const struct oci_bundle *b)
 	char *net CLEANUP(mem_free_ptr) = mem_format("%s/ns/net", b->run_pod);
 	char *ipc CLEANUP(mem_free_ptr) = mem_format("%s/ns/ipc", b->run_pod);
 	char *uts CLEANUP(mem_free_ptr) = mem_format("%s/ns/uts", b->run_pod);
+	char *pid CLEANUP(mem_free_ptr) = mem_format("%s/ns/pid", b->run_pod);
 	add_namespace(list, "mount", NULL);
 	if (!json_bool(b->pod, false, "spec", "hostPID"))
-		add_namespace(list, "pid", NULL);
+		add_namespace(list, "pid", oci_shares_pids(b->pod) ? pid : NULL);
 	if (!json_bool(b->pod, false, "spec", "hostIPC"))
 		add_namespace(list, "ipc", ipc);
 	if (!b->host_network) {
@@ -338,8 +339,9 @@ static int spec_linux(const struct oci_bundle *b, const json_t *process, json_t 
 /* What cannot be carried out here must not be left out silently. */
 static int check_supported(const struct oci_bundle *b, struct err *e)
 {
-	if (json_bool(b->pod, false, "spec", "shareProcessNamespace"))
-		return err_set(e, ERR_UNSUPPORTED, "shareProcessNamespace is not supported");
+	if (oci_shares_pids(b->pod) && json_bool(b->pod, false, "spec", "hostPID"))
+		return err_set(e, ERR_INVALID,
+			"shareProcessNamespace and hostPID exclude each other");
 	bool privileged = str_equal(b->privilege, "privileged");
 	if (is_privileged(b) && !privileged)
 		return err_set(e, ERR_FORBIDDEN,

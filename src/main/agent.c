@@ -165,6 +165,7 @@ static int start(struct program *p, struct err *e)
 	c->log = &p->log;
 	c->fs = fs_real();
 	c->runtime_wrapper = helper_path(p, "continuo-runtime");
+	c->pause_program = helper_path(p, "continuo-pause");
 	int r = choose_address(p, e);
 	if (r == 0)
 		r = lock_state(c->state_folder, e);

@@ -33,7 +33,7 @@ no_processes() {
 }
 
 suite() { # RUNTIME
-	RUNTIME_WRAPPER=$(realpath "$build/src/main/continuo-runtime") "$build/src/driver/driver-contract" oci \
+	PAUSE_PROGRAM=$(realpath "$build/src/main/continuo-pause") RUNTIME_WRAPPER=$(realpath "$build/src/main/continuo-runtime") "$build/src/driver/driver-contract" oci \
 		"$folder/state-$1" "$folder/run-$1" "/$id" "$folder/root" "$1" >"$folder/output" 2>&1
 	local status=$?
 	cat "$folder/output"
