@@ -280,21 +280,6 @@ static void run_on_sync(void *arg)
 
 /* ---- conmon and the bundle ---- */
 
-extern char **environ;
-
-static char **conmon_env(void)
-{
-	size_t count = 0;
-	while (environ[count])
-		count++;
-	char **env = mem_alloc_array(count + 3, sizeof(*env));
-	for (size_t i = 0; i < count; i++)
-		env[i] = environ[i];
-	env[count] = (char *)(uintptr_t) "_OCI_SYNCPIPE=3";
-	env[count + 1] = (char *)(uintptr_t) "_OCI_STARTPIPE=4";
-	return env;
-}
-
 /* A pipe of which both ends are above what a child gets, so that they can be put in its place. */
 static int high_pipe(int fds[2])
 {
@@ -335,9 +320,13 @@ static int conmon_spawn(struct oci_run *r, const int fds[2])
 		argv[n++] = "--runtime-arg";
 		argv[n++] = runtime[i];
 	}
-	char **env CLEANUP(mem_free_ptr) = conmon_env();
+	/* Nothing of ours but the way to programs: no locale to load, no secret to see. */
+	const char *const path = getenv("PATH");
+	char *path_line CLEANUP(mem_free_ptr) =
+		mem_format("PATH=%s", path ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
+	const char *const env[] = {"_OCI_SYNCPIPE=3", "_OCI_STARTPIPE=4", path_line, NULL};
 	const struct oci_spawn spec = {.argv = argv,
-		.env = (const char *const *)env,
+		.env = env,
 		.cwd = r->bundle,
 		.fds = {fds[0], fds[1]},
 		.fd_count = 2,
