@@ -113,6 +113,35 @@ static void volumes_are_mounted_and_updated(void **state)
 	bench_objects_clear();
 }
 
+/* Updates that follow each other at once: the last one stays. */
+static void updates_do_not_overtake_each_other(void **state)
+{
+	(void)state;
+	static const char spec[] =
+		POD("sleep 50", ",'volumeMounts':[{'name':'cm','mountPath':'/cm'}]",
+			",'volumes':[{'name':'cm','configMap':{'name':'files'}}]");
+	bench_object("ConfigMap", "files", "{'key':'first'}");
+	bench_start("pu", spec);
+	bench_object("ConfigMap", "files", "{'key':'early'}");
+	bench_update("pu", spec); /* while it is being made */
+	assert_true(bench_wait(is_ready, "pu", 5000));
+	bench_sleep(100);
+	CLEANUP(mem_free_ptr) char *early = bench_exec("pu", "cat /cm/key", NULL);
+	assert_string_equal(early, "early");
+	for (int i = 0; i < 40; i++) {
+		CLEANUP(mem_free_ptr) char *data = mem_format("{'key':'%d','only-%d':''}", i, i);
+		bench_object("ConfigMap", "files", data);
+		bench_update("pu", spec);
+	}
+	bench_sleep(500); /* jobs; nothing tells when they are through */
+	CLEANUP(mem_free_ptr)
+	char *seen = bench_exec("pu", "cat /cm/key; ls /cm; ls -A /cm | wc -l", NULL);
+	assert_string_equal(seen, "39key\nonly-39\n4\n");
+	assert_false(bench_event("pu", "FailedMount"));
+	bench_stop("pu", 0);
+	bench_objects_clear();
+}
+
 static void pods_know_themselves(void **state)
 {
 	(void)state;
@@ -665,6 +694,7 @@ const struct CMUnitTest contract_oci[] = {
 	cmocka_unit_test(image_gives_what_the_pod_leaves_out),
 	cmocka_unit_test(environment_comes_from_everywhere),
 	cmocka_unit_test(volumes_are_mounted_and_updated),
+	cmocka_unit_test(updates_do_not_overtake_each_other),
 	cmocka_unit_test(pods_know_themselves),
 	cmocka_unit_test(memory_scores_follow_the_class),
 	cmocka_unit_test(privileged_containers_have_the_hosts_devices),

@@ -360,16 +360,32 @@ static void pods_prepare(struct driver *base, const struct driver_pod *pod, driv
 static void update_on_done(void *arg, const struct err *e)
 {
 	struct pod *p = arg;
+	bool again = p->update_again;
+	p->updating = p->update_again = false;
 	if (e && !p->gone)
 		pod_event(p, true, "FailedMount", "%s", e->text);
+	if (again && !p->gone)
+		pod_update_engine(p);
 	pod_unref(p);
+}
+
+/* One at a time: the engine's jobs would overtake each other. */
+void pod_update_engine(struct pod *p)
+{
+	struct container_engine *x = p->pods->engine;
+	struct container_pod pod;
+	p->update_again = p->updating || p->sandbox < SANDBOX_READY;
+	if (p->update_again || p->sandbox != SANDBOX_READY || p->stopping)
+		return;
+	p->updating = true;
+	pod_describe(p, &pod);
+	x->ops->update(x, &pod, update_on_done, pod_ref(p));
 }
 
 /* What waits for something that was missing is tried again at once. */
 static void pod_update(struct pod *p, const struct driver_pod *from)
 {
 	struct pod_source old = p->source;
-	struct container_engine *x = p->pods->engine;
 	if (pod_source_equal(&p->source, from))
 		return;
 	pod_source_copy(&p->source, from);
@@ -384,11 +400,7 @@ static void pod_update(struct pod *p, const struct driver_pod *from)
 	}
 	if (loop_timer_active(p->timer))
 		loop_timer_start(p->timer, 0);
-	if (p->sandbox == SANDBOX_READY && !p->stopping) {
-		struct container_pod pod;
-		pod_describe(p, &pod);
-		x->ops->update(x, &pod, update_on_done, pod_ref(p));
-	}
+	pod_update_engine(p);
 	pod_touch(p);
 }
 

@@ -125,6 +125,7 @@ struct pod {
 	struct pod_container *containers; /* init first */
 	size_t container_count;
 	VEC(struct pod_waiter) waiters; /* of stop */
+	bool updating, update_again;    /* the engine's update runs; it is out of date already */
 	bool dirty;                     /* changed since it was last told and kept */
 	bool spec_kept;
 };
@@ -153,6 +154,8 @@ void pod_read(struct pod *p, const json_t *tree);
 void pod_begin(struct pod *p, const json_t *tree, int64_t started_ms); /* its deadline runs */
 void pod_describe(const struct pod *p, struct container_pod *ret_pod);
 const char *pod_address(const struct pod *p); /* where it is probed */
+/* Hands what changed to the engine, when the sandbox is there and the last time is over. */
+void pod_update_engine(struct pod *p);
 void pod_forget_now(struct pod *p); /* out of the map; answers those that wait for its end */
 
 /* pod_source.c */

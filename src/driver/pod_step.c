@@ -23,6 +23,13 @@ static void sandbox_failed(struct pod *p, const struct err *e)
 	pod_touch(p);
 }
 
+/* What changed while the sandbox was made. */
+static void step_catch_up(struct pod *p)
+{
+	if (p->update_again && !p->updating)
+		pod_update_engine(p);
+}
+
 static void sandbox_on_attached(void *arg, const char *ip, const struct err *e)
 {
 	struct pod *p = arg;
@@ -34,6 +41,7 @@ static void sandbox_on_attached(void *arg, const char *ip, const struct err *e)
 			(void)str_copy(p->ip, sizeof(p->ip), ip);
 			p->sandbox_restart.failures = 0;
 			p->sandbox_reason[0] = '\0';
+			step_catch_up(p);
 		}
 		pod_touch(p);
 		pod_step(p);
@@ -74,6 +82,7 @@ static void sandbox_on_started(void *arg, const char *netns_path, const struct e
 	if (p->host_network || !host->network_attach) {
 		p->sandbox = SANDBOX_READY;
 		p->sandbox_reason[0] = '\0';
+		step_catch_up(p);
 		pod_touch(p);
 		pod_step(p);
 	} else {
