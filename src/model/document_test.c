@@ -130,7 +130,7 @@ static void support_is_told(void **state UNUSED)
 {
 	CLEANUP(json_done)
 	json_t *json =
-		parse("{\"spec\":{\"shareProcessNamespace\":true,\"setHostnameAsFQDN\":false,"
+		parse("{\"spec\":{\"serviceAccountName\":\"other\",\"setHostnameAsFQDN\":false,"
 		      "\"schedulerName\":"
 		      "\"default-scheduler\",\"runtimeClassName\":\"kata\",\"containers\":[]}}");
 	CLEANUP(findings_done)
@@ -138,7 +138,7 @@ static void support_is_told(void **state UNUSED)
 	assert_int_equal(model_prune(&kind_pod, json, false, &f, NULL), 0);
 	assert_int_equal(f.warnings.count, 1);
 	assert_warning(&f, 0,
-		"spec.shareProcessNamespace is stored, but this version does not carry it out");
+		"spec.serviceAccountName is stored, but this version does not carry it out");
 	assert_int_equal(f.errors.count, 1);
 	assert_string_equal(f.errors.items[0].path, "spec.runtimeClassName");
 	assert_string_equal(f.errors.items[0].reason, "FieldValueForbidden");
