@@ -383,6 +383,21 @@ static void tails_hold_nobody_up(const char *part)
 
 /* 3000 lines of 20 bytes and more, at 40,000 bytes a part, written over 3 s; another container runs
  * calmly meanwhile and must not put the next look off. */
+/* Who does not follow gets what was there, however fast more comes. */
+static void logs_end_where_they_were(void **state)
+{
+	(void)state;
+	const struct driver_logs last = {.tail_lines = 2};
+	bench_start("y2", POD("while :; do echo a; done", "", ""));
+	assert_true(bench_wait(is_ready, "y2", 5000));
+	bench_sleep(500);
+	for (int i = 0; i < 5; i++) {
+		CLEANUP(mem_free_ptr) char *text = bench_logs("y2", &last);
+		assert_true(strlen(text) <= 4);
+	}
+	bench_stop("y2", 0);
+}
+
 static void logs_rotate_without_loss(void **state)
 {
 	(void)state;
@@ -707,6 +722,7 @@ const struct CMUnitTest contract_oci[] = {
 	cmocka_unit_test(memory_kills_have_their_reason),
 	cmocka_unit_test(missing_commands_are_told),
 	cmocka_unit_test(logs_rotate_without_loss),
+	cmocka_unit_test(logs_end_where_they_were),
 	cmocka_unit_test(readiness_flips_and_liveness_kills),
 	cmocka_unit_test(startup_holds_liveness_back),
 	cmocka_unit_test(containers_share_processes),

@@ -39,7 +39,9 @@ struct oci_logs {
 	int64_t tail;    /* lines from the end that are still to be found; -1: none */
 	int64_t tail_at; /* file offset in part, above which all was looked at */
 	int64_t start;   /* where reading is to begin: a record begins there */
-	int64_t given;   /* bytes */
+	ino_t last_file; /* without follow: the newest file when it was asked, */
+	int64_t end;   /* and its size, or who writes faster than we read would hold us for ever */
+	int64_t given; /* bytes */
 	struct buf rest; /* an unfinished record */
 	int inotify_fd;
 	struct loop_poll *inotify;
@@ -165,9 +167,24 @@ static void tail_found(struct oci_logs *l)
 		(void)lseek(l->fd, l->start, SEEK_SET);
 }
 
+/* Where the open file is by now: rotation moves it while it is read. */
+static int part_now(const struct oci_logs *l)
+{
+	struct stat ours, named;
+	if (l->fd < 0 || fstat(l->fd, &ours) < 0)
+		return l->part;
+	for (int part = 0; part < LOG_PARTS; part++) {
+		char *path CLEANUP(mem_free_ptr) = part_path(l, part);
+		if (stat(path, &named) == 0 && named.st_ino == ours.st_ino)
+			return part;
+	}
+	return l->part;
+}
+
 /* The next older part, or, when there is none, all of this one. */
 static void tail_older(struct oci_logs *l)
 {
+	l->part = part_now(l);
 	char *path CLEANUP(mem_free_ptr) = part_path(l, l->part + 1);
 	int fd = l->part + 1 < LOG_PARTS ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	if (fd < 0) {
@@ -193,12 +210,6 @@ static bool tail_ends(struct oci_logs *l, const char *head, size_t size, int64_t
 
 static void tail_step(struct oci_logs *l)
 {
-	if (l->fd < 0) { /* the first step */
-		l->part = 0;
-		char *path CLEANUP(mem_free_ptr) = part_path(l, 0);
-		l->fd = open(path, O_RDONLY | O_CLOEXEC);
-		tail_enter(l);
-	}
 	if (l->tail_at == 0) {
 		tail_older(l);
 		return;
@@ -255,6 +266,16 @@ static bool logs_rotated(const struct oci_logs *l)
 	       ours.st_ino != current.st_ino;
 }
 
+/* How much of the open file may be read now. */
+static size_t logs_room(const struct oci_logs *l)
+{
+	struct stat st;
+	if (l->spec.follow || l->fd < 0 || fstat(l->fd, &st) < 0 || st.st_ino != l->last_file)
+		return READ_SIZE;
+	int64_t left = l->end - lseek(l->fd, 0, SEEK_CUR);
+	return left <= 0 ? 0 : left < READ_SIZE ? (size_t)left : READ_SIZE;
+}
+
 /* One block a turn, so that a large log does not hold the loop. */
 static void logs_pump(void *arg)
 {
@@ -271,18 +292,20 @@ static void logs_pump(void *arg)
 		logs_later(l);
 		return;
 	}
+	l->part = part_now(l);
 	bool rotated = logs_rotated(l),
 	     live = l->live; /* before reading, or the last lines are lost */
 	logs_open_part(l);
 	char *block CLEANUP(mem_free_ptr) = mem_alloc(READ_SIZE);
-	ssize_t size = l->fd >= 0 ? read(l->fd, block, READ_SIZE) : 0;
+	size_t room = logs_room(l);
+	ssize_t size = l->fd >= 0 && room ? read(l->fd, block, room) : 0;
 	bool full = l->spec.limit_bytes > 0 && l->given >= l->spec.limit_bytes;
 	if (size > 0 && !full) {
 		logs_feed(l, block, (size_t)size);
 		logs_later(l);
 		return;
 	}
-	if (rotated && !full) {
+	if (rotated && room && !full) {
 		oci_fd_done(&l->fd);
 		l->fd = -1;
 		l->part = l->part > 0 ? l->part - 1 : 0;
@@ -333,6 +356,19 @@ struct driver_logs_call *oci_logs(struct container_engine *x, const char *uid, c
 		.fd = -1,
 		.live = live,
 		.inotify_fd = -1};
+	struct stat st;
+	l->fd = open(l->path, O_RDONLY | O_CLOEXEC);
+	if (l->fd >= 0 && fstat(l->fd, &st) == 0) {
+		l->last_file = st.st_ino;
+		l->end = st.st_size;
+	}
+	if (l->tail >= 0) {
+		l->part = 0;
+		l->tail_at = l->start = l->end;
+	} else {
+		oci_fd_done(&l->fd);
+		l->fd = -1;
+	}
 	list_append(&o->followers, &l->link);
 	if (live && spec->follow)
 		logs_follow(l);
