@@ -430,6 +430,11 @@ bool agent_ready(const struct agent *a)
 	return a->ready;
 }
 
+size_t agent_open_calls(const struct agent *a)
+{
+	return a->calls.count;
+}
+
 bool agent_connected(const struct agent *a)
 {
 	return a->session && agent_session_state(a->session) == SESSION_LIVE;

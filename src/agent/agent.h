@@ -178,6 +178,7 @@ void agent_free(struct agent *a);
 
 bool agent_ready(const struct agent *a);                  /* the slice was complete at least once */
 bool agent_connected(const struct agent *a);              /* there is a session */
+size_t agent_open_calls(const struct agent *a);           /* logs and exec under way */
 const char *agent_node_name(const struct agent *a);       /* "" before it joined */
 void agent_metrics(const struct agent *a, struct buf *b); /* as Prometheus text */
 

@@ -150,6 +150,11 @@ bool server_ready(const struct server *s)
 	return s->bootstrapped;
 }
 
+bool server_has_calls(const struct server *s)
+{
+	return !list_empty(&s->calls);
+}
+
 void server_free(struct server *s)
 {
 	if (!s)

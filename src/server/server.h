@@ -45,7 +45,8 @@ int server_new(const struct server_config *config, struct server **ret_server,
  * peer. */
 struct http_server *server_http(struct server *s);
 
-bool server_ready(const struct server *s); /* as /readyz says */
+bool server_ready(const struct server *s);     /* as /readyz says */
+bool server_has_calls(const struct server *s); /* logs or exec are under way */
 
 /* The store is freed before the server: it calls back whoever waits for a commit. */
 void server_free(struct server *s);

@@ -298,9 +298,18 @@ bool sim_checks_converged(struct sim_checks *k, char *ret_why, size_t size)
 		snprintf(ret_why, size, "the server is not ready");
 		return false;
 	}
+	if (server_has_calls(c->server.server)) {
+		snprintf(ret_why, size, "the server has calls that nobody made");
+		return false;
+	}
 	for (int i = 0; i < c->node_count; i++) {
 		if (!c->nodes[i].agent || !agent_connected(c->nodes[i].agent)) {
 			snprintf(ret_why, size, "%s is not connected", c->nodes[i].machine->name);
+			return false;
+		}
+		if (agent_open_calls(c->nodes[i].agent)) {
+			snprintf(ret_why, size, "%s has calls that nobody made",
+				c->nodes[i].machine->name);
 			return false;
 		}
 	}
