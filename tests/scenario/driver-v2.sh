@@ -7,7 +7,8 @@ cd "$(dirname "$0")/../.." || exit 1
 
 build=${CONTINUO_BUILD:-./build}
 tests="start_runs_and_is_repeatable exit_codes_give_phases stop_is_graceful_then_hard commands_run_inside
-	list_is_the_truth limits_are_in_the_cgroup memory_kills_have_their_reason devices_are_injected"
+	list_is_the_truth limits_are_in_the_cgroup memory_kills_have_their_reason devices_are_injected
+	memory_scores_follow_the_class lost_monitors_end_their_containers containers_share_processes"
 for tool in qemu-system-x86_64 depmod cpio runc conmon; do
 	command -v $tool >/dev/null || { tap_skip "needs $tool" && tap_finish; }
 done
@@ -43,7 +44,7 @@ make_disk() {
 	for program in runc crun conmon; do
 		program=$(command -v $program) && { copy_program "$program" || return 1; }
 	done
-	copy_program "$build/src/driver/driver-contract" || return 1
+	copy_program "$build/src/driver/driver-contract" && cp "$build/src/main/continuo-pause" "$folder/root/bin/" || return 1
 	find "$folder/kernel/lib/modules/$version" -name 'overlay.ko*' -exec cp {} "$folder/root/lib/modules/" \;
 	# The first root of a kernel cannot be pivoted away from, so the test moves to a tmpfs.
 	cat >"$folder/root/init" <<-'END'
@@ -56,7 +57,7 @@ make_disk() {
 	END
 	cat >"$folder/root/init.next" <<-'END'
 		#!/bin/sh
-		export PATH=/bin:/sbin:/usr/bin:/usr/sbin CONTRACT_PATIENCE=10
+		export PATH=/bin:/sbin:/usr/bin:/usr/sbin CONTRACT_PATIENCE=10 PAUSE_PROGRAM=/bin/continuo-pause
 		mount -t proc proc /proc
 		mount -t sysfs sys /sys
 		mount -t devtmpfs dev /dev
