@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "server/feed.h"
 #include "server/fixture.h"
 
 #define PODS "/api/v1/namespaces/default/pods"
@@ -168,6 +169,43 @@ static void equal_events_are_counted(void **state)
 	assert_int_equal(json_array_size(json_at(events, "items")), 1);
 	assert_int_equal(json_int(json_array_get(json_at(events, "items"), 0), 0, "count"), 2);
 	json_decref(events);
+	fixture_stream_free(feed);
+}
+
+static size_t count_events(struct fixture *f)
+{
+	json_t *events = fixture_expect(f, 200, "GET", "/api/v1/namespaces/default/events", NULL);
+	size_t count = json_array_size(json_at(events, "items"));
+	size_t i;
+	json_t *one;
+	json_array_foreach (json_at(events, "items"), i, one)
+		assert_true(strlen(json_text(one, "", "message")) <= 1024);
+	json_decref(events);
+	return count;
+}
+
+static void a_node_cannot_fill_the_memory_with_events(void **state)
+{
+	struct fixture *f = *state;
+	char uid[40], line[2048], long_text[1200];
+	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	make_pod(f, "p", "node-a", uid);
+	fixture_stream_await(f, feed, uid);
+	memset(long_text, 'a', sizeof(long_text));
+	long_text[sizeof(long_text) - 1] = '\0';
+	for (int n = 0; n < 12; n++) {
+		CLEANUP(buf_done) struct buf body = BUF_INIT_LIMIT((size_t)1 << 22);
+		for (int i = 0; i < 100; i++) {
+			snprintf(line, sizeof(line),
+				"{'type':'event','key':'core/pods/default/p','uid':'%s','reason':"
+				"'R%d','message':'%s'}\n",
+				uid, n * 100 + i, long_text);
+			buf_append_string(&body, line);
+		}
+		assert_int_equal(report(f, buf_text(&body)), 200);
+	}
+	size_t count = count_events(f);
+	assert_true(count >= FEED_EVENTS_BURST && count < FEED_EVENTS_BURST + 100);
 	fixture_stream_free(feed);
 }
 
@@ -368,6 +406,7 @@ int main(void)
 		TEST(what_the_agent_holds_is_not_sent_again),
 		TEST(a_node_writes_the_status_of_its_own_pods_only),
 		TEST(equal_events_are_counted),
+		TEST(a_node_cannot_fill_the_memory_with_events),
 		TEST(a_report_without_a_session_is_refused),
 		TEST(a_token_lets_one_node_in_once),
 		TEST(a_token_serves_its_first_key_again),

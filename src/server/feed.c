@@ -32,11 +32,17 @@ struct session {
 	bool dirty;        /* the slice may have changed */
 };
 
+/* A token bucket, in thousandths. */
+struct bucket {
+	int64_t milli, at_ms;
+};
+
 struct feed {
 	struct server *server;
 	struct list sessions; /* in any state */
 	struct map open;      /* node -> open session */
 	struct map pods;      /* node -> struct map * of the keys of its pods */
+	struct map events;    /* node -> struct bucket *; outlives sessions */
 	struct store_watch *watch;
 	struct loop_timer *bookmarks;
 	int64_t next_ping;
@@ -456,6 +462,7 @@ struct feed *feed_new(struct server *s)
 	f->server = s;
 	list_init(&f->sessions);
 	map_init(&f->pods, pods_free);
+	map_init(&f->events, free);
 	index_pods(f);
 	if (store_watch(s->store, "", store_revision(s->store), &events, f, &f->watch, &e) < 0)
 		abort();
@@ -474,6 +481,7 @@ void feed_free(struct feed *f)
 	loop_timer_free(f->bookmarks);
 	map_done(&f->open);
 	map_done(&f->pods);
+	map_done(&f->events);
 	free(f);
 }
 
@@ -494,6 +502,24 @@ bool feed_slice_has(const struct feed *f, const char *node, const char *key)
 {
 	const struct session *x = map_get(&f->open, node);
 	return x && slice_has(&x->slice, key);
+}
+
+bool feed_take_event(struct feed *f, const char *node)
+{
+	int64_t now_ms = loop_now_ms(f->server->loop);
+	struct bucket *b = map_get(&f->events, node);
+	if (!b) {
+		map_put(&f->events, node, b = mem_new(struct bucket));
+		*b = (struct bucket){FEED_EVENTS_BURST * 1000, now_ms};
+	}
+	int64_t gain = (now_ms - b->at_ms) * FEED_EVENTS_PER_S;
+	b->milli = gain > FEED_EVENTS_BURST * 1000 - b->milli ? FEED_EVENTS_BURST * 1000
+							      : b->milli + gain;
+	b->at_ms = now_ms;
+	if (b->milli < 1000)
+		return false;
+	b->milli -= 1000;
+	return true;
 }
 
 size_t feed_count(const struct feed *f)

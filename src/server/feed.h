@@ -23,6 +23,11 @@ void feed_pong(struct feed *f, const char *node, int64_t id);
 
 bool feed_connected(const struct feed *f, const char *node);
 bool feed_slice_has(const struct feed *f, const char *node, const char *key);
+/* Whether one more event of the node may be kept. Events live in memory for an hour, so that a node
+ * that invents them must not fill it; 110 pods that start at once stay below the burst. */
+#define FEED_EVENTS_BURST 1000
+#define FEED_EVENTS_PER_S 5
+bool feed_take_event(struct feed *f, const char *node);
 size_t feed_count(const struct feed *f); /* open sessions */
 
 /* Sends one line to a node. -ERR_UNAVAILABLE when it has no session. */

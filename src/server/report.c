@@ -163,6 +163,17 @@ static void event_name(const json_t *message, const char *pod, char ret_name[sta
 	snprintf(ret_name, 256, "%.200s.%016llx", pod, (unsigned long long)hash);
 }
 
+/* How much of the text is kept: at most limit bytes, whole characters. */
+static size_t kept_size(const char *text, size_t limit)
+{
+	size_t size = strlen(text);
+	if (size <= limit)
+		return size;
+	for (size = limit; size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80;)
+		size--;
+	return size;
+}
+
 static int take_event(struct report *p, json_t *message, struct err *e)
 {
 	char namespace[128], pod[256], name[256];
@@ -172,17 +183,21 @@ static int take_event(struct report *p, json_t *message, struct err *e)
 		return r;
 	if (!feed_slice_has(p->server->feed, p->node, key))
 		return 0; /* of a pod that is gone */
+	if (!feed_take_event(p->server->feed, p->node))
+		return 0; /* too many: the statuses tell the rest */
 	event_name(message, pod, name);
+	const char *reason = json_text(message, "", "reason"),
+		   *text = json_text(message, "", "message");
 	struct entry *entry = mem_new(struct entry);
 	*entry = (struct entry){.report = p};
-	entry->status = json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s}, s:s, s:s, "
-				  "s:s, s:{s:s, s:s}}",
+	entry->status = json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s}, s:s, s:s%, "
+				  "s:s%, s:{s:s, s:s}}",
 		"apiVersion", "v1", "kind", "Event", "metadata", "name", name, "namespace",
 		namespace, "involvedObject", "apiVersion", "v1", "kind", "Pod", "namespace",
 		namespace, "name", pod, "uid", json_text(message, "", "uid"), "type",
-		json_bool(message, false, "warning") ? "Warning" : "Normal", "reason",
-		json_text(message, "", "reason"), "message", json_text(message, "", "message"),
-		"source", "component", "continuo-agent", "host", p->node);
+		json_bool(message, false, "warning") ? "Warning" : "Normal", "reason", reason,
+		kept_size(reason, 128), "message", text, kept_size(text, 1024), "source",
+		"component", "continuo-agent", "host", p->node);
 	if (!entry->status) {
 		free(entry);
 		return err_set(e, ERR_DECODE, "an event of pod \"%s/%s\" is not UTF-8", namespace,
