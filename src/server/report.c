@@ -190,14 +190,15 @@ static int take_event(struct report *p, json_t *message, struct err *e)
 		   *text = json_text(message, "", "message");
 	struct entry *entry = mem_new(struct entry);
 	*entry = (struct entry){.report = p};
-	entry->status = json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s}, s:s, s:s%, "
-				  "s:s%, s:{s:s, s:s}}",
-		"apiVersion", "v1", "kind", "Event", "metadata", "name", name, "namespace",
-		namespace, "involvedObject", "apiVersion", "v1", "kind", "Pod", "namespace",
-		namespace, "name", pod, "uid", json_text(message, "", "uid"), "type",
-		json_bool(message, false, "warning") ? "Warning" : "Normal", "reason", reason,
-		kept_size(reason, 128), "message", text, kept_size(text, 1024), "source",
-		"component", "continuo-agent", "host", p->node);
+	entry->status =
+		json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s}, s:s, s:s%, "
+			  "s:s%, s:{s:s, s:s}}",
+			"apiVersion", "v1", "kind", "Event", "metadata", "name", name, "namespace",
+			namespace, "involvedObject", "apiVersion", "v1", "kind", "Pod", "namespace",
+			namespace, "name", pod, "uid", json_text(message, "", "uid"), "type",
+			json_bool(message, false, "warning") ? "Warning" : "Normal", "reason",
+			reason, kept_size(reason, 128), "message", text, kept_size(text, 1024),
+			"source", "component", "continuo-agent", "host", p->node);
 	if (!entry->status) {
 		free(entry);
 		return err_set(e, ERR_DECODE, "an event of pod \"%s/%s\" is not UTF-8", namespace,
