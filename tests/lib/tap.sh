@@ -31,17 +31,17 @@ tap_result() {
 	fi
 }
 
-# To stderr, as prove swallows what is not TAP.
-tap_note() { sed 's/^/# /' >&2; }
+tap_note() { sed 's/^/# /'; }
 
-# tap_check NAME COMMAND...: passes when the command succeeds; shows what it printed when not.
+# tap_check NAME COMMAND...: passes when the command succeeds; shows what it printed when not (on stderr, as
+# prove keeps comments on stdout to itself).
 tap_check() {
 	local name=$1 out status
 	shift
 	out=$("$@" 2>&1)
 	status=$?
 	tap_result $status "$name"
-	[ $status -eq 0 ] || tap_note <<<"$* gave $status: $out"
+	[ $status -eq 0 ] || tap_note <<<"$* gave $status: $out" >&2
 }
 
 tap_skip() {

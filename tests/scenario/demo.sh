@@ -40,7 +40,7 @@ start_demo whole
 wait $demo
 status=$?
 tap_result $status "the demo succeeds"
-[ $status -eq 0 ] || tap_note <"$work/whole.log"
+[ $status -eq 0 ] || tap_note <"$work/whole.log" >&2
 tap_check "it saw everything that it promises" grep -q "Everything was verified" "$work/whole.log"
 tap_check "nothing is left of it" leaves_nothing whole
 
