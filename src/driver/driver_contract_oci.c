@@ -381,8 +381,6 @@ static void tails_hold_nobody_up(const char *part)
 	unlink(old);
 }
 
-/* 3000 lines of 20 bytes and more, at 40,000 bytes a part, written over 3 s; another container runs
- * calmly meanwhile and must not put the next look off. */
 /* Who does not follow gets what was there, however fast more comes. */
 static void logs_end_where_they_were(void **state)
 {
@@ -391,13 +389,22 @@ static void logs_end_where_they_were(void **state)
 	bench_start("y2", POD("while :; do echo a; done", "", ""));
 	assert_true(bench_wait(is_ready, "y2", 5000));
 	bench_sleep(500);
-	for (int i = 0; i < 5; i++) {
+	CLEANUP(mem_free_ptr)
+	char *log = mem_format("%s/pods/y2/logs/main/0.log", bench.config.state_folder);
+	CLEANUP(mem_free_ptr) char *part = mem_format("%s.1", log);
+	for (int i = 0; i < 6; i++) {
+		/* The last time a rotation is under way for long; before it there may be others. */
+		for (int try = 0; i == 5 && rename(log, part) < 0 && try < 1000; try++)
+			bench_sleep(1);
 		CLEANUP(mem_free_ptr) char *text = bench_logs("y2", &last);
-		assert_true(strlen(text) <= 4);
+		if (strlen(text) > 4)
+			fail_msg("round %d: %zu characters", i, strlen(text));
 	}
 	bench_stop("y2", 0);
 }
 
+/* 3000 lines of 20 bytes and more, at 40,000 bytes a part, written over 3 s; another container runs
+ * calmly meanwhile and must not put the next look off. */
 static void logs_rotate_without_loss(void **state)
 {
 	(void)state;

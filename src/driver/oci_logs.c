@@ -222,7 +222,9 @@ static void tail_step(struct oci_logs *l)
 		bool begins = at == 0 || c[0] == '\n';
 		const char *head = at == 0 ? c : c + 1;
 		size_t rest = (size_t)(block + size - head);
-		if (begins && rest && tail_ends(l, head, rest, from + (head - block))) {
+		int64_t offset = from + (head - block);
+		/* What was written since is not of the tail. */
+		if (begins && rest && offset < l->start && tail_ends(l, head, rest, offset)) {
 			tail_found(l);
 			return;
 		}
@@ -339,6 +341,23 @@ static void logs_follow(struct oci_logs *l)
 	l->inotify = loop_poll_new(l->oci->config.loop, l->inotify_fd, logs_on_inotify, l);
 }
 
+/* Opens the newest part and notes its end. It is N.log.1 for the moment after a rotation in which
+ * conmon has not begun the next file. */
+static int logs_open_newest(struct oci_logs *l)
+{
+	struct stat st;
+	int part = 0;
+	for (; part < 2 && l->fd < 0; part++) {
+		char *path CLEANUP(mem_free_ptr) = part_path(l, part);
+		l->fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	if (l->fd < 0 || fstat(l->fd, &st) < 0)
+		return 0;
+	l->last_file = st.st_ino;
+	l->end = st.st_size;
+	return part - 1;
+}
+
 struct driver_logs_call *oci_logs(struct container_engine *x, const char *uid, const char *name,
 	int attempt, bool live, const struct driver_logs *spec)
 {
@@ -356,14 +375,9 @@ struct driver_logs_call *oci_logs(struct container_engine *x, const char *uid, c
 		.fd = -1,
 		.live = live,
 		.inotify_fd = -1};
-	struct stat st;
-	l->fd = open(l->path, O_RDONLY | O_CLOEXEC);
-	if (l->fd >= 0 && fstat(l->fd, &st) == 0) {
-		l->last_file = st.st_ino;
-		l->end = st.st_size;
-	}
+	int newest = logs_open_newest(l);
 	if (l->tail >= 0) {
-		l->part = 0;
+		l->part = newest;
 		l->tail_at = l->start = l->end;
 	} else {
 		oci_fd_done(&l->fd);

@@ -21,7 +21,7 @@ supervise() {
 	done
 	trap '' INT TERM HUP
 	for _ in $(seq 250); do
-		kill -0 -- -$child 2>/dev/null || break
+		pgrep -g $child -r D,R,S,T >/dev/null || break # zombies are not ours to reap
 		sleep 0.02
 	done
 	kill -KILL -- -$child 2>/dev/null
