@@ -1,6 +1,7 @@
 /* Programs that the engine calls: the runtime and conmon. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -53,6 +54,8 @@ int oci_spawn(const struct oci_spawn *spec, pid_t *ret_pid)
 		posix_spawn_file_actions_adddup2(&actions, spec->fds[i], 3 + i);
 	if (spec->cwd)
 		posix_spawn_file_actions_addchdir_np(&actions, spec->cwd);
+	/* Also what a library, or whoever started us, left open without the mark. */
+	close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 	int rc = posix_spawnp(ret_pid, spec->argv[0], &actions, &attributes,
 		(char *const *)(uintptr_t)spec->argv,
 		spec->env ? (char *const *)(uintptr_t)spec->env : environ);

@@ -148,7 +148,7 @@ int process_start(struct loop *l, const struct process_spec *spec, struct proces
 	p->handles = 1;
 	p->uv.data = p;
 	list_append(&u->processes, &p->link);
-	uv_stdio_container_t stdio[4] = {0};
+	uv_stdio_container_t stdio[3] = {0};
 	open_pipe(p, u, 0, spec->input || spec->keep_stdin, stdio);
 	open_pipe(p, u, 1, spec->on_stdout != NULL, stdio);
 	open_pipe(p, u, 2, spec->on_stderr != NULL, stdio);
@@ -162,11 +162,6 @@ int process_start(struct loop *l, const struct process_spec *spec, struct proces
 		.stdio_count = 3,
 		.stdio = stdio,
 	};
-	if (spec->extra_fd > 0) {
-		stdio[3].flags = UV_INHERIT_FD;
-		stdio[3].data.fd = spec->extra_fd;
-		options.stdio_count = 4;
-	}
 	/* Also what a library, or whoever started us, left open without the mark. */
 	close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 	int r = uv_spawn(&u->uv, &p->uv, &options);

@@ -1,6 +1,6 @@
 /*
- * Child processes over the libuv loop (not in the simulator). A child gets only the descriptors
- * that the spec names; its exit is reported once, on the loop, after all its output was delivered.
+ * Child processes over the libuv loop (not in the simulator). A child gets only the three
+ * standard descriptors; its exit is reported once, on the loop, after all its output was delivered.
  */
 #ifndef CONTINUO_SYS_PROCESS_H
 #define CONTINUO_SYS_PROCESS_H
@@ -25,7 +25,6 @@ struct process_spec {
 	/* status: exit code, or -signal when a signal ended it. The process is freed after this. */
 	void (*on_exit)(void *arg, int status);
 	void *arg;
-	int extra_fd;     /* given to the child as descriptor 3; -1 or 0: none */
 	bool keep_stdin;  /* stdin stays open: process_write, process_end_input */
 	bool new_session; /* setsid: signals to our terminal's group do not reach it */
 };
