@@ -44,6 +44,17 @@ tap_check() {
 	[ $status -eq 0 ] || tap_note <<<"$* gave $status: $out" >&2
 }
 
+# tap_says STATUS TEXT COMMAND...: the exit status, and that the output (both streams) has the text.
+tap_says() {
+	local status=$1 text=$2 out got
+	shift 2
+	out=$("$@" 2>&1)
+	got=$?
+	[ "$got" -eq "$status" ] && grep -qF -- "$text" <<<"$out" && return
+	echo "status $got, said: $out"
+	return 1
+}
+
 tap_skip() {
 	tap_count=$((tap_count + 1))
 	echo "ok $tap_count # SKIP $1"

@@ -70,16 +70,6 @@ waits_as() { # POD REASON...
 	case " $* " in *" $reason "*) ;; *) return 1 ;; esac
 }
 restarts_are() { [ "$(field "$1" '.status.containerStatuses[0].restartCount')" = "$2" ] && runs "$1"; }
-# says STATUS TEXT COMMAND...: the exit status, and that the output (both streams) has the text.
-says() {
-	local status=$1 text=$2 out got
-	shift 2
-	out=$("$@" 2>&1)
-	got=$?
-	[ "$got" -eq "$status" ] && grep -qF -- "$text" <<<"$out" && return
-	echo "status $got, said: $out"
-	return 1
-}
 cli() { timeout 20 nsenter --net="/run/netns/$topo_id-server" "$continuum_programs/continuo" "$@"; }
 event() { cli get events -o json | jq -e --arg pod "$1" --arg text "$2" 'any(.items[]; .involvedObject.name == $pod and
 	(.message | contains($text)))'; }
@@ -128,11 +118,11 @@ follow_status
 tap_check "it ends when the container has ended" test $ended -eq 0
 tap_check "with the last line" has_line "$w/talk.log" "bye 7"
 tap_check "the pod has failed with that status" wait_for 10 phase_is talk Failed
-tap_check "logs of the pod that ended" says 0 "bye 7" cli logs talk
-tap_check "exec into it says so" says 1 "not running" cli exec talk -- true
+tap_check "logs of the pod that ended" tap_says 0 "bye 7" cli logs talk
+tap_check "exec into it says so" tap_says 1 "not running" cli exec talk -- true
 wait_for 20 runs seen
 wait_for 5 eval 'cli logs seen | grep -q "line 100"'
-tap_check "logs have stderr too" says 0 oops cli logs talk
+tap_check "logs have stderr too" tap_says 0 oops cli logs talk
 tap_check "--tail 3" eval '[ "$(cli logs seen --tail 3 | paste -sd,)" = "line 98,line 99,line 100" ]'
 tap_check "--tail 0" eval '[ -z "$(cli logs seen --tail 0)" ]'
 
@@ -148,15 +138,15 @@ follow "$w/again.log" again
 tell again "second life"
 tap_check "logs -f then follows the new one" wait_for 5 has_line "$w/again.log" "second life"
 tap_check "and has nothing of the old one" eval '! grep -q first "$w/again.log"'
-tap_check "--previous has the old one" says 0 "first life" cli logs again --previous
+tap_check "--previous has the old one" tap_says 0 "first life" cli logs again --previous
 tap_check "and nothing of the new one" eval '! cli logs again --previous | grep -q second'
-tap_check "--previous of one that was never restarted" says 1 "previous" cli logs seen --previous
-tap_check "logs of a pod that does not exist" says 1 "not found" cli logs nope
-tap_check "logs of a container that does not exist" says 1 '"nope"' cli logs seen -c nope
+tap_check "--previous of one that was never restarted" tap_says 1 "previous" cli logs seen --previous
+tap_check "logs of a pod that does not exist" tap_says 1 "not found" cli logs nope
+tap_check "logs of a container that does not exist" tap_says 1 '"nope"' cli logs seen -c nope
 
 # ---- exec ----
 
-tap_check "exec passes the exit status on" says 42 "" cli exec seen -- sh -c 'exit 42'
+tap_check "exec passes the exit status on" tap_says 42 "" cli exec seen -- sh -c 'exit 42'
 cli exec seen -- sh -c 'echo out; echo err >&2' >"$w/out" 2>"$w/err"
 tap_check "stdout and stderr stay apart" eval '[ "$(cat "$w/out")" = out ] && [ "$(cat "$w/err")" = err ]'
 tap_check "stdin is piped, and ends" eval '[ "$(printf "a\nb\n" | cli exec -i seen -- wc -l)" = 2 ]'
@@ -165,9 +155,9 @@ cli exec -i seen -- sh -c 'cat >/tmp/large' <"$w/large"
 cli exec seen -- cat /tmp/large >"$w/back"
 tap_check "10 MiB in and out again, intact" cmp "$w/large" "$w/back"
 tap_check "a slow reader gets all of it" eval 'cli exec seen -- cat /tmp/large | (sleep 1; cmp - "$w/large")'
-tap_check "exec into a container that does not exist" says 1 '"nope"' cli exec seen -c nope -- true
-tap_check "exec of a program that does not exist" says 255 "not found in \$PATH" cli exec seen -- nope
-tap_check "exec in a pod that does not exist" says 1 "not found" cli exec nope -- true
+tap_check "exec into a container that does not exist" tap_says 1 '"nope"' cli exec seen -c nope -- true
+tap_check "exec of a program that does not exist" tap_says 255 "not found in \$PATH" cli exec seen -- nope
+tap_check "exec in a pod that does not exist" tap_says 1 "not found" cli exec nope -- true
 
 # ---- the session is cut ----
 
@@ -178,20 +168,20 @@ topo_in node1 nft -f - <<-NFT
 	table inet cut { chain out { type filter hook output priority 0; ip daddr ${server%:*} tcp dport ${server#*:} reject with tcp reset; }; }
 NFT
 tap_check "the agent loses its session" wait_for 20 connected 0
-tap_check "exec meanwhile gives a clear error" says 1 'node "node1"' cli exec seen -- true
+tap_check "exec meanwhile gives a clear error" tap_says 1 'node "node1"' cli exec seen -- true
 topo_in node1 nft delete table inet cut
 follow_status
 tap_check "a follower is told" eval '[ $ended -eq 1 ] && grep -q "node \"node1\"" "$w/cut.log"'
 tap_check "the session comes back" wait_for 20 connected 1
-tap_check "then logs work again" says 0 "second life" cli logs again
-tap_check "and exec does" says 3 "" cli exec seen -- sh -c 'exit 3'
+tap_check "then logs work again" tap_says 0 "second life" cli logs again
+tap_check "and exec does" tap_says 3 "" cli exec seen -- sh -c 'exit 3'
 
 # ---- an image that is not there; meanwhile other things ----
 
 pod late "$idle" ".spec.nodeName = \"node2\" | .spec.containers[0].image = \"$registry/late:1\""
 tap_check "an image that does not exist" wait_for 10 waits_as late ErrImagePull ImagePullBackOff
 tap_check "an event says so" wait_for 5 event late "$registry/late:1"
-tap_check "logs of it say what it waits for" says 1 "ImagePull" cli logs late
+tap_check "logs of it say what it waits for" tap_says 1 "ImagePull" cli logs late
 push late:1
 
 # ---- why a pod has no node, and what lets it have one ----
@@ -275,7 +265,7 @@ tap_check "with that device on a node it runs, once the agent has started again"
 adopted() { [ "$(restarts)" = "$before" ]; }
 tap_check "the agent has adopted its pods: same runs, same addresses" wait_for 10 adopted
 tap_check "none of their processes ended" eval '[ -z "$(comm -23 <(sort <<<"$pids") <(cgroup_processes "$topo_id/node1/pods" | sort))" ]'
-tap_check "logs of an adopted container" says 0 "second life" cli logs again
+tap_check "logs of an adopted container" tap_says 0 "second life" cli logs again
 follow "$w/adopted.log" again
 tell again "after all"
 tap_check "are followed" wait_for 5 has_line "$w/adopted.log" "after all"
