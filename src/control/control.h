@@ -38,6 +38,17 @@ struct view_list view_list(struct control_view *v, const struct kind *k, const c
 struct view_list view_owned(struct control_view *v, const struct kind *k, const char *owner_uid);
 struct view_list view_on_node(struct control_view *v, const char *node); /* pods */
 const struct object *view_get_uid(struct control_view *v, const char *uid);
+/* What the server's sessions know of a node. It is no part of the store: liveness never reaches it,
+ * apart from a node's condition when a session begins or ends. Times are of a clock that does not
+ * jump. */
+struct control_node_state {
+	bool connected;
+	int64_t lost_ms;  /* how long it has been without a session; 0 when connected */
+	int64_t evict_ms; /* from the loss until its pods may be replaced */
+	/* For how long this server, which began lately, may still lack nodes that are well. */
+	int64_t blind_ms;
+};
+struct control_node_state view_node_state(struct control_view *v, const char *node);
 /* The kinds that the view holds; null at the end. */
 const struct kind *view_next_kind(const struct control_view *v, size_t *position);
 
@@ -82,7 +93,8 @@ struct reconciler {
 };
 
 extern const struct reconciler reconciler_deployment, reconciler_replicaset, reconciler_endpoints,
-	reconciler_garbage, reconciler_namespace, reconciler_nodes;
+	reconciler_garbage, reconciler_namespace, reconciler_nodes, reconciler_node_lifecycle,
+	reconciler_taint_eviction;
 
 struct control;
 struct control_config {
@@ -94,16 +106,16 @@ struct control_config {
 	const char *leader_key; /* fence: every commit compares its create-revision; null: single
 				   server */
 	int64_t leader_create_revision;
-	/* Liveness comes from the sessions, not from the store (asked by the scheduler); null: a
-	 * node's condition Ready alone counts. */
-	bool (*node_connected)(void *context, const char *node);
+	/* Liveness comes from the sessions, not from the store; null: every node is connected, and
+	 * its condition Ready alone counts. */
+	struct control_node_state (*node_state)(void *context, const char *node);
 	void *context;
 };
 /* Starts all reconcilers and the scheduler (scheduler.c: pending pods → place → bind). Aborts when
  * the store cannot be read. */
 struct control *control_new(const struct control_config *config) MUST_CHECK;
-void control_nodes_changed(
-	struct control *c); /* a session came or went: pending pods are tried again */
+/* A session of this node came or went: its state is looked at, pending pods are tried again. */
+void control_node_changed(struct control *c, const char *node);
 /* Why a pod is where it is, or why it is pending: JSON
  * {"pod":"ns/name", "node":N or null, "message":…, "nodes":N, "feasible":N, "cost":X,
  *  "terms":{"balance":X,…}, "alternative":{"node":N,"cost":X,"terms":{…}},

@@ -10,7 +10,7 @@
 
 static const struct reconciler *const reconcilers[] = {&reconciler_deployment,
 	&reconciler_replicaset, &reconciler_endpoints, &reconciler_garbage, &reconciler_namespace,
-	&reconciler_nodes};
+	&reconciler_nodes, &reconciler_node_lifecycle, &reconciler_taint_eviction};
 
 enum work_state { WORK_IDLE, WORK_READY, WORK_COMMITTING, WORK_WAITING };
 
@@ -422,6 +422,7 @@ struct control *control_new(const struct control_config *config)
 	struct control *c = mem_new(struct control);
 	c->config = *config;
 	c->view = view_new(config->kinds);
+	view_set_node_state(c->view, config->node_state, config->context);
 	list_init(&c->ready);
 	list_init(&c->commits);
 	rand_init(&c->rand, config->seed);
@@ -443,9 +444,15 @@ struct control *control_new(const struct control_config *config)
 	return c;
 }
 
-void control_nodes_changed(struct control *c)
+void control_node_changed(struct control *c, const char *node)
 {
-	scheduler_nodes_changed(c->scheduler);
+	char key[OBJECT_KEY_MAX];
+	if (object_key_of(&kind_node, "", node, key, NULL) < 0 || !view_get_key(c->view, key))
+		return;
+	scheduler_node_changed(c->scheduler, node);
+	for (size_t i = 0; i < c->queue_count; i++)
+		if (c->queues[i].reconciler == &reconciler_node_lifecycle)
+			queue_add(&(struct adding){c, &c->queues[i]}, key);
 }
 
 json_t *control_explain(struct control *c, const char *namespace, const char *pod)

@@ -78,7 +78,7 @@ struct scheduler *scheduler_new(struct control *c) MUST_CHECK;
 void scheduler_free(struct scheduler *s);
 void scheduler_on_change(struct scheduler *s, const struct object *object,
 	const struct object *previous);
-void scheduler_nodes_changed(struct scheduler *s);
+void scheduler_node_changed(struct scheduler *s, const char *node); /* a session came or went */
 json_t *scheduler_explain(struct scheduler *s, const struct object *pod) MUST_CHECK;
 void scheduler_metrics(const struct scheduler *s, struct buf *b);
 

@@ -67,12 +67,11 @@ static void note_change(struct scheduler *s, char tag, int what, const char *id,
 	const struct object *object)
 {
 	struct schedule_change *change = mem_new(struct schedule_change);
-	const struct control_config *config = &s->control->config;
 	change->what = (unsigned)what;
 	change->id = mem_dup_string(id);
 	change->object = object ? object_ref(object) : NULL;
-	change->connected = what != SCHEDULE_NODE || !config->node_connected ||
-			    config->node_connected(config->context, id);
+	change->connected =
+		what != SCHEDULE_NODE || view_node_state(s->control->view, id).connected;
 	CLEANUP(mem_free_ptr) char *key = mem_format("%c%s", tag, id);
 	map_put(&s->changes, key, change);
 	if (s->changes.count >= CHANGES_MAX)
@@ -173,12 +172,12 @@ void scheduler_on_change(struct scheduler *s, const struct object *object,
 	}
 }
 
-void scheduler_nodes_changed(struct scheduler *s)
+void scheduler_node_changed(struct scheduler *s, const char *node)
 {
-	struct view_list nodes = view_list(s->control->view, &kind_node, NULL);
-	for (size_t i = 0; i < nodes.count; i++)
-		note_change(s, 'n', SCHEDULE_NODE, nodes.objects[i]->name, nodes.objects[i]);
-	view_end_step(s->control->view);
+	const struct object *o = view_get(s->control->view, &kind_node, "", node);
+	if (!o)
+		return;
+	note_change(s, 'n', SCHEDULE_NODE, node, o);
 	retry_refused(s);
 }
 

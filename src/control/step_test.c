@@ -1,6 +1,5 @@
 /* Each reconciler as what it is: a function of a view. No store, no loop. */
-#include "control/runtime.h"
-#include "control/step.h"
+#include "control/step_bench.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,118 +12,12 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define NOW_MS ((int64_t)1767225600000) /* 2026-01-01T00:00:00Z */
-
-/* ---- a view and one step's output ---- */
-
-struct bench {
-	struct kind_registry *kinds;
-	struct control_view *view;
-	struct arena arena;
-	struct rand rand;
-	struct control_out out;
-	int64_t revision;
-};
-
-static void clear_out(struct bench *b)
-{
-	VEC_EACH (&b->out.writes, struct control_write, w)
-		json_done(&w->tree);
-	vec_done(&b->out.writes);
-	vec_done(&b->out.events);
-	arena_done(&b->arena);
-	view_end_step(b->view);
-	b->out = (struct control_out){.arena = &b->arena, .rand = &b->rand};
-}
-
-static int setup(void **state)
-{
-	struct bench *b = mem_new(struct bench);
-	b->kinds = kind_registry_new();
-	b->view = view_new(b->kinds);
-	rand_init(&b->rand, 1);
-	clear_out(b);
-	*state = b;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct bench *b = *state;
-	clear_out(b);
-	view_free(b->view);
-	kind_registry_free(b->kinds);
-	free(b);
-	return 0;
-}
-
-/* JSON with ' for ". */
-static void put(struct bench *b, const struct kind *k, const char *text)
-{
-	CLEANUP(mem_free_ptr) char *json = mem_dup_string(text);
-	for (char *c = json; *c; c++)
-		*c = *c == '\'' ? '"' : *c;
-	json_t *tree;
-	struct err e = ERR_INIT;
-	if (json_decode(json, strlen(json), &tree, &e) != 0)
-		fail_msg("%s: %s", e.text, text);
-	model_default(k, tree);
-	struct object *o, *previous = NULL;
-	if (object_from_json(k, tree, &o, &e) != 0)
-		fail_msg("%s", e.text);
-	json_decref(tree);
-	b->revision++;
-	object_stamp(o, b->revision, b->revision);
-	char key[OBJECT_KEY_MAX];
-	object_key(o, key);
-	view_apply(b->view, key, o, b->revision, &previous);
-	object_unref(previous);
-	object_unref(o);
-}
-
-static void drop(struct bench *b, const char *key)
-{
-	struct object *previous = NULL;
-	b->revision++;
-	view_apply(b->view, key, NULL, b->revision, &previous);
-	view_delivered(b->view, key, b->revision);
-	object_unref(previous);
-}
-
-static int run(struct bench *b, const struct reconciler *r, const char *key)
-{
-	struct err e = ERR_INIT;
-	clear_out(b);
-	return r->step(b->view, key, NOW_MS, &b->out, &e);
-}
-
-static size_t count_writes(const struct bench *b, int verb, const struct kind *k)
-{
-	size_t count = 0;
-	VEC_EACH (&b->out.writes, struct control_write, w)
-		count += (int)w->verb == verb && w->kind == k;
-	return count;
-}
-
-static const struct control_write *only_write(const struct bench *b, int verb, const struct kind *k)
-{
-	const struct control_write *found = NULL;
-	VEC_EACH (&b->out.writes, struct control_write, w) {
-		if ((int)w->verb != verb || w->kind != k)
-			continue;
-		assert_null(found);
-		found = w;
-	}
-	assert_non_null(found);
-	return found;
-}
-
 /* ---- the view ---- */
 
 static void test_view_reads_its_writes(void **state)
 {
 	struct bench *b = *state;
-	put(b, &kind_configmap, "{'metadata':{'name':'a','namespace':'x','uid':'u1'}}");
+	bench_put(b, &kind_configmap, "{'metadata':{'name':'a','namespace':'x','uid':'u1'}}");
 	const struct object *o = view_get(b->view, &kind_configmap, "x", "a");
 	assert_non_null(o);
 	struct object *kept = object_ref(o), *previous = NULL;
@@ -156,16 +49,16 @@ static void test_view_reads_its_writes(void **state)
 
 static const char *created_name(struct bench *b)
 {
-	const struct control_write *w = only_write(b, CONTROL_CREATE, &kind_replicaset);
+	const struct control_write *w = bench_only_write(b, CONTROL_CREATE, &kind_replicaset);
 	return json_text(w->tree, "", "metadata", "name");
 }
 
 static void test_deployment_creates_one_set(void **state)
 {
 	struct bench *b = *state;
-	put(b, &kind_deployment, DEPLOYMENT("3", "i:1"));
-	assert_int_equal(run(b, &reconciler_deployment, "apps/deployments/s/web"), 0);
-	const struct control_write *w = only_write(b, CONTROL_CREATE, &kind_replicaset);
+	bench_put(b, &kind_deployment, DEPLOYMENT("3", "i:1"));
+	assert_int_equal(bench_run(b, &reconciler_deployment, "apps/deployments/s/web"), 0);
+	const struct control_write *w = bench_only_write(b, CONTROL_CREATE, &kind_replicaset);
 	assert_int_equal(json_int(w->tree, 0, "spec", "replicas"), 3);
 	const char *hash = json_text(w->tree, "", "metadata", "labels", "pod-template-hash");
 	char first[64], name[80];
@@ -178,11 +71,12 @@ static void test_deployment_creates_one_set(void **state)
 	assert_string_equal(json_text(w->tree, "", "spec", "template", "metadata", "labels",
 				    "pod-template-hash"),
 		first);
-	put(b, &kind_deployment, DEPLOYMENT("9", "i:1")); /* the same template: the same hash */
-	run(b, &reconciler_deployment, "apps/deployments/s/web");
+	bench_put(b, &kind_deployment,
+		DEPLOYMENT("9", "i:1")); /* the same template: the same hash */
+	bench_run(b, &reconciler_deployment, "apps/deployments/s/web");
 	assert_string_equal(created_name(b), name);
-	put(b, &kind_deployment, DEPLOYMENT("9", "i:2"));
-	run(b, &reconciler_deployment, "apps/deployments/s/web");
+	bench_put(b, &kind_deployment, DEPLOYMENT("9", "i:2"));
+	bench_run(b, &reconciler_deployment, "apps/deployments/s/web");
 	assert_string_not_equal(created_name(b), name);
 }
 
@@ -199,7 +93,7 @@ static void put_set(struct bench *b, const char *name, const char *hash, int rep
 		"'containers':[{'name':'c','image':'i:0'}]}}},'status':{'replicas':%d,"
 		"'readyReplicas':%d,'availableReplicas':%d}}",
 		name, name, hash, replicas, hash, replicas, replicas, replicas);
-	put(b, &kind_replicaset, text);
+	bench_put(b, &kind_replicaset, text);
 }
 
 static void put_pod(struct bench *b, const char *name, const char *owner, const char *rest)
@@ -212,26 +106,26 @@ static void put_pod(struct bench *b, const char *name, const char *owner, const 
 			 "'name':'r','controller':true,'uid':'"
 		       : "",
 		owner, *owner ? "'}]" : "", rest);
-	put(b, &kind_pod, text);
+	bench_put(b, &kind_pod, text);
 }
 
 static void test_deployment_waits_for_old_pods(void **state)
 {
 	struct bench *b = *state;
 	const char *key = "apps/deployments/s/web";
-	put(b, &kind_deployment, DEPLOYMENT("2", "i:1"));
+	bench_put(b, &kind_deployment, DEPLOYMENT("2", "i:1"));
 	put_set(b, "old", "oldhash", 2);
 	put_pod(b, "p1", "old", "},'spec':{'nodeName':'n'}");
-	run(b, &reconciler_deployment, key);
-	assert_int_equal(count_writes(b, CONTROL_CREATE, &kind_replicaset), 0);
-	const struct control_write *w = only_write(b, CONTROL_UPDATE, &kind_replicaset);
+	bench_run(b, &reconciler_deployment, key);
+	assert_int_equal(bench_count_writes(b, CONTROL_CREATE, &kind_replicaset), 0);
+	const struct control_write *w = bench_only_write(b, CONTROL_UPDATE, &kind_replicaset);
 	assert_int_equal(json_int(w->tree, -1, "spec", "replicas"), 0);
 	put_set(b, "old", "oldhash", 0);
-	run(b, &reconciler_deployment, key);
-	assert_int_equal(count_writes(b, CONTROL_CREATE, &kind_replicaset), 0);
-	drop(b, "core/pods/s/p1");
-	run(b, &reconciler_deployment, key);
-	w = only_write(b, CONTROL_CREATE, &kind_replicaset);
+	bench_run(b, &reconciler_deployment, key);
+	assert_int_equal(bench_count_writes(b, CONTROL_CREATE, &kind_replicaset), 0);
+	bench_drop(b, "core/pods/s/p1");
+	bench_run(b, &reconciler_deployment, key);
+	w = bench_only_write(b, CONTROL_CREATE, &kind_replicaset);
 	assert_string_equal(json_text(w->tree, "", "metadata", "annotations",
 				    "deployment.kubernetes.io/revision"),
 		"2");
@@ -241,15 +135,15 @@ static void test_deployment_status(void **state)
 {
 	struct bench *b = *state;
 	const char *key = "apps/deployments/s/web";
-	put(b, &kind_deployment, DEPLOYMENT("2", "i:1"));
-	run(b, &reconciler_deployment, key);
+	bench_put(b, &kind_deployment, DEPLOYMENT("2", "i:1"));
+	bench_run(b, &reconciler_deployment, key);
 	char hash[64];
-	const struct control_write *w = only_write(b, CONTROL_CREATE, &kind_replicaset);
+	const struct control_write *w = bench_only_write(b, CONTROL_CREATE, &kind_replicaset);
 	str_copy(hash, sizeof(hash),
 		json_text(w->tree, "", "metadata", "labels", "pod-template-hash"));
 	put_set(b, "web-x", hash, 2);
-	run(b, &reconciler_deployment, key);
-	w = only_write(b, CONTROL_STATUS, &kind_deployment);
+	bench_run(b, &reconciler_deployment, key);
+	w = bench_only_write(b, CONTROL_STATUS, &kind_deployment);
 	assert_int_equal(json_int(w->tree, 0, "status", "readyReplicas"), 2);
 	assert_int_equal(json_int(w->tree, 0, "status", "updatedReplicas"), 2);
 	assert_int_equal(json_int(w->tree, 0, "status", "observedGeneration"), 1);
@@ -258,8 +152,8 @@ static void test_deployment_status(void **state)
 	assert_string_equal(json_text(json_array_get(conditions, 1), "", "reason"),
 		"NewReplicaSetAvailable");
 	CLEANUP(mem_free_ptr) char *text = json_dumps(w->tree, JSON_COMPACT);
-	put(b, &kind_deployment, text);
-	run(b, &reconciler_deployment, key);
+	bench_put(b, &kind_deployment, text);
+	bench_run(b, &reconciler_deployment, key);
 	assert_int_equal(b->out.writes.count, 0); /* it converged */
 }
 
@@ -271,8 +165,8 @@ static void test_replicaset_creates_in_bursts(void **state)
 {
 	struct bench *b = *state;
 	put_set(b, "r", "h", 1000);
-	run(b, &reconciler_replicaset, set_key);
-	size_t pods = count_writes(b, CONTROL_CREATE, &kind_pod);
+	bench_run(b, &reconciler_replicaset, set_key);
+	size_t pods = bench_count_writes(b, CONTROL_CREATE, &kind_pod);
 	assert_in_range(pods, 10, 99);
 	const json_t *pod = b->out.writes.items[0].tree;
 	assert_string_equal(json_text(pod, "", "metadata", "generateName"), "r-");
@@ -295,14 +189,14 @@ static void test_replicaset_deletes_the_right_ones(void **state)
 	put_pod(b, "waiting", "r", "}");
 	put_pod(b, "going", "r", ",'deletionTimestamp':'2026-01-01T00:00:00Z'}");
 	put_pod(b, "over", "r", "},'status':{'phase':'Failed'}");
-	run(b, &reconciler_replicaset, set_key);
-	assert_int_equal(count_writes(b, CONTROL_DELETE, &kind_pod), 2);
+	bench_run(b, &reconciler_replicaset, set_key);
+	assert_int_equal(bench_count_writes(b, CONTROL_DELETE, &kind_pod), 2);
 	assert_string_equal(b->out.writes.items[0].base->name, "waiting");
 	assert_string_equal(b->out.writes.items[1].base->name, "starting");
 	put_set(b, "r", "h", 5);
-	run(b, &reconciler_replicaset, set_key);
-	assert_int_equal(count_writes(b, CONTROL_CREATE, &kind_pod), 1);
-	const struct control_write *w = only_write(b, CONTROL_STATUS, &kind_replicaset);
+	bench_run(b, &reconciler_replicaset, set_key);
+	assert_int_equal(bench_count_writes(b, CONTROL_CREATE, &kind_pod), 1);
+	const struct control_write *w = bench_only_write(b, CONTROL_STATUS, &kind_replicaset);
 	assert_int_equal(json_int(w->tree, 0, "status", "replicas"), 4);
 	assert_int_equal(json_int(w->tree, 0, "status", "readyReplicas"), 1);
 }
@@ -312,28 +206,28 @@ static void test_replicaset_adopts(void **state)
 	struct bench *b = *state;
 	put_set(b, "r", "h", 1);
 	put_pod(b, "mine", "", "}");
-	put(b, &kind_pod,
+	bench_put(b, &kind_pod,
 		"{'metadata':{'name':'other','namespace':'s','uid':'o','labels':{'app':'db'}}}");
-	run(b, &reconciler_replicaset, set_key);
-	const struct control_write *w = only_write(b, CONTROL_UPDATE, &kind_pod);
+	bench_run(b, &reconciler_replicaset, set_key);
+	const struct control_write *w = bench_only_write(b, CONTROL_UPDATE, &kind_pod);
 	assert_string_equal(w->base->name, "mine");
 }
 
 static void test_replicaset_keeps_pod_security(void **state)
 {
 	struct bench *b = *state;
-	put(b, &kind_replicaset,
+	bench_put(b, &kind_replicaset,
 		"{'metadata':{'name':'r','namespace':'s','uid':'r'},'spec':{'replicas':1,"
 		"'selector':{'matchLabels':{'a':'b'}},'template':{'metadata':{'labels':{'a':'b'}},"
 		"'spec':{'hostPID':true,'containers':[{'name':'c','image':'i'}]}}}}");
-	assert_int_equal(run(b, &reconciler_replicaset, set_key), -ERR_FORBIDDEN);
-	assert_int_equal(count_writes(b, CONTROL_CREATE, &kind_pod), 0);
+	assert_int_equal(bench_run(b, &reconciler_replicaset, set_key), -ERR_FORBIDDEN);
+	assert_int_equal(bench_count_writes(b, CONTROL_CREATE, &kind_pod), 0);
 	assert_string_equal(b->out.events.items[0].reason, "FailedCreate");
-	put(b, &kind_namespace,
+	bench_put(b, &kind_namespace,
 		"{'metadata':{'name':'s','labels':{'pod-security.kubernetes.io/enforce':"
 		"'privileged'}}}");
-	assert_int_equal(run(b, &reconciler_replicaset, set_key), 0);
-	assert_int_equal(count_writes(b, CONTROL_CREATE, &kind_pod), 1);
+	assert_int_equal(bench_run(b, &reconciler_replicaset, set_key), 0);
+	assert_int_equal(bench_count_writes(b, CONTROL_CREATE, &kind_pod), 1);
 }
 
 /* ---- endpoints ---- */
@@ -342,11 +236,11 @@ static void test_endpoints_conditions_and_ports(void **state)
 {
 	struct bench *b = *state;
 	const char *key = "core/services/s/web";
-	put(b, &kind_service,
+	bench_put(b, &kind_service,
 		"{'metadata':{'name':'web','namespace':'s','uid':'svc'},'spec':{'selector':{'app':"
 		"'web'},'ports':[{'name':'h','port':80,'targetPort':'http'},{'name':'m','port':"
 		"9100}]}}");
-	put(b, &kind_node,
+	bench_put(b, &kind_node,
 		"{'metadata':{'name':'n','labels':{'topology.kubernetes.io/zone':'z1'}}}");
 	const char *ready = ",'conditions':[{'type':'Ready','status':'True'}]";
 	for (int i = 0; i < 3; i++) {
@@ -361,8 +255,8 @@ static void test_endpoints_conditions_and_ports(void **state)
 			i == 1 ? 8081 : 8080, i + 1, i == 1 ? "" : ready);
 		put_pod(b, name, "", rest);
 	}
-	run(b, &reconciler_endpoints, key);
-	assert_int_equal(count_writes(b, CONTROL_CREATE, &kind_endpointslice), 2);
+	bench_run(b, &reconciler_endpoints, key);
+	assert_int_equal(bench_count_writes(b, CONTROL_CREATE, &kind_endpointslice), 2);
 	const json_t *slice = b->out.writes.items[0].tree;
 	assert_string_equal(json_text(slice, "", "metadata", "labels",
 				    "kubernetes.io/service-name"),
@@ -384,10 +278,10 @@ static void test_endpoints_conditions_and_ports(void **state)
 static void test_service_without_selector_is_left_alone(void **state)
 {
 	struct bench *b = *state;
-	put(b, &kind_service,
+	bench_put(b, &kind_service,
 		"{'metadata':{'name':'web','namespace':'s','uid':'svc'},'spec':{'ports':[{'port':"
 		"80}]}}");
-	run(b, &reconciler_endpoints, "core/services/s/web");
+	bench_run(b, &reconciler_endpoints, "core/services/s/web");
 	assert_int_equal(b->out.writes.count, 0);
 }
 
@@ -397,23 +291,23 @@ static void test_garbage_without_owner_goes(void **state)
 {
 	struct bench *b = *state;
 	put_pod(b, "p", "gone", "}");
-	run(b, &reconciler_garbage, "core/pods/s/p");
-	assert_string_equal(only_write(b, CONTROL_DELETE, &kind_pod)->base->name, "p");
-	put(b, &kind_configmap, "{'metadata':{'name':'owner','namespace':'s','uid':'gone'}}");
-	run(b, &reconciler_garbage, "core/pods/s/p");
+	bench_run(b, &reconciler_garbage, "core/pods/s/p");
+	assert_string_equal(bench_only_write(b, CONTROL_DELETE, &kind_pod)->base->name, "p");
+	bench_put(b, &kind_configmap, "{'metadata':{'name':'owner','namespace':'s','uid':'gone'}}");
+	bench_run(b, &reconciler_garbage, "core/pods/s/p");
 	assert_int_equal(b->out.writes.count, 0);
 }
 
 static void test_garbage_keeps_what_has_another_owner(void **state)
 {
 	struct bench *b = *state;
-	put(b, &kind_configmap, "{'metadata':{'name':'owner','namespace':'s','uid':'here'}}");
-	put(b, &kind_secret,
+	bench_put(b, &kind_configmap, "{'metadata':{'name':'owner','namespace':'s','uid':'here'}}");
+	bench_put(b, &kind_secret,
 		"{'metadata':{'name':'x','namespace':'s','uid':'x','ownerReferences':[{"
 		"'apiVersion':'v1','kind':'ConfigMap','name':'a','uid':'gone'},{'apiVersion':'v1',"
 		"'kind':'ConfigMap','name':'owner','uid':'here'}]}}");
-	run(b, &reconciler_garbage, "core/secrets/s/x");
-	const struct control_write *w = only_write(b, CONTROL_UPDATE, &kind_secret);
+	bench_run(b, &reconciler_garbage, "core/secrets/s/x");
+	const struct control_write *w = bench_only_write(b, CONTROL_UPDATE, &kind_secret);
 	const json_t *owners = json_at(w->tree, "metadata", "ownerReferences");
 	assert_int_equal(json_array_size(owners), 1);
 	assert_string_equal(json_text(json_array_get(owners, 0), "", "uid"), "here");
@@ -422,20 +316,20 @@ static void test_garbage_keeps_what_has_another_owner(void **state)
 static void test_foreground_waits_for_blocking_dependents(void **state)
 {
 	struct bench *b = *state;
-	put(b, &kind_configmap,
+	bench_put(b, &kind_configmap,
 		"{'metadata':{'name':'o','namespace':'s','uid':'own','deletionTimestamp':"
 		"'2026-01-01T00:00:00Z','finalizers':['foregroundDeletion','x.io/keep']}}");
-	put(b, &kind_secret,
+	bench_put(b, &kind_secret,
 		"{'metadata':{'name':'x','namespace':'s','uid':'x','finalizers':['x.io/y'],"
 		"'ownerReferences':[{'apiVersion':'v1','kind':'ConfigMap','name':'o','uid':'own',"
 		"'blockOwnerDeletion':true}]}}");
 	const char *key = "core/configmaps/s/o";
-	run(b, &reconciler_garbage, key);
+	bench_run(b, &reconciler_garbage, key);
 	assert_int_equal(b->out.writes.count, 1);
-	only_write(b, CONTROL_DELETE, &kind_secret);
-	drop(b, "core/secrets/s/x");
-	run(b, &reconciler_garbage, key);
-	const struct control_write *w = only_write(b, CONTROL_UPDATE, &kind_configmap);
+	bench_only_write(b, CONTROL_DELETE, &kind_secret);
+	bench_drop(b, "core/secrets/s/x");
+	bench_run(b, &reconciler_garbage, key);
+	const struct control_write *w = bench_only_write(b, CONTROL_UPDATE, &kind_configmap);
 	const json_t *finalizers = json_at(w->tree, "metadata", "finalizers");
 	assert_int_equal(json_array_size(finalizers), 1);
 	assert_string_equal(json_string_value(json_array_get(finalizers, 0)), "x.io/keep");
@@ -444,19 +338,19 @@ static void test_foreground_waits_for_blocking_dependents(void **state)
 static void test_namespace_goes_last(void **state)
 {
 	struct bench *b = *state;
-	put(b, &kind_namespace,
+	bench_put(b, &kind_namespace,
 		"{'metadata':{'name':'s','uid':'ns','deletionTimestamp':'2026-01-01T00:00:00Z'},"
 		"'spec':{'finalizers':['kubernetes']}}");
 	put_pod(b, "p", "", "}");
-	put(b, &kind_configmap, "{'metadata':{'name':'c','namespace':'s','uid':'c'}}");
-	put(b, &kind_configmap, "{'metadata':{'name':'c','namespace':'t','uid':'c2'}}");
-	run(b, &reconciler_namespace, "core/namespaces//s");
+	bench_put(b, &kind_configmap, "{'metadata':{'name':'c','namespace':'s','uid':'c'}}");
+	bench_put(b, &kind_configmap, "{'metadata':{'name':'c','namespace':'t','uid':'c2'}}");
+	bench_run(b, &reconciler_namespace, "core/namespaces//s");
 	assert_int_equal(b->out.writes.count, 2);
-	assert_int_equal(count_writes(b, CONTROL_DELETE, &kind_pod), 1);
-	drop(b, "core/pods/s/p");
-	drop(b, "core/configmaps/s/c");
-	run(b, &reconciler_namespace, "core/namespaces//s");
-	only_write(b, CONTROL_DELETE, &kind_namespace);
+	assert_int_equal(bench_count_writes(b, CONTROL_DELETE, &kind_pod), 1);
+	bench_drop(b, "core/pods/s/p");
+	bench_drop(b, "core/configmaps/s/c");
+	bench_run(b, &reconciler_namespace, "core/namespaces//s");
+	bench_only_write(b, CONTROL_DELETE, &kind_namespace);
 }
 
 static void test_pod_of_an_unknown_node(void **state)
@@ -466,16 +360,16 @@ static void test_pod_of_an_unknown_node(void **state)
 		",'creationTimestamp':'2025-12-31T23:59:50Z'},'spec':{'nodeName':'nowhere'}");
 	put_pod(b, "old", "",
 		",'creationTimestamp':'2025-12-31T23:58:00Z'},'spec':{'nodeName':'nowhere'}");
-	run(b, &reconciler_nodes, "core/pods/s/young");
+	bench_run(b, &reconciler_nodes, "core/pods/s/young");
 	assert_int_equal(b->out.writes.count, 0);
 	assert_int_equal(b->out.requeue_ms, 30000);
-	run(b, &reconciler_nodes, "core/pods/s/old");
-	only_write(b, CONTROL_REMOVE, &kind_pod);
-	run(b, &reconciler_nodes, "core/nodes//nowhere"); /* deleted by somebody */
-	assert_int_equal(count_writes(b, CONTROL_REMOVE, &kind_pod), 2);
+	bench_run(b, &reconciler_nodes, "core/pods/s/old");
+	bench_only_write(b, CONTROL_REMOVE, &kind_pod);
+	bench_run(b, &reconciler_nodes, "core/nodes//nowhere"); /* deleted by somebody */
+	assert_int_equal(bench_count_writes(b, CONTROL_REMOVE, &kind_pod), 2);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, bench_setup, bench_teardown)
 
 int main(void)
 {

@@ -36,6 +36,8 @@ struct control_view {
 	struct map buckets; /* "k…": a kind, "o…": an owner, "n…": a node, "u…": a uid */
 	struct arena lists;
 	size_t count;
+	struct control_node_state (*node_state)(void *context, const char *node);
+	void *context;
 };
 
 static void free_entry(void *value)
@@ -283,6 +285,19 @@ const struct object *view_get_uid(struct control_view *v, const char *uid)
 	bucket_name(name, 'u', uid, "");
 	const struct bucket *b = map_get(&v->buckets, name);
 	return b ? b->entries.items[0]->object : NULL;
+}
+
+void view_set_node_state(struct control_view *v,
+	struct control_node_state (*node_state)(void *context, const char *node), void *context)
+{
+	v->node_state = node_state;
+	v->context = context;
+}
+
+struct control_node_state view_node_state(struct control_view *v, const char *node)
+{
+	return v->node_state ? v->node_state(v->context, node)
+			     : (struct control_node_state){.connected = true};
 }
 
 const struct kind *view_next_kind(const struct control_view *v, size_t *position)

@@ -15,6 +15,10 @@
 struct control_view *view_new(const struct kind_registry *kinds) MUST_CHECK;
 void view_free(struct control_view *v);
 
+/* Where view_node_state asks; without it every node is connected. */
+void view_set_node_state(struct control_view *v,
+	struct control_node_state (*node_state)(void *context, const char *node), void *context);
+
 /* object null: the key was deleted at this revision. Takes no reference of the caller's. When this
  * is news returns true, *ret_previous is a new reference to the state before (null: none). */
 bool view_apply(struct control_view *v, const char *key, const struct object *object,

@@ -13,6 +13,8 @@
 
 #define CHALLENGE_MS 500
 #define BOOKMARK_MS 5000
+#define BOOKMARK_TICK_MS 1000
+#define BOOKMARK_HEARTBEATS 6 /* between bookmarks, where those are rare */
 #define QUEUE_MAX                                                                                  \
 	((size_t)32 << 20) /* bytes an agent may be behind before its session is dropped */
 
@@ -27,9 +29,10 @@ struct session {
 	json_t *hello; /* until the session is open */
 	struct slice slice;
 	struct loop_timer *timer; /* challenge, then silence */
-	int64_t silence_ms, heartbeat_ms;
+	int64_t silence_ms, heartbeat_ms, bookmark_at_ms;
 	int64_t challenge; /* id of the ping that the old session must answer */
 	bool dirty;        /* the slice may have changed */
+	bool was_lost;     /* the node's pods were marked: the agent says all again */
 };
 
 /* A token bucket, in thousandths. */
@@ -41,8 +44,11 @@ struct feed {
 	struct server *server;
 	struct list sessions; /* in any state */
 	struct map open;      /* node -> open session */
-	struct map pods;      /* node -> struct map * of the keys of its pods */
-	struct map events;    /* node -> struct bucket *; outlives sessions */
+	struct map lost;      /* node -> int64_t *: when its session ended, now_ms */
+	int64_t began_ms;
+	struct buf peers;  /* the message; empty: to be made */
+	struct map pods;   /* node -> struct map * of the keys of its pods */
+	struct map events; /* node -> struct bucket *; outlives sessions */
 	struct store_watch *watch;
 	struct loop_timer *bookmarks;
 	int64_t next_ping;
@@ -89,6 +95,13 @@ static void session_free(struct session *x)
 	free(x);
 }
 
+static void note_lost(struct feed *f, const char *node)
+{
+	int64_t *at_ms = mem_new(int64_t);
+	*at_ms = loop_now_ms(f->server->loop);
+	map_put(&f->lost, node, at_ms);
+}
+
 /* Ends an open session: the node is lost until it comes again. */
 static void session_lose(struct session *x, const char *why)
 {
@@ -97,10 +110,11 @@ static void session_lose(struct session *x, const char *why)
 	snprintf(node, sizeof(node), "%s", x->node);
 	log_info(s->log, "session_ended", "node=%s why=\"%s\"", node, why);
 	s->counters.sessions_lost++;
+	note_lost(x->feed, node);
 	session_free(x);
 	calls_lose_node(s, node);
 	nodes_lost(s, node, why);
-	control_nodes_changed(s->control);
+	control_node_changed(s->control, node);
 }
 
 static void on_http_closed(void *arg)
@@ -155,13 +169,13 @@ static void write_session(struct session *x, struct buf *b)
 	CLEANUP(object_done) struct object *node = store_get(s->store, key);
 	CLEANUP(json_done) json_t *tree = node ? object_tree(node) : json_object();
 	write_message(b,
-		json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "type",
+		json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:b}", "type",
 			"session", "epoch", store_epoch(s->store), "domain", s->domain, "server",
 			s->name, "heartbeat_ms", (json_int_t)x->heartbeat_ms, "silence_ms",
 			(json_int_t)x->silence_ms, "now_ms", (json_int_t)loop_wall_ms(s->loop),
 			"pod_cidr", json_text(tree, "", "spec", "podCIDR"), "domain_cidr",
 			s->pod_cidr, "service_cidr", s->service_cidr, "cluster_domain",
-			s->cluster_domain));
+			s->cluster_domain, "report_all", (int)x->was_lost));
 }
 
 static void write_bookmark(struct feed *f, struct buf *b)
@@ -181,8 +195,11 @@ static const char *internal_address(const json_t *node)
 	return "";
 }
 
-static json_t *make_peers(struct feed *f)
+/* Kept as text until a node comes or goes: a thousand sessions that open together share it. */
+static const struct buf *peers_message(struct feed *f)
 {
+	if (f->peers.size)
+		return &f->peers;
 	json_t *peers = json_array();
 	char prefix[OBJECT_KEY_MAX];
 	object_prefix(&kind_node, "", prefix);
@@ -197,7 +214,15 @@ static json_t *make_peers(struct feed *f)
 		}
 		store_list_done(&list);
 	}
-	return json_pack("{s:s, s:o}", "type", "peers", "peers", peers);
+	write_message(&f->peers, json_pack("{s:s, s:o}", "type", "peers", "peers", peers));
+	return &f->peers;
+}
+
+static int64_t bookmark_due_ms(const struct session *x)
+{
+	int64_t every_ms = BOOKMARK_HEARTBEATS * x->heartbeat_ms;
+	return loop_now_ms(x->feed->server->loop) +
+	       (every_ms > BOOKMARK_MS ? every_ms : BOOKMARK_MS);
 }
 
 static void update_slice(struct session *x, struct buf *b)
@@ -237,6 +262,7 @@ static void session_open(struct session *x)
 		session_free(old);
 		calls_lose_node(f->server, x->node);
 	}
+	map_remove(&f->lost, x->node);
 	read_held(x);
 	json_decref(x->hello);
 	x->hello = NULL;
@@ -245,8 +271,9 @@ static void session_open(struct session *x)
 	CLEANUP(buf_done) struct buf b = BUF_INIT_LIMIT((size_t)1 << 30);
 	write_session(x, &b);
 	update_slice(x, &b);
-	write_message(&b, make_peers(f));
+	buf_append(&b, peers_message(f)->data, peers_message(f)->size);
 	write_bookmark(f, &b);
+	x->bookmark_at_ms = bookmark_due_ms(x);
 	http_respond_start(x->http, 200, NULL, 0, "application/x-ndjson");
 	session_write(x, &b);
 	loop_timer_free(x->timer);
@@ -254,7 +281,7 @@ static void session_open(struct session *x)
 	loop_timer_start(x->timer, x->silence_ms);
 	log_info(f->server->log, "session_opened", "node=%s slice=%zu", x->node,
 		x->slice.held.count);
-	control_nodes_changed(f->server->control);
+	control_node_changed(f->server->control, x->node);
 }
 
 static void on_registered(void *arg, const struct err *e)
@@ -268,13 +295,24 @@ static void on_registered(void *arg, const struct err *e)
 		session_open(x);
 }
 
+/* In the store, or on its way there. */
+static bool is_lost(struct feed *f, const char *node)
+{
+	char key[OBJECT_KEY_MAX];
+	if (map_has(&f->lost, node) || object_key_of(&kind_node, "", node, key, NULL) < 0)
+		return true;
+	CLEANUP(object_done) struct object *o = store_get(f->server->store, key);
+	return !o || !o->ready;
+}
+
 static void session_register(struct session *x)
 {
 	struct server *s = x->feed->server;
 	const json_t *node = json_object_get(x->hello, "node");
-	bool iot = str_equal(json_text(node, "", "metadata", "labels", "continuo.dev/tier"), "iot");
-	x->heartbeat_ms = iot ? s->iot_heartbeat_ms : s->heartbeat_ms;
-	x->silence_ms = iot ? s->iot_silence_ms : s->silence_ms;
+	bool rare = nodes_labels_heard_rarely(json_at(node, "metadata", "labels"));
+	x->heartbeat_ms = rare ? s->iot_heartbeat_ms : s->heartbeat_ms;
+	x->silence_ms = rare ? s->iot_silence_ms : s->silence_ms;
+	x->was_lost = is_lost(x->feed, x->node);
 	x->state = SESSION_REGISTERING;
 	nodes_register(s, x->node, node, on_registered, x);
 }
@@ -346,7 +384,8 @@ static void on_hello(void *arg, struct http_request *http, const char *data, siz
 		return;
 	}
 	http_request_set_events(http, &events, x);
-	if (map_get(&x->feed->open, x->node))
+	/* Whoever this is, it has the node's key: the node is not silent while it is challenged. */
+	if (feed_heard(x->feed, x->node))
 		challenge(x);
 	else
 		session_register(x);
@@ -380,6 +419,8 @@ static void mark_dirty(struct feed *f, const struct store_event *event)
 		}
 		return;
 	}
+	if (o->kind == &kind_node && event->type == STORE_DELETE)
+		map_remove(&f->lost, o->name);
 	if (o->kind == &kind_node)
 		f->peers_changed |= event->type == STORE_DELETE || !event->previous ||
 				    o->create_revision != event->previous->create_revision ||
@@ -393,7 +434,9 @@ static void mark_dirty(struct feed *f, const struct store_event *event)
 /* Sends what changed; a session too far behind is dropped and comes again with what it holds. */
 static void send_changes(struct feed *f)
 {
-	CLEANUP(json_done) json_t *peers = f->peers_changed ? make_peers(f) : NULL;
+	if (f->peers_changed)
+		buf_clear(&f->peers);
+	const struct buf *peers = f->peers_changed ? peers_message(f) : NULL;
 	f->peers_changed = false;
 	LIST_EACH (&f->sessions, link) {
 		struct session *x = LIST_ITEM(link, struct session, link);
@@ -403,7 +446,7 @@ static void send_changes(struct feed *f)
 		if (x->dirty)
 			update_slice(x, &b);
 		if (peers)
-			wire_write(&b, peers);
+			buf_append(&b, peers->data, peers->size);
 		session_write(x, &b);
 		if (session_is_slow(x))
 			session_lose(x, "the agent reads too slowly");
@@ -431,9 +474,14 @@ static void on_bookmark_timer(void *arg)
 	struct feed *f = arg;
 	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	write_bookmark(f, &b);
-	MAP_EACH (&f->open, e)
-		session_write(e->value, &b);
-	loop_timer_start(f->bookmarks, BOOKMARK_MS);
+	MAP_EACH (&f->open, e) {
+		struct session *x = e->value;
+		if (loop_now_ms(f->server->loop) < x->bookmark_at_ms)
+			continue;
+		session_write(x, &b);
+		x->bookmark_at_ms = bookmark_due_ms(x);
+	}
+	loop_timer_start(f->bookmarks, BOOKMARK_TICK_MS);
 }
 
 /* ---- the feed as a whole ---- */
@@ -463,11 +511,14 @@ struct feed *feed_new(struct server *s)
 	list_init(&f->sessions);
 	map_init(&f->pods, pods_free);
 	map_init(&f->events, free);
+	map_init(&f->lost, free);
+	f->peers = BUF_INIT_LIMIT((size_t)1 << 30);
+	f->began_ms = loop_now_ms(s->loop);
 	index_pods(f);
 	if (store_watch(s->store, "", store_revision(s->store), &events, f, &f->watch, &e) < 0)
 		abort();
 	f->bookmarks = loop_timer_new(s->loop, on_bookmark_timer, f);
-	loop_timer_start(f->bookmarks, BOOKMARK_MS);
+	loop_timer_start(f->bookmarks, BOOKMARK_TICK_MS);
 	return f;
 }
 
@@ -482,6 +533,8 @@ void feed_free(struct feed *f)
 	map_done(&f->open);
 	map_done(&f->pods);
 	map_done(&f->events);
+	map_done(&f->lost);
+	buf_done(&f->peers);
 	free(f);
 }
 
@@ -496,6 +549,14 @@ bool feed_heard(struct feed *f, const char *node)
 bool feed_connected(const struct feed *f, const char *node)
 {
 	return map_has(&f->open, node);
+}
+
+int64_t feed_lost_ms(const struct feed *f, const char *node)
+{
+	if (map_has(&f->open, node))
+		return 0;
+	const int64_t *at_ms = map_get(&f->lost, node);
+	return loop_now_ms(f->server->loop) - (at_ms ? *at_ms : f->began_ms);
 }
 
 bool feed_slice_has(const struct feed *f, const char *node, const char *key)

@@ -22,6 +22,8 @@ bool feed_heard(struct feed *f, const char *node);
 void feed_pong(struct feed *f, const char *node, int64_t id);
 
 bool feed_connected(const struct feed *f, const char *node);
+/* How long the node has been without a session, as far as this server saw; 0: it has one. */
+int64_t feed_lost_ms(const struct feed *f, const char *node);
 bool feed_slice_has(const struct feed *f, const char *node, const char *key);
 /* Whether one more event of the node may be kept. Events live in memory for an hour, so that a node
  * that invents them must not fill it; 110 pods that start at once stay below the burst. */

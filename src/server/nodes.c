@@ -63,10 +63,11 @@ static void set_ready(struct server *s, json_t *status, const char *value, const
 		ready = json_pack("{s:s}", "type", "Ready");
 		json_array_append_new(conditions, ready);
 	}
-	if (!str_equal(json_text(ready, "", "status"), value))
+	if (!str_equal(json_text(ready, "", "status"), value)) {
 		json_object_set_new(ready, "lastTransitionTime", json_string(now));
+		json_object_set_new(ready, "lastHeartbeatTime", json_string(now));
+	}
 	json_object_set_new(ready, "status", json_string(value));
-	json_object_set_new(ready, "lastHeartbeatTime", json_string(now));
 	json_object_set_new(ready, "reason", json_string(reason));
 	json_object_set_new(ready, "message", json_string(message));
 }
@@ -81,6 +82,20 @@ static void merge_status(json_t *tree, const json_t *status)
 		if (strcmp(key, "conditions") != 0)
 			json_object_set(mine, key, value);
 	}
+}
+
+/* ---- how often a node is heard ---- */
+
+bool nodes_labels_heard_rarely(const json_t *labels)
+{
+	return str_equal(json_text(labels, "", "continuo.dev/tier"), "iot") ||
+	       str_equal(json_text(labels, "", "continuo.dev/metered"), "true");
+}
+
+bool nodes_heard_rarely(const struct object *node)
+{
+	return str_equal(object_label(node, "continuo.dev/tier"), "iot") ||
+	       str_equal(object_label(node, "continuo.dev/metered"), "true");
 }
 
 /* ---- registration ---- */
@@ -126,6 +141,7 @@ static enum commit_action change_register(void *arg, const struct object *old, j
 	struct err *e)
 {
 	struct node_write *w = arg;
+	CLEANUP(json_done) json_t *before = old ? json_deep_copy(*tree) : NULL;
 	if (!old) {
 		*tree = json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "v1", "kind", "Node",
 			"metadata", "name", w->name);
@@ -145,7 +161,10 @@ static enum commit_action change_register(void *arg, const struct object *old, j
 		r = findings_check(&f, &kind_node, w->name, e);
 	}
 	findings_done(&f);
-	return r < 0 ? COMMIT_FAIL : COMMIT_PUT;
+	if (r < 0)
+		return COMMIT_FAIL;
+	/* A thousand nodes that come back to a new server write nothing. */
+	return before && json_equal(before, *tree) ? COMMIT_NOTHING : COMMIT_PUT;
 }
 
 void nodes_register(struct server *s, const char *name, const json_t *node, commit_done *done,

@@ -11,6 +11,11 @@
 void nodes_register(struct server *s, const char *name, const json_t *node, commit_done *done,
 	void *arg);
 
+/* Nodes whose traffic is dear (tier iot, or continuo.dev/metered "true"): heartbeats are far apart,
+ * and so is what a server says idly. */
+bool nodes_heard_rarely(const struct object *node);
+bool nodes_labels_heard_rarely(const json_t *labels);
+
 /* The agent's session is gone: Ready becomes Unknown. */
 void nodes_lost(struct server *s, const char *name, const char *why);
 

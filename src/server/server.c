@@ -17,7 +17,7 @@
 static void set_limits(struct server *s, const struct server_config *c)
 {
 	s->node_life_ms = c->node_life_ms ? c->node_life_ms : PKI_NODE_LIFE_MS;
-	s->heartbeat_ms = c->heartbeat_ms ? c->heartbeat_ms : 1000;
+	s->heartbeat_ms = c->heartbeat_ms ? c->heartbeat_ms : 500;
 	s->silence_ms = c->silence_ms ? c->silence_ms : 4000;
 	s->iot_heartbeat_ms = c->iot_heartbeat_ms ? c->iot_heartbeat_ms : 10000;
 	s->iot_silence_ms = c->iot_silence_ms ? c->iot_silence_ms : 30000;
@@ -92,10 +92,42 @@ static void bootstrap(struct server *s)
 	}
 }
 
-static bool node_connected(void *context, const char *node)
+/* ---- liveness, as the reconcilers see it ---- */
+
+#define BLIND_MS 30000
+#define HANDSHAKES_PER_S 200 /* of TLS, with the certificates of both sides, on a small machine */
+#define EVICT_CONFIRM_MS                                                                           \
+	250 /* and a heartbeat: nodes that share a fate are not lost at one instant */
+
+static struct control_node_state node_state(void *context, const char *node)
 {
 	const struct server *s = context;
-	return feed_connected(s->feed, node);
+	char key[OBJECT_KEY_MAX];
+	struct control_node_state state = {.connected = feed_connected(s->feed, node),
+		.lost_ms = feed_lost_ms(s->feed, node),
+		.evict_ms = s->heartbeat_ms + EVICT_CONFIRM_MS};
+	if (state.connected || object_key_of(&kind_node, "", node, key, NULL) < 0)
+		return state;
+	CLEANUP(object_done) struct object *o = store_get(s->store, key);
+	if (o && nodes_heard_rarely(o))
+		state.evict_ms = s->iot_heartbeat_ms + EVICT_CONFIRM_MS;
+	int64_t now_ms = loop_now_ms(s->loop);
+	state.blind_ms = now_ms < s->blind_until_ms ? s->blind_until_ms - now_ms : 0;
+	return state;
+}
+
+/* Whoever begins knows no session: until all that were there could have come again, a node without
+ * one says nothing about the node. */
+static int64_t blind_for_ms(const struct server *s, int64_t least_ms)
+{
+	char prefix[OBJECT_KEY_MAX];
+	struct store_list nodes;
+	object_prefix(&kind_node, "", prefix);
+	if (store_list(s->store, prefix, NULL, 0, 0, &nodes, NULL) < 0)
+		return least_ms;
+	int64_t all_ms = 2 * 1000 * (int64_t)nodes.count / HANDSHAKES_PER_S;
+	store_list_done(&nodes);
+	return all_ms > least_ms ? all_ms : least_ms;
 }
 
 static void on_sweep(void *arg)
@@ -125,16 +157,18 @@ int server_new(const struct server_config *config, struct server **ret_server, s
 	s->http = http_server_new(s->loop, router_handle, s);
 	s->revocations = revocations_new(s);
 	s->feed = feed_new(s);
+	int64_t blind_ms = blind_for_ms(s, config->blind_ms ? config->blind_ms : BLIND_MS);
+	s->blind_until_ms = loop_now_ms(s->loop) + blind_ms;
 	struct control_config control = {.loop = s->loop,
 		.log = s->log,
 		.store = s->store,
 		.kinds = s->kinds,
 		.seed = config->seed,
-		.node_connected = node_connected,
+		.node_state = node_state,
 		.context = s};
 	s->control = control_new(&control);
 	s->sweep = loop_timer_new(s->loop, on_sweep, s);
-	loop_timer_start(s->sweep, 2 * s->silence_ms);
+	loop_timer_start(s->sweep, blind_ms);
 	bootstrap(s);
 	*ret_server = s;
 	return 0;

@@ -29,11 +29,13 @@ struct server_config {
 	const char *cluster_domain; /* "cluster.local" */
 	const struct pki_pair *ca;  /* null: nobody can join or renew (simulator) */
 	int64_t node_life_ms;       /* of node certificates; 0: PKI_NODE_LIFE_MS */
-	int64_t heartbeat_ms;       /* cloud and edge nodes; 0: 1000 */
+	int64_t heartbeat_ms;       /* cloud and edge nodes; 0: 500 */
 	int64_t silence_ms;         /* cloud and edge nodes; 0: 4000 */
-	int64_t iot_heartbeat_ms;   /* 0: 10000 */
+	int64_t iot_heartbeat_ms;   /* iot and metered nodes; 0: 10000 */
 	int64_t iot_silence_ms;     /* 0: 30000 */
-	uint64_t seed;              /* of names' suffixes and placement */
+	int64_t blind_ms; /* after the start nobody is evicted for so long, and for twice the time
+			     that the handshakes of all nodes take; 0: 30000 */
+	uint64_t seed;    /* of names' suffixes and placement */
 };
 
 /* Makes what every domain has (namespaces default and kube-system) and starts to reconcile.

@@ -29,6 +29,7 @@ struct server {
 	char pod_cidr[64], service_cidr[64];
 	int64_t node_life_ms; /* of certificates */
 	int64_t heartbeat_ms, silence_ms, iot_heartbeat_ms, iot_silence_ms;
+	int64_t blind_until_ms; /* now_ms; see server.c */
 	struct http_server *http;
 	struct control *control;
 	struct addresses *addresses;     /* addresses.c: what is given out of the ranges */
