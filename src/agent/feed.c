@@ -38,8 +38,10 @@ static int on_session(struct agent *a, json_t *message, struct err *e)
 	CLEANUP(mem_free_ptr) char *addresses = addresses_of(message);
 	const char *epoch = json_text(message, "", "epoch");
 	(void)e;
-	if (!str_equal(epoch, agent_slice_epoch(a->slice)))
-		agent_pods_report_all(a->pods); /* another store: it may not know what we said */
+	/* Another store may not know what we said; one that held us for lost marked our pods. */
+	if (!str_equal(epoch, agent_slice_epoch(a->slice)) ||
+		json_bool(message, false, "report_all"))
+		agent_pods_report_all(a->pods);
 	agent_slice_set_epoch(a->slice, epoch);
 	agent_slice_set_session(a->slice, addresses);
 	agent_network_session(&a->network);

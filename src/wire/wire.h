@@ -28,14 +28,16 @@
  *   join: the answer of a refused token is 401; of a name that is taken 409. Answers other than 200
  * carry a Status object. "name" may be empty when the token names the node. session:
  * {"epoch","domain","server","heartbeat_ms","silence_ms","now_ms","pod_cidr","domain_cidr",
- *     "service_cidr","cluster_domain"}. After it come deletes and puts (the difference to "held"),
- * peers, then a bookmark: from there on the slice is complete, and pods that the driver has but the
- * slice lacks are to be stopped. In another epoch than the agent's, "held" is compared by uid and
- * the agent by spec, not revision. report: answered 200 when everything in it is durable; the agent
- * keeps what was not answered and sends it again (statuses are whole, so the newest per pod is
- * enough). 401/403: the node was revoked. 409: there is no session; open the feed first. status of
- * a pod: the whole PodStatus. A pod with deletionTimestamp whose containers are all gone is
- *     reported "gone"; the server then removes the object.
+ *     "service_cidr","cluster_domain","report_all"}. report_all: the
+ * server had held the node for lost, so the agent reports the status of every pod again. After it
+ * come deletes and puts (the difference to "held"), peers, then a bookmark: from there on the slice
+ * is complete, and pods that the driver has but the slice lacks are to be stopped. In another epoch
+ * than the agent's, "held" is compared by uid and the agent by spec, not revision. report: answered
+ * 200 when everything in it is durable; the agent keeps what was not answered and sends it again
+ * (statuses are whole, so the newest per pod is enough). 401/403: the node was revoked. 409: there
+ * is no session; open the feed first. status of a pod: the whole PodStatus. A pod with
+ * deletionTimestamp whose containers are all gone is reported "gone"; the server then removes the
+ * object.
  *
  * A reverse call's body (agent to server) is a sequence of frames: 1 byte channel, 4 bytes length
  * (big endian), data. Channels: WIRE_STDOUT (also log text), WIRE_STDERR, WIRE_END: JSON {"exit":N}
