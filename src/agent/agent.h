@@ -47,6 +47,9 @@ struct agent_transport_ops {
 		const char *pin, struct agent_link **ret_link, struct err *e);
 	struct http_connector (*connector)(struct agent_link *k);
 	void (*close)(struct agent_link *k);
+	/* A stream that opens when a connection to the address does (TCP alone, no TLS): whether
+	 * there is a path. */
+	struct stream *(*knock)(void *context, const char *address);
 };
 
 struct agent_transport {

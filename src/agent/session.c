@@ -4,18 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/path.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/str.h"
 #include "wire/wire.h"
 
-#define ANSWER_MS 2000        /* for a heartbeat: then the connection is given up */
+#define SLOW_MS 500           /* an answer to a heartbeat takes so long: is the path still there? */
+#define ANSWER_MS 4000        /* for a heartbeat: then the connection is given up */
 #define REPORT_MS 30000       /* for a report, which waits for the server's disk */
-#define CONNECT_FIRST_MS 1500 /* from the hello to the session message; doubles */
-#define CONNECT_MAX_MS 12000
+#define CONNECT_FIRST_MS 3000 /* from the hello to the session message; doubles */
+#define CONNECT_MAX_MS 24000
 #define HEARTBEAT_MS 1000
 #define BACKOFF_FIRST_MS 200
-#define BACKOFF_MAX_MS 5000
+#define BACKOFF_PATH_MAX_MS 800 /* where nothing listens: to ask again costs nobody much */
+#define BACKOFF_MAX_MS 5000     /* where the server answers, but not with a session */
+#define SEARCH_MS 3000          /* for a path to one server address, then to the next */
 #define REFUSED_MS 60000
 #define NEWS_DELAY_MS 3
 
@@ -28,13 +32,14 @@ struct agent_session {
 	struct http_call *feed, *report, *beat;
 	struct wire_reader reader;
 	struct loop_timer *retry; /* WAITING: the next try; else: the connection takes too long */
+	struct agent_path *path;  /* WAITING: to the server; LIVE: whether it is still there */
 	struct loop_timer *heartbeat; /* the next heartbeat, and whether answers still come */
 	struct loop_timer *news;
 	struct rand rand;
 	int failures;
 	int feed_status; /* of the feed's response */
 	int report_status, beat_status;
-	int64_t heartbeat_ms, heard_ms, beat_sent_ms, clock_ms;
+	int64_t heartbeat_ms, heard_ms, beat_sent_ms, round_trip_ms, clock_ms;
 	int64_t sessions, reports_sent, heartbeats_sent, losses;
 };
 
@@ -62,12 +67,12 @@ static void close_all(struct agent_session *s)
 	agent_reports_nack(s->config.reports);
 }
 
-static int64_t next_delay_ms(struct agent_session *s)
+static int64_t next_delay_ms(struct agent_session *s, int64_t max_ms)
 {
 	int shift = s->failures < 8 ? s->failures : 8;
 	int64_t delay = (int64_t)BACKOFF_FIRST_MS << shift;
-	if (delay > BACKOFF_MAX_MS)
-		delay = BACKOFF_MAX_MS;
+	if (delay > max_ms)
+		delay = max_ms;
 	return rand_between(&s->rand, delay / 2, delay);
 }
 
@@ -77,9 +82,18 @@ static void on_refused(struct agent_session *s, const struct err *why)
 		server_address(s), REFUSED_MS);
 	s->state = SESSION_WAITING;
 	loop_timer_stop(s->heartbeat);
+	agent_path_stop(s->path);
 	loop_timer_start(s->retry, REFUSED_MS);
 	s->config.on_lost(s->config.arg);
 	s->config.on_refused(s->config.arg, why);
+}
+
+static void log_loss(struct agent_session *s, const char *what, const struct err *why,
+	int64_t delay_ms)
+{
+	if (s->failures < 3 || s->failures % 30 == 0)
+		log_err(s->config.log, LOG_WARN, what, why, "server=%s retry_ms=%lld",
+			server_address(s), (long long)delay_ms);
 }
 
 /* What is under way may be a callback of the client that goes here: it is closed on a later turn,
@@ -89,14 +103,14 @@ static void lose(struct agent_session *s, const struct err *why)
 	if (s->state == SESSION_WAITING)
 		return;
 	bool was_live = s->state >= SESSION_SYNCING;
-	int64_t delay_ms = was_live ? rand_between(&s->rand, 0, 50) : next_delay_ms(s);
-	if (was_live || s->failures < 3 || s->failures % 30 == 0)
-		log_err(s->config.log, LOG_WARN, was_live ? "session_lost" : "connect_failed", why,
-			"server=%s retry_ms=%lld", server_address(s), (long long)delay_ms);
+	int64_t delay_ms =
+		was_live ? rand_between(&s->rand, 0, 50) : next_delay_ms(s, BACKOFF_MAX_MS);
+	log_loss(s, was_live ? "session_lost" : "connect_failed", why, delay_ms);
 	s->losses += was_live;
 	s->failures++;
 	s->state = SESSION_WAITING;
 	loop_timer_stop(s->heartbeat);
+	agent_path_stop(s->path);
 	loop_timer_start(s->retry, delay_ms);
 	s->config.on_lost(s->config.arg);
 }
@@ -221,13 +235,22 @@ static void on_beat_response(void *arg, int status, const struct http_header *he
 	((struct agent_session *)arg)->beat_status = status;
 }
 
+static void on_beat_answered(struct agent_session *s)
+{
+	s->heard_ms = loop_now_ms(s->config.loop);
+	int64_t took_ms = s->heard_ms - s->beat_sent_ms;
+	s->round_trip_ms += (took_ms - s->round_trip_ms) / 4;
+	agent_path_stop(s->path);
+	loop_timer_start(s->heartbeat, took_ms < s->heartbeat_ms ? s->heartbeat_ms - took_ms : 0);
+}
+
 static void on_beat_done(void *arg, const struct err *e)
 {
 	struct agent_session *s = arg;
 	http_call_free(take_ptr(s->beat));
 	struct err why = ERR_INIT;
 	if (!e && s->beat_status == 200) {
-		s->heard_ms = loop_now_ms(s->config.loop);
+		on_beat_answered(s);
 		return;
 	}
 	if (e)
@@ -252,23 +275,35 @@ static void send_beat(struct agent_session *s, int64_t now_ms)
 	s->beat = http_call_start(s->client, &spec, &events, s);
 }
 
-/* Runs at each heartbeat, and when the answer to one is due. */
+static int64_t slow_ms(const struct agent_session *s)
+{
+	int64_t usual_ms = 2 * s->round_trip_ms;
+	return usual_ms > SLOW_MS ? usual_ms : SLOW_MS;
+}
+
+/* Runs at each heartbeat, and until the answer to one is there. */
 static void on_heartbeat(void *arg)
 {
 	struct agent_session *s = arg;
 	int64_t now_ms = loop_now_ms(s->config.loop);
-	if (!s->beat)
+	if (!s->beat) {
 		send_beat(s, now_ms);
-	int64_t since_ms = s->heard_ms > s->beat_sent_ms ? s->heard_ms : s->beat_sent_ms;
-	if (now_ms - since_ms >= ANSWER_MS) {
+		loop_timer_start(s->heartbeat, slow_ms(s));
+		return;
+	}
+	int64_t heard_ms = s->heard_ms > s->beat_sent_ms ? s->heard_ms : s->beat_sent_ms;
+	int64_t waited_ms = now_ms - heard_ms;
+	if (waited_ms >= ANSWER_MS) {
 		struct err why = ERR_INIT;
 		(void)err_set(&why, ERR_TIMEOUT, "no answer from %s for %lld ms", server_address(s),
 			(long long)(now_ms - s->heard_ms));
 		lose(s, &why);
 		return;
 	}
-	int64_t due_ms = since_ms + ANSWER_MS - now_ms;
-	loop_timer_start(s->heartbeat, due_ms < s->heartbeat_ms ? due_ms : s->heartbeat_ms);
+	if (waited_ms >= slow_ms(s))
+		agent_path_try(s->path, server_address(s));
+	int64_t left_ms = ANSWER_MS - waited_ms;
+	loop_timer_start(s->heartbeat, left_ms < slow_ms(s) ? left_ms : slow_ms(s));
 }
 
 /* ---- the feed ---- */
@@ -403,19 +438,62 @@ static void try_connect(struct agent_session *s)
 	start_feed(s);
 }
 
+/* ---- the path ---- */
+
+static void search(struct agent_session *s)
+{
+	if (s->failures > 1 && !s->config.servers[++s->server])
+		s->server = 0;
+	close_all(s);
+	agent_path_stop(s->path);
+	agent_path_try(s->path, server_address(s));
+	loop_timer_start(s->retry, SEARCH_MS);
+}
+
+static void on_path_open(void *arg, int tries)
+{
+	struct agent_session *s = arg;
+	if (s->state == SESSION_WAITING) {
+		try_connect(s);
+		return;
+	}
+	if (tries == 1 || !s->beat)
+		return; /* it was never away: the server takes its time */
+	/* The connection itself would take long to find out that the path is back. */
+	struct err why = ERR_INIT;
+	(void)err_set(&why, ERR_TIMEOUT, "there was no path to %s", server_address(s));
+	lose(s, &why);
+}
+
+static void on_path_refused(void *arg, const struct err *why)
+{
+	struct agent_session *s = arg;
+	if (s->state != SESSION_WAITING) {
+		lose(s, why);
+		return;
+	}
+	int64_t delay_ms = next_delay_ms(s, BACKOFF_PATH_MAX_MS);
+	log_loss(s, "connect_failed", why, delay_ms);
+	s->failures++;
+	loop_timer_start(s->retry, delay_ms);
+}
+
 static void on_retry(void *arg)
 {
 	struct agent_session *s = arg;
+	struct err why = ERR_INIT;
 	if (s->state == SESSION_CONNECTING) {
-		struct err why = ERR_INIT;
 		(void)err_set(&why, ERR_TIMEOUT, "%s did not answer within %lld ms",
 			server_address(s), (long long)connect_limit_ms(s));
 		lose(s, &why);
 		return;
 	}
-	if (s->failures > 1 && !s->config.servers[++s->server])
-		s->server = 0;
-	try_connect(s);
+	if (agent_path_trying(s->path)) {
+		(void)err_set(&why, ERR_TIMEOUT, "there is no path to %s", server_address(s));
+		log_loss(s, "connect_failed", &why, 0);
+		s->failures++;
+	}
+	search(s);
 }
 
 struct agent_session *agent_session_new(const struct agent_session_config *config)
@@ -426,6 +504,8 @@ struct agent_session *agent_session_new(const struct agent_session_config *confi
 	uint64_t seed;
 	loop_random_bytes(config->loop, &seed, sizeof(seed));
 	rand_init(&s->rand, seed);
+	static const struct agent_path_events path_events = {on_path_open, on_path_refused};
+	s->path = agent_path_new(config->loop, config->transport, &path_events, s);
 	s->retry = loop_timer_new(config->loop, on_retry, s);
 	s->heartbeat = loop_timer_new(config->loop, on_heartbeat, s);
 	s->news = loop_timer_new(config->loop, on_news, s);
@@ -438,6 +518,7 @@ void agent_session_free(struct agent_session *s)
 	if (!s)
 		return;
 	close_all(s);
+	agent_path_free(s->path);
 	loop_timer_free(s->retry);
 	loop_timer_free(s->heartbeat);
 	loop_timer_free(s->news);
@@ -450,6 +531,7 @@ void agent_session_renewed(struct agent_session *s)
 		return; /* the next connection takes it anyway */
 	s->state = SESSION_WAITING;
 	loop_timer_stop(s->heartbeat);
+	agent_path_stop(s->path);
 	loop_timer_start(s->retry, 0);
 	s->config.on_lost(s->config.arg);
 }

@@ -8,9 +8,10 @@
  *      └── back-off, the next ──┴────────────────────┴── broken, or silent ──┘
  *          server address
  *
- * Silence is judged by answers to heartbeats, not by TCP: a connection that lost its way is given
- * up after three seconds (the heartbeat of one second and two without its answer) and another one
- * is tried.
+ * Silence is judged by answers to heartbeats, not by TCP. When one is slow to come, the path is
+ * tried by new connections (path.h): if it was gone and is back, a new session begins at once, and
+ * if it stays away, the connection is given up after four seconds. WAITING ends when there is a
+ * path, so that no server is burdened by half-done handshakes.
  */
 #ifndef CONTINUO_AGENT_SESSION_H
 #define CONTINUO_AGENT_SESSION_H

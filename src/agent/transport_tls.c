@@ -58,8 +58,14 @@ static void tls_close(struct agent_link *k)
 	free(k);
 }
 
+static struct stream *tls_knock(void *context, const char *address)
+{
+	return loop_connect(context, address);
+}
+
 struct agent_transport agent_transport_tls(struct loop *l)
 {
-	static const struct agent_transport_ops ops = {tls_open, tls_connector, tls_close};
+	static const struct agent_transport_ops ops = {
+		tls_open, tls_connector, tls_close, tls_knock};
 	return (struct agent_transport){.ops = &ops, .context = l};
 }

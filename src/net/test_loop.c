@@ -105,7 +105,7 @@ struct test_stream {
 	const struct stream_events *events;
 	void *arg;
 	struct buf inbox; /* what the other end wrote */
-	bool opening, paused, end_sent, end_due, closed, broken, drain_due;
+	bool opening, paused, end_sent, end_due, closed, broken, drain_due, stuck;
 };
 
 static void stream_turn(void *arg);
@@ -148,7 +148,8 @@ static void deliver(struct test_stream *s)
 static void stream_turn(void *arg)
 {
 	struct test_stream *s = arg;
-	if (s->closed || !s->events)
+	s->stuck |= s->loop->black;
+	if (s->closed || s->stuck || !s->events)
 		return;
 	if (s->opening) {
 		s->opening = false;

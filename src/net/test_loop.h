@@ -11,7 +11,10 @@ struct test_loop {
 	struct loop base;
 	int64_t now_ms;
 	int64_t wall_ms;
-	size_t piece;    /* streams deliver at most this many bytes at once; 0: any */
+	size_t piece; /* streams deliver at most this many bytes at once; 0: any */
+	/* The network is gone: streams that have something to do stay as they are, also afterwards,
+	 * as TCP does whose pauses have grown long. */
+	bool black;
 	size_t capacity; /* bytes a stream takes before it reports itself queued; 0: any */
 	struct test_event *events;
 	uint64_t sequence;

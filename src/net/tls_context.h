@@ -9,7 +9,7 @@
 
 #define TLS_JOBS_MAX 4         /* handshakes of one context that are on the pool at once */
 #define TLS_HANDSHAKE_MS 10000 /* to connect and shake hands */
-#define TLS_PENDING_MAX 512    /* connections of an acceptor that have not shaken hands */
+#define TLS_PENDING_MAX 1024   /* connections of an acceptor that have not shaken hands */
 
 struct tls_context {
 	int refs;

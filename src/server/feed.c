@@ -23,7 +23,7 @@ enum session_state { SESSION_CHALLENGING, SESSION_REGISTERING, SESSION_OPEN };
 struct session {
 	struct list link;
 	struct feed *feed;
-	struct http_request *http; /* null: the agent is gone */
+	struct http_request *http; /* null: the connection is gone */
 	enum session_state state;
 	char node[128];
 	json_t *hello; /* until the session is open */
@@ -117,11 +117,20 @@ static void session_lose(struct session *x, const char *why)
 	control_node_changed(s->control, node);
 }
 
+/* A connection that ended says nothing about the node: its agent may have started anew or renewed
+ * its certificate. Only silence does. */
+static void session_detach(struct session *x)
+{
+	log_info(x->feed->server->log, "session_detached", "node=%s", x->node);
+	http_request_free(take_ptr(x->http));
+	calls_lose_node(x->feed->server, x->node);
+}
+
 static void on_http_closed(void *arg)
 {
 	struct session *x = arg;
 	if (x->state == SESSION_OPEN) {
-		session_lose(x, "the connection was closed");
+		session_detach(x);
 	} else if (x->state == SESSION_REGISTERING) {
 		http_request_free(x->http); /* the commit under way still refers to x */
 		x->http = NULL;
@@ -145,7 +154,7 @@ static void refuse(struct session *x, enum err_code code, const char *why)
 
 static void session_write(struct session *x, const struct buf *b)
 {
-	if (b->size)
+	if (b->size && x->http)
 		http_respond_write(x->http, b->data, b->size);
 }
 
@@ -317,7 +326,7 @@ static void session_register(struct session *x)
 	nodes_register(s, x->node, node, on_registered, x);
 }
 
-/* ---- clones: the session that exists is asked first ---- */
+/* ---- clones: the session that exists is asked first, if it can be ---- */
 
 static void on_challenge_over(void *arg)
 {
@@ -440,7 +449,7 @@ static void send_changes(struct feed *f)
 	f->peers_changed = false;
 	LIST_EACH (&f->sessions, link) {
 		struct session *x = LIST_ITEM(link, struct session, link);
-		if (x->state != SESSION_OPEN || (!x->dirty && !peers))
+		if (x->state != SESSION_OPEN || !x->http || (!x->dirty && !peers))
 			continue;
 		CLEANUP(buf_done) struct buf b = BUF_INIT_LIMIT((size_t)1 << 30);
 		if (x->dirty)
@@ -476,7 +485,7 @@ static void on_bookmark_timer(void *arg)
 	write_bookmark(f, &b);
 	MAP_EACH (&f->open, e) {
 		struct session *x = e->value;
-		if (loop_now_ms(f->server->loop) < x->bookmark_at_ms)
+		if (!x->http || loop_now_ms(f->server->loop) < x->bookmark_at_ms)
 			continue;
 		session_write(x, &b);
 		x->bookmark_at_ms = bookmark_due_ms(x);
@@ -591,7 +600,7 @@ size_t feed_count(const struct feed *f)
 int feed_send(struct feed *f, const char *node, const json_t *message, struct err *e)
 {
 	struct session *x = map_get(&f->open, node);
-	if (!x)
+	if (!x || !x->http)
 		return err_set(e, ERR_UNAVAILABLE, "node \"%s\" is not connected", node);
 	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	wire_write(&b, message);

@@ -2,9 +2,12 @@
  * Sessions: one per connected agent, over its feed (wire/wire.h). Liveness lives here and never
  * reaches the store, but for the node's condition when a session opens or ends.
  *
- *   CHALLENGING ──▶ REGISTERING ──▶ OPEN ──▶ (freed)
- *        │ old session answered          │ silence, closed, revoked, replaced
+ *   CHALLENGING ──▶ REGISTERING ──▶ OPEN ──▶ (freed) when another one replaces it
+ *        │ old session answered          │ silence, revoked, too slow
  *        └──▶ refused: a clone           └──▶ node lost
+ *
+ * A session outlives its connection until silence ends it: agents that start anew or renew their
+ * certificate are not lost.
  */
 #ifndef CONTINUO_SERVER_FEED_H
 #define CONTINUO_SERVER_FEED_H

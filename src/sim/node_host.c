@@ -43,8 +43,14 @@ static void link_close(struct agent_link *k)
 	free(k);
 }
 
+static struct stream *transport_knock(void *context, const char *address)
+{
+	struct sim_node *n = context;
+	return loop_connect(&n->loop->loop, address);
+}
+
 static const struct agent_transport_ops transport_ops = {
-	transport_open, link_connector, link_close};
+	transport_open, link_connector, link_close, transport_knock};
 
 /* ---- the pod network: the engine gives addresses; nothing carries packets ---- */
 

@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "sys/loop_uv_private.h"
 
-#define BACKLOG 512
+#define BACKLOG 1024
 
 struct uv_listener {
 	struct listener base;
