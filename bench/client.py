@@ -9,44 +9,16 @@
     client.py URL CREDENTIALS keep COUNT IMAGE OUT         the same, left running
     client.py URL CREDENTIALS namespace                    the namespace that the others use
 """
-import http.client
-import json
 import os
-import ssl
 import sys
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "lib"))
+from api import PATIENCE_S, Client, is_ready
 
 NAMESPACE = "bench"
 BASE = f"/api/v1/namespaces/{NAMESPACE}"
 DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
-PATIENCE_S = 120
-
-
-class Client:
-    def __init__(self, url, credentials):
-        self.host = url.removeprefix("https://")
-        self.context = ssl.create_default_context(cafile=f"{credentials}/certificate-authority-data")
-        self.context.load_cert_chain(f"{credentials}/client-certificate-data", f"{credentials}/client-key-data")
-        self.connection = self.connect()
-
-    def connect(self):
-        return http.client.HTTPSConnection(self.host, context=self.context, timeout=PATIENCE_S)
-
-    def call(self, method, path, body=None):
-        self.connection.request(method, path, json.dumps(body) if body is not None else None,
-                                {"content-type": "application/json"})
-        answer = self.connection.getresponse()
-        data = json.loads(answer.read() or "{}")
-        if answer.status >= 300:
-            sys.exit(f"{method} {path}: {answer.status} {data.get('message')}")
-        return data
-
-    def watch(self, path):
-        connection = self.connect()
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        while line := answer.readline():
-            yield json.loads(line)
 
 
 def pod_spec(image, out):
@@ -54,10 +26,6 @@ def pod_spec(image, out):
             "containers": [{"name": "stamp", "image": image, "imagePullPolicy": "IfNotPresent",
                             "volumeMounts": [{"name": "out", "mountPath": "/out"}]}],
             "volumes": [{"name": "out", "hostPath": {"path": out, "type": "Directory"}}]}
-
-
-def is_ready(pod):
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions", []))
 
 
 def read_stamp(path):

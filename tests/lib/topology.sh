@@ -43,6 +43,33 @@ topo_route() {
 	topo_in router ip route replace "$1" via "$2"
 }
 
+# topo_cut HOST, topo_join HOST: the router silently drops all of the host's packets, or no longer.
+topo_cut() {
+	topo_in router nft -f - <<-EOF
+		table netdev cut-$1 {
+			chain from { type filter hook ingress device "to-$1" priority 0; policy drop; }
+			chain to { type filter hook egress device "to-$1" priority 0; policy drop; }
+		}
+	EOF
+}
+
+topo_join() { topo_in router nft delete table netdev "cut-$1"; }
+
+# topo_cut_site SITE, topo_join_site SITE: between the site and all others; within it packets still go.
+topo_cut_site() {
+	topo_in router nft -f - <<-EOF
+		table inet cut-$1 {
+			chain forward {
+				type filter hook forward priority 0
+				iifname "br-$1" drop
+				oifname "br-$1" drop
+			}
+		}
+	EOF
+}
+
+topo_join_site() { topo_in router nft delete table inet "cut-$1"; }
+
 # topo_remove: all namespaces of $topo_id with the interfaces in them. Processes must be gone.
 topo_remove() {
 	local path
