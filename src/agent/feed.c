@@ -97,6 +97,35 @@ static int on_peers(struct agent *a, json_t *message, struct err *e)
 	return 0;
 }
 
+/* Takes the name out of a list of peers. */
+static void remove_peer(json_t *peers, const char *name)
+{
+	for (size_t i = json_array_size(peers); i-- > 0;)
+		if (str_equal(json_text_or(json_array_get(json_array_get(peers, i), 0), ""), name))
+			json_array_remove(peers, i);
+}
+
+static int on_peer_news(struct agent *a, json_t *message, struct err *e)
+{
+	const char *known = agent_slice_peers(a->slice);
+	CLEANUP(json_done) json_t *peers = NULL;
+	size_t i;
+	json_t *item;
+	(void)e;
+	if (!*known || json_decode(known, strlen(known), &peers, NULL) < 0)
+		peers = json_array();
+	json_array_foreach (json_object_get(message, "gone"), i, item)
+		remove_peer(peers, json_text_or(item, ""));
+	json_array_foreach (json_object_get(message, "peers"), i, item) {
+		remove_peer(peers, json_text_or(json_array_get(item, 0), ""));
+		json_array_append(peers, item);
+	}
+	CLEANUP(mem_free_ptr) char *text = json_encode_string(peers);
+	agent_slice_set_peers(a->slice, text);
+	agent_network_peers_changed(&a->network);
+	return 0;
+}
+
 static int on_bookmark(struct agent *a, json_t *message, struct err *e)
 {
 	(void)message;
@@ -142,6 +171,7 @@ int agent_feed_message(void *arg, const char *type, json_t *message, struct err 
 		{"put", on_put},
 		{"delete", on_delete},
 		{"peers", on_peers},
+		{"peer_news", on_peer_news},
 		{"bookmark", on_bookmark},
 		{"call", on_call},
 		{"cancel", on_cancel},

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "server/calls.h"
 #include "server/nodes.h"
+#include "server/peers.h"
 #include "server/request.h"
 #include "server/slice.h"
 #include "wire/wire.h"
@@ -15,6 +16,7 @@
 #define BOOKMARK_MS 5000
 #define BOOKMARK_TICK_MS 1000
 #define BOOKMARK_HEARTBEATS 6 /* between bookmarks, where those are rare */
+#define PEERS_DELAY_MS 50
 #define QUEUE_MAX                                                                                  \
 	((size_t)32 << 20) /* bytes an agent may be behind before its session is dropped */
 
@@ -46,13 +48,13 @@ struct feed {
 	struct map open;      /* node -> open session */
 	struct map lost;      /* node -> int64_t *: when its session ended, now_ms */
 	int64_t began_ms;
-	struct buf peers;  /* the message; empty: to be made */
+	struct peers peers;
+	struct loop_timer *tell_peers;
 	struct map pods;   /* node -> struct map * of the keys of its pods */
 	struct map events; /* node -> struct bucket *; outlives sessions */
 	struct store_watch *watch;
 	struct loop_timer *bookmarks;
 	int64_t next_ping;
-	bool peers_changed;
 };
 
 /* ---- pods by node ---- */
@@ -193,38 +195,20 @@ static void write_bookmark(struct feed *f, struct buf *b)
 				 (json_int_t)store_revision(f->server->store)));
 }
 
-static const char *internal_address(const json_t *node)
+/* A little later than it happened: of nodes that come together all are told at once. */
+static void on_tell_peers(void *arg)
 {
-	size_t i;
-	json_t *address;
-	json_array_foreach (json_at(node, "status", "addresses"), i, address) {
-		if (str_equal(json_text(address, "", "type"), "InternalIP"))
-			return json_text(address, "", "address");
+	struct feed *f = arg;
+	CLEANUP(buf_done) struct buf b = BUF_INIT_LIMIT((size_t)1 << 30);
+	peers_write_news(&f->peers, &b);
+	LIST_EACH (&f->sessions, link) {
+		struct session *x = LIST_ITEM(link, struct session, link);
+		if (x->state != SESSION_OPEN || !x->http)
+			continue;
+		session_write(x, &b);
+		if (session_is_slow(x))
+			session_lose(x, "the agent reads too slowly");
 	}
-	return "";
-}
-
-/* Kept as text until a node comes or goes: a thousand sessions that open together share it. */
-static const struct buf *peers_message(struct feed *f)
-{
-	if (f->peers.size)
-		return &f->peers;
-	json_t *peers = json_array();
-	char prefix[OBJECT_KEY_MAX];
-	object_prefix(&kind_node, "", prefix);
-	struct store_list list;
-	if (store_list(f->server->store, prefix, NULL, 0, 0, &list, NULL) == 0) {
-		for (size_t i = 0; i < list.count; i++) {
-			CLEANUP(json_done) json_t *node = object_tree(list.objects[i]);
-			json_array_append_new(peers,
-				json_pack("[s, s, s]", list.objects[i]->name,
-					internal_address(node),
-					json_text(node, "", "spec", "podCIDR")));
-		}
-		store_list_done(&list);
-	}
-	write_message(&f->peers, json_pack("{s:s, s:o}", "type", "peers", "peers", peers));
-	return &f->peers;
 }
 
 static int64_t bookmark_due_ms(const struct session *x)
@@ -280,7 +264,7 @@ static void session_open(struct session *x)
 	CLEANUP(buf_done) struct buf b = BUF_INIT_LIMIT((size_t)1 << 30);
 	write_session(x, &b);
 	update_slice(x, &b);
-	buf_append(&b, peers_message(f)->data, peers_message(f)->size);
+	peers_write_all(&f->peers, &b);
 	write_bookmark(f, &b);
 	x->bookmark_at_ms = bookmark_due_ms(x);
 	http_respond_start(x->http, 200, NULL, 0, "application/x-ndjson");
@@ -430,10 +414,10 @@ static void mark_dirty(struct feed *f, const struct store_event *event)
 	}
 	if (o->kind == &kind_node && event->type == STORE_DELETE)
 		map_remove(&f->lost, o->name);
-	if (o->kind == &kind_node)
-		f->peers_changed |= event->type == STORE_DELETE || !event->previous ||
-				    o->create_revision != event->previous->create_revision ||
-				    !event->previous->ready;
+	if (o->kind == &kind_node &&
+		peers_note(&f->peers, o->name, event->type == STORE_PUT ? o : NULL) &&
+		!loop_timer_active(f->tell_peers))
+		loop_timer_start(f->tell_peers, PEERS_DELAY_MS);
 	MAP_EACH (&f->open, e) {
 		struct session *x = e->value;
 		x->dirty |= slice_concerns(&x->slice, event);
@@ -443,19 +427,12 @@ static void mark_dirty(struct feed *f, const struct store_event *event)
 /* Sends what changed; a session too far behind is dropped and comes again with what it holds. */
 static void send_changes(struct feed *f)
 {
-	if (f->peers_changed)
-		buf_clear(&f->peers);
-	const struct buf *peers = f->peers_changed ? peers_message(f) : NULL;
-	f->peers_changed = false;
 	LIST_EACH (&f->sessions, link) {
 		struct session *x = LIST_ITEM(link, struct session, link);
-		if (x->state != SESSION_OPEN || !x->http || (!x->dirty && !peers))
+		if (x->state != SESSION_OPEN || !x->http || !x->dirty)
 			continue;
 		CLEANUP(buf_done) struct buf b = BUF_INIT_LIMIT((size_t)1 << 30);
-		if (x->dirty)
-			update_slice(x, &b);
-		if (peers)
-			buf_append(&b, peers->data, peers->size);
+		update_slice(x, &b);
 		session_write(x, &b);
 		if (session_is_slow(x))
 			session_lose(x, "the agent reads too slowly");
@@ -495,17 +472,20 @@ static void on_bookmark_timer(void *arg)
 
 /* ---- the feed as a whole ---- */
 
-static void index_pods(struct feed *f)
+static void index_kind(struct feed *f, const struct kind *kind)
 {
 	char prefix[OBJECT_KEY_MAX], key[OBJECT_KEY_MAX];
-	object_prefix(&kind_pod, "", prefix);
+	object_prefix(kind, "", prefix);
 	struct store_list list;
 	struct err e;
 	if (store_list(f->server->store, prefix, NULL, 0, 0, &list, &e) < 0)
 		abort();
 	for (size_t i = 0; i < list.count; i++) {
 		object_key(list.objects[i], key);
-		note_pod(f, list.objects[i]->node, key, true);
+		if (kind == &kind_pod)
+			note_pod(f, list.objects[i]->node, key, true);
+		else
+			(void)peers_note(&f->peers, list.objects[i]->name, list.objects[i]);
 	}
 	store_list_done(&list);
 }
@@ -521,9 +501,11 @@ struct feed *feed_new(struct server *s)
 	map_init(&f->pods, pods_free);
 	map_init(&f->events, free);
 	map_init(&f->lost, free);
-	f->peers = BUF_INIT_LIMIT((size_t)1 << 30);
+	peers_init(&f->peers);
+	f->tell_peers = loop_timer_new(s->loop, on_tell_peers, f);
 	f->began_ms = loop_now_ms(s->loop);
-	index_pods(f);
+	index_kind(f, &kind_pod);
+	index_kind(f, &kind_node);
 	if (store_watch(s->store, "", store_revision(s->store), &events, f, &f->watch, &e) < 0)
 		abort();
 	f->bookmarks = loop_timer_new(s->loop, on_bookmark_timer, f);
@@ -543,7 +525,8 @@ void feed_free(struct feed *f)
 	map_done(&f->pods);
 	map_done(&f->events);
 	map_done(&f->lost);
-	buf_done(&f->peers);
+	peers_done(&f->peers);
+	loop_timer_free(f->tell_peers);
 	free(f);
 }
 

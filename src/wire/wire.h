@@ -14,6 +14,7 @@
  * {"type":"session","epoch":E,"domain":D,"heartbeat_ms":N,"now_ms":N,"pod_cidr":C,...}
  *        {"type":"put","object":{...}}            {"type":"delete","key":K,"uid":U}
  *        {"type":"peers","peers":[[node,address,cidr],...]}
+ *        {"type":"peer_news","peers":[...],"gone":[node,...]}   what changed of them
  *        {"type":"bookmark","revision":N}         after the difference, then about every 5 s when
  * idle
  *        {"type":"call","id":I,"verb":"logs|exec","pod":UID,"query":{...}}
