@@ -15,13 +15,20 @@ struct options {
 	bool trace;
 };
 
+#define PLANT_NAMES "lying-fsync, plain-secrets, haste, no-brake"
+
 static int plant_of(const char *name)
 {
+	static const char *const names[] = {[SIM_PLANT_LYING_FSYNC] = "lying-fsync",
+		[SIM_PLANT_PLAIN_SECRETS] = "plain-secrets",
+		[SIM_PLANT_HASTE] = "haste",
+		[SIM_PLANT_NO_BRAKE] = "no-brake"};
 	if (!name)
 		return SIM_PLANT_NONE;
-	if (str_equal(name, "lying-fsync"))
-		return SIM_PLANT_LYING_FSYNC;
-	return str_equal(name, "plain-secrets") ? (int)SIM_PLANT_PLAIN_SECRETS : -1;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (str_equal(names[i], name))
+			return (int)i;
+	return -1;
 }
 
 static int configure(const struct options *o, struct sim_config *ret_config, struct err *e)
@@ -35,8 +42,8 @@ static int configure(const struct options *o, struct sim_config *ret_config, str
 		return err_set(e, ERR_USAGE, "--nodes is 1 to 200");
 	int plant = plant_of(o->plant);
 	if (plant < 0)
-		return err_set(e, ERR_USAGE,
-			"--plant is lying-fsync or plain-secrets, not \"%.40s\"", o->plant);
+		return err_set(e, ERR_USAGE, "--plant is one of " PLANT_NAMES ", not \"%.40s\"",
+			o->plant);
 	*ret_config = (struct sim_config){.seed = (uint64_t)o->seed,
 		.nodes = (int)o->nodes,
 		.duration_ms = (int64_t)(hours * HOUR_MS),
@@ -54,8 +61,7 @@ int main_simulate(int argc, char **argv)
 		{0, "hours", CLI_TEXT, &o.hours, "H", "simulated; default 1"},
 		{0, "faults", CLI_TEXT, &o.faults, "NAMES",
 			"all (default), none, or some of " SIM_FAULT_NAMES},
-		{0, "plant", CLI_TEXT, &o.plant, "NAME",
-			"a bug put in on purpose: lying-fsync, plain-secrets"},
+		{0, "plant", CLI_TEXT, &o.plant, "NAME", "a bug put in on purpose: " PLANT_NAMES},
 		{0, "trace", CLI_FLAG, &o.trace, NULL, "print everything that happens"},
 	};
 	const struct cli_usage usage = {.synopsis = "sim [options]",

@@ -25,6 +25,8 @@ struct sim_checks {
 	struct sim_cluster *cluster;
 	struct map pods;  /* uid -> struct placed */
 	struct map nodes; /* name -> struct capacity */
+	struct map lost;  /* name -> "": nodes whose pods were given up */
+	uint64_t evictions;
 	int64_t revision; /* of the store that was checked last */
 };
 
@@ -40,6 +42,7 @@ struct sim_checks *sim_checks_new(struct sim_cluster *c)
 	k->cluster = c;
 	map_init(&k->pods, free_placed);
 	map_init(&k->nodes, free);
+	map_init(&k->lost, NULL);
 	return k;
 }
 
@@ -47,6 +50,7 @@ void sim_checks_free(struct sim_checks *k)
 {
 	map_done(&k->pods);
 	map_done(&k->nodes);
+	map_done(&k->lost);
 	free(k);
 }
 
@@ -202,6 +206,49 @@ static void list_all(const struct store *s, const struct kind *kind, struct stor
 		abort();
 }
 
+/* ---- nodes that are given up ---- */
+
+#define BLIND_US INT64_C(30000000)
+
+static void check_eviction(struct sim_checks *k, const struct object *node, size_t lost, size_t all)
+{
+	struct sim_cluster *c = k->cluster;
+	bool given_up = strstr(node->blob, "\"effect\":\"NoExecute\"");
+	if (given_up == map_has(&k->lost, node->name))
+		return;
+	if (!given_up) {
+		map_remove(&k->lost, node->name);
+		return;
+	}
+	map_put(&k->lost, node->name, "");
+	k->evictions++;
+	sim_trace_line(&c->world->trace, c->world->now_us, "%s is given up", node->name);
+	if (c->world->now_us - c->server.started_us < BLIND_US)
+		sim_violation(c, "%s is given up by a server that began lately", node->name);
+	if (2 * lost >= all)
+		sim_violation(c, "%s is given up while %zu of %zu nodes are lost", node->name, lost,
+			all);
+	if (!(c->config->faults & ~(unsigned)(SIM_FAULT_BLACKOUT | SIM_FAULT_CLOCK)))
+		sim_violation(c, "%s is given up though it was away for 3 s only", node->name);
+}
+
+static void check_evictions(struct sim_checks *k, const struct store *s)
+{
+	struct store_list nodes;
+	size_t lost = 0;
+	list_all(s, &kind_node, &nodes);
+	for (size_t i = 0; i < nodes.count; i++)
+		lost += !nodes.objects[i]->ready;
+	for (size_t i = 0; i < nodes.count; i++)
+		check_eviction(k, nodes.objects[i], lost, nodes.count);
+	store_list_done(&nodes);
+}
+
+uint64_t sim_checks_evictions(const struct sim_checks *k)
+{
+	return k->evictions;
+}
+
 void sim_checks_step(struct sim_checks *k)
 {
 	struct sim_server *x = &k->cluster->server;
@@ -223,6 +270,7 @@ void sim_checks_step(struct sim_checks *k)
 	for (int i = 0; i < k->cluster->node_count; i++)
 		check_node(k, x->store, &k->cluster->nodes[i], &pods);
 	store_list_done(&pods);
+	check_evictions(k, x->store);
 }
 
 /* ---- convergence ---- */

@@ -42,6 +42,7 @@ struct sim_server {
 	struct server *server;
 	struct listener *listener;
 	struct pki_seal *seal;
+	int64_t started_us;
 	bool no_space; /* it did not start for want of it: starts once there is some */
 	int64_t checked_revision;
 };
@@ -140,6 +141,7 @@ void sim_checks_log(struct sim_checks *k, const struct sim_machine *m, const cha
 #define SIM_SECRET_BASE64 "c2ltLXBsYWluLXRleHQh"
 /* Whether everything that is wanted runs and nothing else; why not is put into ret_why. */
 bool sim_checks_converged(struct sim_checks *k, char *ret_why, size_t size);
+uint64_t sim_checks_evictions(const struct sim_checks *k); /* nodes whose pods were given up */
 void sim_checks_free(struct sim_checks *k);
 
 /* ---- cluster.c ---- */

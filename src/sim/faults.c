@@ -10,6 +10,7 @@
 /* Indices of machines, see sim.c. */
 #define SERVER 0
 #define CLIENT 1
+#define FIRST_NODE 2
 #define SECOND_US INT64_C(1000000)
 
 struct strike_kind;
@@ -28,7 +29,7 @@ struct strike {
 	uint64_t count;
 };
 
-#define STRIKES 7 /* see kinds */
+#define STRIKES 8 /* see kinds */
 struct sim_faults {
 	struct sim_cluster *cluster;
 	unsigned kinds;
@@ -96,6 +97,19 @@ static void partition(struct strike *s)
 		s->side[i] = alone ? (uint64_t)i == one : rand_below(&s->rand, 3) == 0;
 	struct sim_world *w = s->faults->cluster->world;
 	sim_trace_line(&w->trace, w->now_us, "partition");
+	cut(s, 1);
+}
+
+/* One node, and nobody else. */
+static void black_out(struct strike *s)
+{
+	int count = machine_count(s->faults);
+	int victim = (int)rand_between(&s->rand, FIRST_NODE, count - 1);
+	struct sim_world *w = s->faults->cluster->world;
+	for (int i = 0; i < count; i++)
+		s->side[i] = i == victim;
+	sim_trace_line(&w->trace, w->now_us, "blackout of %s",
+		((struct sim_machine *)w->machines.items[victim])->name);
 	cut(s, 1);
 }
 
@@ -201,14 +215,18 @@ static const struct strike_kind {
 	enum sim_fault fault;
 	void (*strike)(struct strike *s);
 	void (*heal)(struct strike *s);
+	struct {
+		int64_t least_s, most_s;
+	} lasts, pause;
 } kinds[STRIKES] = {
-	{SIM_FAULT_CRASH, crash_node, restart},
-	{SIM_FAULT_CRASH, crash_server, restart},
-	{SIM_FAULT_PARTITION, partition, partition_heal},
-	{SIM_FAULT_DELAY, slow, slow_heal},
-	{SIM_FAULT_DISK, fill_node, free_node},
-	{SIM_FAULT_DISK, fill_server, free_server},
-	{SIM_FAULT_CLOCK, jump, jump_back},
+	{SIM_FAULT_CRASH, crash_node, restart, {1, 45}, {5, 90}},
+	{SIM_FAULT_CRASH, crash_server, restart, {1, 45}, {5, 90}},
+	{SIM_FAULT_PARTITION, partition, partition_heal, {1, 45}, {5, 90}},
+	{SIM_FAULT_DELAY, slow, slow_heal, {1, 45}, {5, 90}},
+	{SIM_FAULT_DISK, fill_node, free_node, {1, 45}, {5, 90}},
+	{SIM_FAULT_DISK, fill_server, free_server, {1, 45}, {5, 90}},
+	{SIM_FAULT_CLOCK, jump, jump_back, {1, 45}, {5, 90}},
+	{SIM_FAULT_BLACKOUT, black_out, partition_heal, {3, 3}, {2, 20}},
 };
 
 static void strike(struct strike *s)
@@ -236,10 +254,10 @@ static void on_strike(struct sim_event *event)
 	struct strike *s = CONTAINER_OF(event, struct strike, event);
 	if (s->active) {
 		heal(s);
-		plan(s, 5, 90);
+		plan(s, s->kind->pause.least_s, s->kind->pause.most_s);
 	} else {
 		strike(s);
-		plan(s, 1, 45);
+		plan(s, s->kind->lasts.least_s, s->kind->lasts.most_s);
 	}
 }
 
@@ -274,6 +292,7 @@ void sim_faults_count(const struct sim_faults *f, struct sim_result *r)
 	r->delays = f->strikes[3].count;
 	r->full_disks = f->strikes[4].count + f->strikes[5].count;
 	r->clock_jumps = f->strikes[6].count;
+	r->blackouts = f->strikes[7].count;
 }
 
 struct sim_faults *sim_faults_new(struct sim_cluster *c, unsigned faults)

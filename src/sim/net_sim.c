@@ -2,7 +2,8 @@
  * Streams and listeners between simulated machines. A connection is two pipes, one for each
  * direction; a pipe delivers its segments in order, each after the latency of the link. What cannot
  * be delivered (partition, power off) waits and is tried again, as TCP does, until GIVE_UP_US have
- * passed; then the sender hears of a time-out, while the other end knows nothing until it writes.
+ * passed; then the sender hears of a time-out, while the other end knows nothing until it writes,
+ * or until its keep-alive finds out.
  *
  * An opening connection is a pipe towards the client whose first segment is "open".
  */
@@ -17,6 +18,7 @@
 
 #define GIVE_UP_US INT64_C(20000000)
 #define RETRY_US INT64_C(200000)
+#define KEEPALIVE_US INT64_C(70000000) /* STREAM_KEEPALIVE_S and ten tries, see sys/stream_uv.c */
 
 enum segment_type { SEGMENT_OPEN, SEGMENT_DATA, SEGMENT_FIN, SEGMENT_RESET };
 
@@ -37,6 +39,7 @@ struct pipe {
 	size_t bytes;
 	int64_t last_us;  /* when the last segment arrived: the next one does not overtake it */
 	int64_t stuck_us; /* since when the first one could not be delivered; 0: it could */
+	bool given_up;    /* nothing comes any more; the event is the receiver's keep-alive */
 };
 
 enum end_state { END_OPENING, END_OPEN, END_CLOSED };
@@ -102,6 +105,10 @@ static void clear_pipe(struct sim_world *w, struct pipe *p)
 
 static void schedule(struct pipe *p)
 {
+	if (p->given_up && !list_empty(&p->segments)) { /* a reset is sooner than the keep-alive */
+		p->given_up = false;
+		sim_event_cancel(p->from->conn->world, &p->event);
+	}
 	if (list_empty(&p->segments) || p->event.slot || p->from->state == END_OPENING)
 		return;
 	struct sim_world *w = p->from->conn->world;
@@ -221,6 +228,8 @@ static void stuck(struct pipe *p)
 	clear_pipe(w, p);
 	if (p->from->loop)
 		close_end(p->from, ERR_TIMEOUT, true, "the connection timed out");
+	p->given_up = true;
+	sim_event_at(w, &p->event, w->now_us + KEEPALIVE_US);
 }
 
 static void on_pipe(struct sim_event *event)
@@ -228,6 +237,11 @@ static void on_pipe(struct sim_event *event)
 	struct pipe *p = CONTAINER_OF(event, struct pipe, event);
 	struct conn *c = p->from->conn;
 	struct end *to = p->to;
+	if (p->given_up) {
+		if (to->loop && to->state != END_CLOSED)
+			close_end(to, ERR_TIMEOUT, true, "the peer is gone");
+		return;
+	}
 	if (!sim_link_up(c->world, p->from->machine, to->machine)) {
 		stuck(p);
 		return;

@@ -231,6 +231,21 @@ static void test_long_partition_breaks_the_sender_alone(void **state)
 	assert_int_equal(f->b.why, ERR_CLOSED);
 }
 
+static void test_keep_alive_misses_a_peer(void **state)
+{
+	struct fixture *f = *state;
+	dial_and_open(f);
+	set_cut(f, 1);
+	stream_write(f->a.stream, "1", 1);
+	run(f, 30 * SECOND_US);
+	set_cut(f, 0);
+	run(f, 30 * SECOND_US);
+	assert_int_equal(f->b.closes, 0);
+	run(f, 60 * SECOND_US);
+	assert_int_equal(f->b.closes, 1);
+	assert_int_equal(f->b.why, ERR_TIMEOUT);
+}
+
 static void test_killed_process_closes(void **state)
 {
 	struct fixture *f = *state;
@@ -368,7 +383,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {TEST(test_delivers_in_order),
 		TEST(test_pause_holds_back), TEST(test_ends_half_and_whole),
 		TEST(test_refused_and_unknown), TEST(test_short_partition_only_delays),
-		TEST(test_long_partition_breaks_the_sender_alone), TEST(test_killed_process_closes),
+		TEST(test_long_partition_breaks_the_sender_alone),
+		TEST(test_keep_alive_misses_a_peer), TEST(test_killed_process_closes),
 		TEST(test_power_loss_is_silent), TEST(test_connects_through_a_partition_later),
 		TEST(test_timers_and_jobs), TEST(test_dead_processes_do_nothing),
 		TEST(test_datagrams)};

@@ -95,6 +95,10 @@ static int start(struct sim_server *x, struct err *e)
 		.service_cidr = "10.43.0.0/16",
 		.cluster_domain = "cluster.local",
 		.seed = x->cluster->config->seed + x->machine->boots};
+	if (x->cluster->config->plant == SIM_PLANT_HASTE)
+		config.silence_ms = 2000;
+	if (x->cluster->config->plant == SIM_PLANT_NO_BRAKE)
+		config.blind_ms = 1;
 	r = server_new(&config, &x->server, e);
 	if (r < 0)
 		return r;
@@ -109,6 +113,7 @@ void sim_server_start(struct sim_cluster *c)
 	x->machine->powered = true;
 	x->loop = sim_loop_new(x->machine, "server");
 	x->checked_revision = 0;
+	x->started_us = c->world->now_us;
 	sim_log_init(&x->log, x->loop, "server", c->checks);
 	sim_trace_line(&c->world->trace, c->world->now_us, "start server");
 	struct err e = ERR_INIT;

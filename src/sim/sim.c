@@ -21,7 +21,8 @@ int sim_faults_parse(const char *text, unsigned *ret_faults, struct err *e)
 		unsigned faults;
 	} names[] = {{"all", SIM_FAULT_ALL}, {"none", 0}, {"crash", SIM_FAULT_CRASH},
 		{"partition", SIM_FAULT_PARTITION}, {"delay", SIM_FAULT_DELAY},
-		{"disk", SIM_FAULT_DISK}, {"clock", SIM_FAULT_CLOCK}};
+		{"disk", SIM_FAULT_DISK}, {"clock", SIM_FAULT_CLOCK},
+		{"blackout", SIM_FAULT_BLACKOUT}};
 	unsigned faults = 0;
 	while (*text) {
 		size_t size = strcspn(text, ","), i = 0;
@@ -149,10 +150,11 @@ static void faults_text(unsigned faults, char ret_text[static 64])
 		faults == 0 ? "none" : "");
 	if (*ret_text)
 		return;
-	snprintf(ret_text, 64, "%s%s%s%s%s", faults & SIM_FAULT_CRASH ? "crash," : "",
+	snprintf(ret_text, 64, "%s%s%s%s%s%s", faults & SIM_FAULT_CRASH ? "crash," : "",
 		faults & SIM_FAULT_PARTITION ? "partition," : "",
 		faults & SIM_FAULT_DELAY ? "delay," : "", faults & SIM_FAULT_DISK ? "disk," : "",
-		faults & SIM_FAULT_CLOCK ? "clock," : "");
+		faults & SIM_FAULT_CLOCK ? "clock," : "",
+		faults & SIM_FAULT_BLACKOUT ? "blackout," : "");
 	ret_text[strlen(ret_text) - 1] = '\0';
 }
 
@@ -166,6 +168,7 @@ static void fill_result(struct sim_cluster *c, struct sim_result *r)
 		.pods_started = c->pods_started};
 	sim_faults_count(c->faults, r);
 	sim_calls_count(c->calls, r);
+	r->evictions = sim_checks_evictions(c->checks);
 	memcpy(r->violation, c->violation, sizeof(r->violation));
 	sim_trace_hash(&c->world->trace, r->hash);
 	faults_text(c->config->faults, faults);
@@ -173,10 +176,12 @@ static void fill_result(struct sim_cluster *c, struct sim_result *r)
 		"%s seed=%" PRIu64 " nodes=%d simulated_s=%" PRId64 " faults=%s events=%" PRIu64
 		" acknowledged=%" PRIu64 " pods_started=%" PRIu64 " crashes=%" PRIu64
 		" partitions=%" PRIu64 " delays=%" PRIu64 " full_disks=%" PRIu64
-		" clock_jumps=%" PRIu64 " calls=%" PRIu64 "/%" PRIu64 " hash=%s",
+		" clock_jumps=%" PRIu64 " blackouts=%" PRIu64 " evictions=%" PRIu64
+		" calls=%" PRIu64 "/%" PRIu64 " hash=%s",
 		r->ok ? "ok" : "VIOLATION", c->config->seed, c->node_count, r->simulated_ms / 1000,
 		faults, r->events, r->acknowledged, r->pods_started, r->crashes, r->partitions,
-		r->delays, r->full_disks, r->clock_jumps, r->calls_answered, r->calls, r->hash);
+		r->delays, r->full_disks, r->clock_jumps, r->blackouts, r->evictions,
+		r->calls_answered, r->calls, r->hash);
 }
 
 int sim_run(const struct sim_config *config, struct sim_result *ret_result, struct err *e)

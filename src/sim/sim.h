@@ -3,7 +3,8 @@
  * client that works with them) over simulated time, network and disks, with faults, all from one
  * seed. After every step it is checked that nothing acknowledged was lost, no node is
  * overcommitted, every pod is on one node only, no disk and no log holds the text of a Secret, and
- * every call for logs or exec ends in time; and once faults stop, that everything wanted runs
+ * every call for logs or exec ends in time, and that no node is given up by a server that may be
+ * blind, or for a blackout of three seconds; and once faults stop, that everything wanted runs
  * within a bound.
  *
  * The same seed gives the same history, event for event, in every build: the hash tells.
@@ -23,7 +24,8 @@ enum sim_fault {
 	SIM_FAULT_DELAY = 4,     /* links that become slow */
 	SIM_FAULT_DISK = 8,      /* disks of the server and of nodes that are full */
 	SIM_FAULT_CLOCK = 16,    /* clocks of single machines that jump, up to a day, and back */
-	SIM_FAULT_ALL = 31,
+	SIM_FAULT_BLACKOUT = 32, /* three seconds in which one node reaches nobody */
+	SIM_FAULT_ALL = 63,
 };
 
 /* Bugs put in on purpose, to show that the checks see them. */
@@ -31,6 +33,8 @@ enum sim_plant {
 	SIM_PLANT_NONE,
 	SIM_PLANT_LYING_FSYNC,   /* the server's disk says that it synced and did not */
 	SIM_PLANT_PLAIN_SECRETS, /* the server's seal leaves Secrets as they are */
+	SIM_PLANT_HASTE,         /* nodes are lost after two seconds of silence */
+	SIM_PLANT_NO_BRAKE,      /* a new server does not take itself for blind */
 };
 
 struct sim_config {
@@ -48,14 +52,14 @@ struct sim_result {
 	char hash[33];
 	int64_t simulated_ms;
 	uint64_t events, acknowledged, crashes, partitions, delays, full_disks, clock_jumps,
-		pods_started;
+		blackouts, evictions, pods_started;
 	uint64_t calls,
 		calls_answered; /* logs and exec: ended, and those of them without an error */
 	char line[600];         /* the outcome in one line, as `continuo sim` prints it last */
 };
 
 /* "all", "none" or names with commas: "crash,delay". -ERR_USAGE. */
-#define SIM_FAULT_NAMES "crash, partition, delay, disk, clock"
+#define SIM_FAULT_NAMES "crash, partition, delay, disk, clock, blackout"
 int sim_faults_parse(const char *text, unsigned *ret_faults, struct err *e) MUST_CHECK;
 
 /* Runs to the end or to the first violation. -ERR_USAGE for a config out of range; a violation is a

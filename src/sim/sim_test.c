@@ -66,12 +66,14 @@ static void test_each_fault_alone(void **state)
 {
 	(void)state;
 	static const unsigned faults[] = {SIM_FAULT_CRASH, SIM_FAULT_PARTITION, SIM_FAULT_DELAY,
-		SIM_FAULT_DISK, SIM_FAULT_CLOCK};
+		SIM_FAULT_DISK, SIM_FAULT_CLOCK, SIM_FAULT_BLACKOUT};
 	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
 		struct sim_result r = run((struct sim_config){
 			.seed = 20 + i, .duration_ms = 10 * MINUTE_MS, .faults = faults[i]});
 		assert_true(r.ok);
-		assert_true(r.crashes + r.partitions + r.delays + r.full_disks + r.clock_jumps > 3);
+		assert_true(r.crashes + r.partitions + r.delays + r.full_disks + r.clock_jumps +
+				    r.blackouts >
+			    3);
 		assert_true(r.calls_answered > 10);
 	}
 }
@@ -125,6 +127,47 @@ static void test_finds_plain_secrets(void **state)
 	assert_non_null(strstr(r.violation, "text of a Secret"));
 }
 
+/* A hundred blackouts and more, and nobody is given up; but partitions are seen. */
+static void test_gives_up_who_is_lost_and_nobody_else(void **state)
+{
+	(void)state;
+	struct sim_result r = run((struct sim_config){.seed = 1,
+		.duration_ms = 30 * MINUTE_MS,
+		.faults = SIM_FAULT_BLACKOUT | SIM_FAULT_CLOCK});
+	assert_true(r.ok);
+	assert_true(r.blackouts >= 100);
+	assert_int_equal(r.evictions, 0);
+	r = run((struct sim_config){
+		.seed = 1, .duration_ms = 20 * MINUTE_MS, .faults = SIM_FAULT_PARTITION});
+	assert_true(r.ok);
+	assert_true(r.evictions > 0);
+}
+
+static void test_finds_haste(void **state)
+{
+	(void)state;
+	struct sim_result r = run((struct sim_config){.seed = 1,
+		.duration_ms = 30 * MINUTE_MS,
+		.faults = SIM_FAULT_BLACKOUT,
+		.plant = SIM_PLANT_HASTE});
+	assert_false(r.ok);
+	assert_non_null(strstr(r.violation, "3 s only"));
+}
+
+static void test_finds_a_missing_brake(void **state)
+{
+	(void)state;
+	bool found = false;
+	for (uint64_t seed = 1; seed <= 5 && !found; seed++) {
+		struct sim_result r = run((struct sim_config){.seed = seed,
+			.duration_ms = 30 * MINUTE_MS,
+			.faults = SIM_FAULT_CRASH | SIM_FAULT_PARTITION,
+			.plant = SIM_PLANT_NO_BRAKE});
+		found = strstr(r.violation, "began lately");
+	}
+	assert_true(found);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_parses_faults),
@@ -132,7 +175,9 @@ int main(void)
 		cmocka_unit_test(test_each_fault_alone), cmocka_unit_test(test_all_faults),
 		cmocka_unit_test(test_same_seed_same_hash),
 		cmocka_unit_test(test_finds_the_planted_bug),
-		cmocka_unit_test(test_finds_plain_secrets)};
+		cmocka_unit_test(test_finds_plain_secrets),
+		cmocka_unit_test(test_gives_up_who_is_lost_and_nobody_else),
+		cmocka_unit_test(test_finds_haste), cmocka_unit_test(test_finds_a_missing_brake)};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -237,11 +237,20 @@ static void uvs_end(struct stream *base)
 
 /* ---- opening ---- */
 
+#define STREAM_KEEPALIVE_S 60 /* of silence; then ten tries, one a second (libuv) */
+
+/* Without keep-alive a peer that lost its power is never missed by who only waits for it. */
+static void tune(uv_tcp_t *tcp)
+{
+	uv_tcp_nodelay(tcp, 1);
+	uv_tcp_keepalive(tcp, 1, STREAM_KEEPALIVE_S);
+}
+
 static void opened(struct uvs *s)
 {
 	s->state = UVS_OPEN;
 	if (!s->is_pipe)
-		uv_tcp_nodelay(&s->h.tcp, 1);
+		tune(&s->h.tcp);
 	if (s->early.size > 0)
 		send_now(s, s->early.data, s->early.size);
 	buf_done(&s->early);
@@ -429,7 +438,7 @@ struct stream *stream_uv_accept(struct uv_impl *u, uv_stream_t *server, bool is_
 	struct sockaddr_storage peer = {0};
 	int size = sizeof(peer);
 	if (!is_pipe) {
-		uv_tcp_nodelay(&s->h.tcp, 1);
+		tune(&s->h.tcp);
 		uv_tcp_getpeername(&s->h.tcp, (struct sockaddr *)&peer, &size);
 	}
 	address_format((struct sockaddr *)&peer, s->text);
