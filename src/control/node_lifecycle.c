@@ -49,6 +49,12 @@ static bool half_is_lost(const struct count *c)
 	return c->lost * 2 >= c->nodes;
 }
 
+/* Its condition in the store may be older than this server. */
+static bool is_lost(struct control_view *v, const struct object *node)
+{
+	return !node->ready || !view_node_state(v, node->name).connected;
+}
+
 static bool brake_holds(struct control_view *v, const struct object *node)
 {
 	const char *site = object_label(node, SITE_LABEL);
@@ -56,12 +62,13 @@ static bool brake_holds(struct control_view *v, const struct object *node)
 	struct view_list nodes = view_list(v, &kind_node, NULL);
 	for (size_t i = 0; i < nodes.count; i++) {
 		const struct object *o = nodes.objects[i];
+		bool lost = is_lost(v, o);
 		all.nodes++;
-		all.lost += !o->ready;
+		all.lost += lost;
 		if (!site || !str_equal(object_label(o, SITE_LABEL), site))
 			continue;
 		here.nodes++;
-		here.lost += !o->ready;
+		here.lost += lost;
 	}
 	return half_is_lost(&all) || (here.nodes >= SITE_MIN && half_is_lost(&here));
 }

@@ -14,13 +14,14 @@
 
 /* What the sessions say of every node that is not Ready. */
 static struct control_node_state lost;
+static const char *away; /* Ready, but without a session */
 
 static struct control_node_state state_of(void *context, const char *name)
 {
 	struct bench *b = context;
 	const struct object *node = view_get(b->view, &kind_node, "", name);
 	if (node && node->ready)
-		return (struct control_node_state){.connected = true};
+		return (struct control_node_state){.connected = !str_equal(name, away)};
 	return lost;
 }
 
@@ -29,6 +30,7 @@ static int setup(void **state)
 	bench_setup(state);
 	struct bench *b = *state;
 	view_set_node_state(b->view, state_of, b);
+	away = "";
 	lost = (struct control_node_state){.lost_ms = 1000, .evict_ms = 750};
 	return 0;
 }
@@ -146,6 +148,17 @@ static void the_brake_holds_when_half_of_the_site_is_lost(void **state)
 	assert_true(evicts(b));
 }
 
+/* After a start the store still says of nodes that never came again that they are Ready. */
+static void the_brake_counts_sessions(void **state)
+{
+	struct bench *b = *state;
+	put_nodes(b, "a", 4, 1);
+	away = "n1";
+	assert_false(evicts(b));
+	away = "";
+	assert_true(evicts(b));
+}
+
 static void a_server_that_began_lately_evicts_nobody(void **state)
 {
 	struct bench *b = *state;
@@ -228,6 +241,7 @@ int main(void)
 		TEST(a_node_that_is_back_loses_its_taints),
 		TEST(the_brake_holds_when_half_of_all_is_lost),
 		TEST(the_brake_holds_when_half_of_the_site_is_lost),
+		TEST(the_brake_counts_sessions),
 		TEST(a_server_that_began_lately_evicts_nobody),
 		TEST(pods_that_are_replaced_leave_a_lost_node),
 		TEST(whoever_is_tainted_by_a_person_is_left_by_all),
