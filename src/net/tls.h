@@ -30,11 +30,21 @@ struct tls_config {
 	int64_t (*wall_ms)(
 		void *context); /* the time to judge certificates by; null: the system's */
 	void *wall_context;
+	/* What the clocks of two machines may disagree about. Signatures, names and uses are judged
+	 * in any case. */
+	bool forgive_early;   /* a certificate that is not valid yet passes */
+	bool forgive_expired; /* server: so does a client's own that expired: the handler decides
+				 (http_peer) */
+	/* Client without a clock that it trusts: what expired passes unless it did so before this
+	 * time. Null, or a result < 0: the clock decides. Context as wall_ms. */
+	int64_t (*floor_ms)(void *context);
 };
 
 int tls_context_new(const struct tls_config *config, struct tls_context **ret_context,
 	struct err *e) MUST_CHECK;
 void tls_context_free(struct tls_context *c);
+/* Client: when the certificate of the last server that shook hands ends; 0: none did yet. */
+int64_t tls_context_peer_end_ms(const struct tls_context *c);
 
 /* Takes the lower stream. A stream in state OPENING. */
 struct stream *tls_stream_new(struct loop *l, struct tls_context *c,

@@ -151,14 +151,39 @@ static void copy_name(X509_NAME *name, char *ret_text, size_t size)
 		ret_text[0] = '\0';
 }
 
-/* OpenSSL forgets a certificate that it refuses, so its names are kept for the error. */
-static int note_names(int ok, X509_STORE_CTX *store)
+static bool ends_before(X509 *x, int64_t wall_ms)
+{
+	time_t at = (time_t)(wall_ms / 1000);
+	return !x || X509_cmp_time(X509_get0_notAfter(x), &at) <= 0;
+}
+
+/* Whether what is wrong is a matter of clocks alone, and of those that are forgiven. */
+static bool forgives(const struct tls_names *names, X509_STORE_CTX *store)
+{
+	int error = X509_STORE_CTX_get_error(store);
+	if (error == X509_V_ERR_CERT_NOT_YET_VALID)
+		return names->forgive_early;
+	if (error != X509_V_ERR_CERT_HAS_EXPIRED)
+		return false;
+	if (names->forgive_expired_peer && X509_STORE_CTX_get_error_depth(store) == 0)
+		return true;
+	return names->forgive_after_ms >= 0 &&
+	       !ends_before(X509_STORE_CTX_get_current_cert(store), names->forgive_after_ms);
+}
+
+/* Called for everything that is wrong with a chain. OpenSSL forgets a certificate that it refuses,
+ * so its names are kept for the error. */
+static int judge(int ok, X509_STORE_CTX *store)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
 	struct tls_names *names = ssl ? SSL_get_app_data(ssl) : NULL;
 	X509 *x = X509_STORE_CTX_get0_cert(store);
 	if (ok || !names || !x)
 		return ok;
+	if (forgives(names, store)) {
+		X509_STORE_CTX_set_error(store, X509_V_OK);
+		return 1;
+	}
 	copy_name(X509_get_subject_name(x), names->subject, sizeof(names->subject));
 	copy_name(X509_get_issuer_name(x), names->issuer, sizeof(names->issuer));
 	return ok;
@@ -183,7 +208,7 @@ static int verify_pinned(X509_STORE_CTX *store, void *arg)
 		X509_STORE_CTX_set_error(store, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
 	}
 	sk_X509_free(trusted);
-	return note_names(ok, store);
+	return ok || judge(ok, store);
 }
 
 static int explain_certificate(const struct tls_context *c, SSL *ssl, long reason, const char *peer,
@@ -306,7 +331,7 @@ static int set_up(struct tls_context *c, const struct tls_config *config, struct
 	if (unverified)
 		SSL_CTX_set_verify(c->ssl, SSL_VERIFY_NONE, NULL);
 	else if (!c->server || config->request_client_certificate)
-		SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, note_names);
+		SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, judge);
 	if (c->pinned_ca)
 		SSL_CTX_set_cert_verify_callback(c->ssl, verify_pinned, c);
 	if (c->server)
@@ -327,6 +352,9 @@ int tls_context_new(const struct tls_config *config, struct tls_context **ret_co
 	c->pinned_ca = mem_dup_string(config->pinned_ca_sha256);
 	c->wall_ms = config->wall_ms;
 	c->wall_context = config->wall_context;
+	c->forgive_early = config->forgive_early;
+	c->forgive_expired = config->forgive_expired && config->server;
+	c->floor_ms = config->server ? NULL : config->floor_ms;
 	list_init(&c->waiting);
 	int r = set_up(c, config, e);
 	if (r < 0) {
@@ -359,4 +387,14 @@ int64_t tls_context_wall_ms(const struct tls_context *c)
 	if (c->wall_ms)
 		return c->wall_ms(c->wall_context);
 	return (int64_t)time(NULL) * 1000;
+}
+
+int64_t tls_context_floor_ms(const struct tls_context *c)
+{
+	return c->floor_ms ? c->floor_ms(c->wall_context) : -1;
+}
+
+int64_t tls_context_peer_end_ms(const struct tls_context *c)
+{
+	return c->peer_end_ms;
 }

@@ -21,18 +21,25 @@ struct tls_context {
 	char *pinned_ca; /* null: ca_pem decides */
 	int64_t (*wall_ms)(void *context);
 	void *wall_context;
+	bool forgive_early, forgive_expired;
+	int64_t (*floor_ms)(void *context);
+	int64_t peer_end_ms;  /* client: of the last server's certificate */
 	SSL_SESSION *session; /* client: of the last connection, to resume */
 	int jobs;             /* on the pool now */
 	struct list waiting;  /* streams whose handshake waits for the pool */
 };
 
-/* What a refused certificate said of itself; the SSL's app data, so that errors can quote it. */
+/* The SSL's app data, for verification, which runs in a job: what a refused certificate said of
+ * itself, so that errors can quote it, and what is forgiven. */
 struct tls_names {
 	char subject[100], issuer[100];
+	bool forgive_early, forgive_expired_peer;
+	int64_t forgive_after_ms; /* what expired then or later passes; < 0: nothing does */
 };
 
 struct tls_context *tls_context_ref(struct tls_context *c) MUST_CHECK;
 int64_t tls_context_wall_ms(const struct tls_context *c);
+int64_t tls_context_floor_ms(const struct tls_context *c); /* < 0: the clock decides */
 
 /* Tickets that from gave out are good for c as well. */
 void tls_context_share_tickets(struct tls_context *c, const struct tls_context *from);

@@ -254,12 +254,24 @@ static void note_peer(struct tls_stream *s)
 	BIO_free(bio);
 }
 
+static bool peer_expired(const struct tls_stream *s)
+{
+	if (!s->has_info || s->names.forgive_expired_peer)
+		return false;
+	int64_t end_ms = s->info.not_after_ms;
+	if (s->names.forgive_after_ms >= 0)
+		return end_ms < s->names.forgive_after_ms;
+	return end_ms < tls_context_wall_ms(s->context);
+}
+
 static void shaken(struct tls_stream *s)
 {
 	struct err e = ERR_INIT;
 	note_peer(s);
+	if (s->has_info)
+		s->context->peer_end_ms = s->info.not_after_ms;
 	/* A resumed session is not verified again, but it does not outlive its certificate. */
-	if (s->has_info && s->info.not_after_ms < tls_context_wall_ms(s->context)) {
+	if (peer_expired(s)) {
 		err_set(&e, ERR_UNAUTHORIZED, "the certificate of %s has expired", s->address);
 		close_with(s, &e);
 		return;
@@ -528,6 +540,9 @@ static SSL *new_ssl(struct tls_stream *s)
 	BIO_set_data(bio, s);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(ssl, bio, bio);
+	s->names.forgive_early = c->forgive_early;
+	s->names.forgive_expired_peer = c->forgive_expired;
+	s->names.forgive_after_ms = tls_context_floor_ms(c);
 	SSL_set_app_data(ssl, &s->names);
 	X509_VERIFY_PARAM_set_time(SSL_get0_param(ssl), (time_t)(tls_context_wall_ms(c) / 1000));
 	if (c->server) {

@@ -45,6 +45,7 @@ struct world {
 	int status;
 	struct err e;
 	struct buf body;
+	int64_t floor_ms;
 };
 
 struct choices {
@@ -52,6 +53,8 @@ struct choices {
 	const char *pin, *server_name, *alpn;
 	int64_t server_life_ms, client_life_ms, wait_ms;
 	size_t piece;
+	bool forgive;     /* what clocks may disagree about */
+	int64_t floor_ms; /* of the client, with forgive */
 };
 
 static void echo(void *arg, struct http_request *r, const char *data, size_t size,
@@ -74,6 +77,11 @@ static void handle(void *arg, struct http_request *r)
 static int64_t world_wall_ms(void *context)
 {
 	return loop_wall_ms(((struct world *)context)->l);
+}
+
+static int64_t world_floor_ms(void *context)
+{
+	return ((struct world *)context)->floor_ms;
 }
 
 static struct tls_context *make_context(struct world *w, const struct choices *choices, bool server)
@@ -100,7 +108,10 @@ static struct tls_context *make_context(struct world *w, const struct choices *c
 		.server_name = server ? NULL : choices->server_name,
 		.alpn = server ? "h2,http/1.1" : choices->alpn,
 		.wall_ms = world_wall_ms,
-		.wall_context = w};
+		.wall_context = w,
+		.forgive_early = choices->forgive,
+		.forgive_expired = choices->forgive,
+		.floor_ms = choices->forgive ? world_floor_ms : NULL};
 	struct tls_context *context = NULL;
 	assert_int_equal(tls_context_new(&config, &context, NULL), 0);
 	return context;
@@ -110,6 +121,7 @@ static struct world *world_new(const struct choices *choices)
 {
 	struct world *w = mem_new(struct world);
 	w->l = test_loop_new();
+	w->floor_ms = choices->floor_ms;
 	((struct test_loop *)w->l)->piece = choices->piece;
 	((struct test_loop *)w->l)->wall_ms = NOW + choices->wait_ms;
 	w->server = http_server_new(w->l, handle, w);
@@ -275,6 +287,45 @@ static void wrong_certificates_are_refused_in_words(void **state)
 	check_refused(&choices, "refused our certificate");
 }
 
+static void check_forgiven(const struct choices *choices)
+{
+	struct world *w CLEANUP(world_done) = world_new(choices);
+	for (int i = 0; i < 2; i++) { /* the second time with a session that is resumed */
+		fetch(w, 10);
+		if (w->failed)
+			fail_msg("said: %s", w->e.text);
+		assert_non_null(strstr(w->peer, "spiffe://example/node/a"));
+		int64_t end_ms = tls_context_peer_end_ms(w->client_context);
+		assert_true(end_ms > NOW && end_ms <= NOW + choices->server_life_ms);
+		http_client_reset(w->client);
+		test_loop_run(w->l, 100);
+	}
+}
+
+/* A machine that boots in 1970, or whose server's clock jumped. */
+static void clocks_that_disagree_are_forgiven(void **state)
+{
+	(void)state;
+	struct choices choices = usual();
+	choices.forgive = true;
+	choices.floor_ms = -1;
+	choices.wait_ms = -NOW; /* 1970 */
+	check_forgiven(&choices);
+	choices.wait_ms = 2 * PKI_NODE_LIFE_MS;
+	check_refused(&choices, "has expired, or the clock here is wrong");
+	choices.floor_ms = NOW + PKI_NODE_LIFE_MS / 2;
+	check_forgiven(&choices);
+	choices.floor_ms = NOW + 3 * PKI_NODE_LIFE_MS / 2;
+	check_refused(&choices, "has expired");
+	choices.floor_ms = 0;
+	choices.trusted = &other_ca;
+	check_refused(&choices, "not trusted here");
+	choices = usual();
+	choices.forgive = true;
+	choices.client_ca = &other_ca;
+	check_refused(&choices, "refused our certificate");
+}
+
 static void a_pin_finds_the_ca(void **state)
 {
 	(void)state;
@@ -390,6 +441,7 @@ int main(void)
 		cmocka_unit_test(a_client_may_be_nobody),
 		cmocka_unit_test(a_resumed_session_keeps_its_peer),
 		cmocka_unit_test(wrong_certificates_are_refused_in_words),
+		cmocka_unit_test(clocks_that_disagree_are_forgiven),
 		cmocka_unit_test(a_pin_finds_the_ca),
 		cmocka_unit_test(the_ca_is_learned_from_the_chain),
 		cmocka_unit_test(strangers_are_sent_away),
