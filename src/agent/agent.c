@@ -89,10 +89,37 @@ static void on_session_lost(void *arg)
 	agent_renewal_check(a->renewal);
 }
 
+/* Pods keep running, the session goes on trying. A certificate may have expired while the machine
+ * was away; the server knows, this clock may not. */
 static void on_session_refused(void *arg, const struct err *e)
 {
-	(void)arg; /* it is logged; pods keep running, the session goes on trying */
-	(void)e;
+	struct agent *a = arg;
+	if (e->code == ERR_UNAUTHORIZED)
+		agent_renewal_rejoin(a->renewal, agent_session_last_client(a->session));
+}
+
+static int start_join(struct agent *a, struct err *e);
+
+/* A token may be there because a person did what the server's last answer told. */
+static void on_rejoin_failed(void *arg, bool final, const struct err *e)
+{
+	struct agent *a = arg;
+	struct err why = ERR_INIT;
+	log_err(a->config.log, LOG_ERROR, "rejoin_failed", e, "node=%s", a->identity.node);
+	if (!final || str_empty(a->config.token) || a->join || a->token_refused)
+		return;
+	log_info(a->config.log, "rejoins_by_token", "node=%s", a->identity.node);
+	if (start_join(a, &why) < 0) {
+		log_err(a->config.log, LOG_ERROR, "token_not_usable", &why, "node=%s",
+			a->identity.node);
+		a->token_refused = true;
+	}
+}
+
+static int check_session_time(void *arg, int64_t wall_ms, struct err *e)
+{
+	const struct agent *a = arg;
+	return a->session ? agent_session_check_time(a->session, wall_ms, e) : 0;
 }
 
 static struct http_client *renewal_client(void *arg)
@@ -116,6 +143,7 @@ static void on_renewed(void *arg, struct agent_identity *news)
 	swap_text(&a->identity.key_pem, &news->key_pem);
 	swap_text(&a->identity.ca_pem, &news->ca_pem);
 	agent_identity_done(news);
+	agent_clock_raise_by(a->clock, a->identity.certificate_pem);
 	if (agent_identity_save(a->config.fs, a->config.state_folder, &a->identity, &e) < 0)
 		log_err(a->config.log, LOG_ERROR, "identity_not_saved", &e,
 			"action=renew_after_restart");
@@ -130,8 +158,11 @@ static void open_session(struct agent *a)
 	struct agent_renewal_config renewal = {.loop = a->config.loop,
 		.log = a->config.log,
 		.identity = &a->identity,
+		.clock = a->clock,
+		.check_time = check_session_time,
 		.client = renewal_client,
 		.on_renewed = on_renewed,
+		.on_rejoin_failed = on_rejoin_failed,
 		.arg = a};
 	struct agent_session_config session = {.loop = a->config.loop,
 		.log = a->config.log,
@@ -278,6 +309,11 @@ static int start_parts(struct agent *a, struct err *e)
 static void on_joined(void *arg, struct agent_identity *identity)
 {
 	struct agent *a = arg;
+	if (a->session) { /* it had an identity, which the server refused */
+		on_renewed(a, identity);
+		loop_timer_start(a->next, 0);
+		return;
+	}
 	a->identity = *identity;
 	a->failed = agent_identity_save(a->config.fs, a->config.state_folder, &a->identity,
 			    &a->fatal) < 0;
@@ -290,6 +326,12 @@ static void on_joined(void *arg, struct agent_identity *identity)
 static void on_join_refused(void *arg, const struct err *e)
 {
 	struct agent *a = arg;
+	a->token_refused = true;
+	if (a->session) {
+		log_err(a->config.log, LOG_ERROR, "token_refused", e, "node=%s", a->identity.node);
+		loop_timer_start(a->next, 0);
+		return;
+	}
 	a->fatal = *e;
 	a->failed = true;
 	loop_timer_start(a->next, 0);
@@ -302,7 +344,8 @@ static int start_join(struct agent *a, struct err *e)
 		.transport = &a->config.transport,
 		.servers = a->config.servers,
 		.token = a->config.token,
-		.node_name = a->config.node_name,
+		.node_name = a->identity.node ? a->identity.node : a->config.node_name,
+		.clock = a->clock,
 		.on_joined = on_joined,
 		.on_refused = on_join_refused,
 		.arg = a};
@@ -367,6 +410,7 @@ static int load(struct agent *a, struct err *e)
 		return start_join(a, e);
 	if (r < 0)
 		return err_set(e, why.code, "%s", why.text);
+	agent_clock_raise_by(a->clock, a->identity.certificate_pem);
 	return check_name(a, e);
 }
 
@@ -374,6 +418,8 @@ int agent_new(const struct agent_config *config, struct agent **ret_agent, struc
 {
 	struct agent *a = mem_new(struct agent);
 	a->config = *config;
+	agent_clock_init(&a->own_clock, config->loop);
+	a->clock = config->clock ? config->clock : &a->own_clock;
 	a->kinds = kind_registry_new();
 	list_init(&a->pulls);
 	list_init(&a->calls.open);

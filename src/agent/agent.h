@@ -18,6 +18,7 @@
 #ifndef CONTINUO_AGENT_AGENT_H
 #define CONTINUO_AGENT_AGENT_H
 
+#include "agent/clock.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "driver/driver.h"
@@ -50,6 +51,9 @@ struct agent_transport_ops {
 	/* A stream that opens when a connection to the address does (TCP alone, no TLS): whether
 	 * there is a path. */
 	struct stream *(*knock)(void *context, const char *address);
+	/* Whether the server at the other end of what connected last may say that it is this time:
+	 * its certificate must be valid then. -ERR_UNAUTHORIZED. Null: it may. */
+	int (*check_time)(struct agent_link *k, int64_t wall_ms, struct err *e);
 };
 
 struct agent_transport {
@@ -58,8 +62,8 @@ struct agent_transport {
 	bool proves_identity; /* the transport says who we are (simulator): no join, no renewal */
 };
 
-/* TLS over TCP. The loop and the log must outlive it. */
-struct agent_transport agent_transport_tls(struct loop *l);
+/* TLS over TCP. The clock, which judges certificates, must outlive it. */
+struct agent_transport agent_transport_tls(struct agent_clock *clock);
 
 /* ---- the pod network: the operations of overlay.h ---- */
 
@@ -154,6 +158,7 @@ struct agent_config {
 	const char *network_backend;                           /* null: "direct" */
 	const char *resolv_conf;                               /* null: "/etc/resolv.conf" */
 	struct agent_facts facts;
+	struct agent_clock *clock; /* that of the transport; null: the agent's own */
 	struct agent_transport transport;
 	struct agent_net net;
 	struct agent_images images;

@@ -16,6 +16,7 @@ struct agent {
 	struct agent_config config;
 	struct kind_registry *kinds;
 	struct agent_identity identity;
+	struct agent_clock own_clock, *clock;
 	struct agent_slice *slice;
 	struct agent_reports reports;
 	struct agent_network network;
@@ -32,6 +33,7 @@ struct agent {
 	struct loop_timer *probing;
 	struct list pulls; /* host.c */
 	bool probed, kept_only, ready, images_due;
+	bool token_refused;
 	bool failed; /* fatal says why */
 	struct err fatal;
 	char cgroup_parent[400];

@@ -391,7 +391,7 @@ static void on_fatal(void *context, const struct err *e)
 static int agent_try(struct world *w, struct err *e)
 {
 	static const struct agent_transport_ops transport = {
-		link_open, link_connector, link_close, link_knock};
+		link_open, link_connector, link_close, link_knock, NULL};
 	static const struct agent_net_ops net = {.open = net_open,
 		.set_peers = net_set_peers,
 		.set_services = net_set_services,

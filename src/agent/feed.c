@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#define CLOCK_WRONG_MS 60000 /* the machine's; worth a line in the log */
+
 void agent_feed_write_hello(void *arg, struct buf *b)
 {
 	struct agent *a = arg;
@@ -33,11 +35,30 @@ static char *addresses_of(const json_t *message)
 	return json_encode_string(kept);
 }
 
+/* The server's time is the only one that certificates are judged by. */
+static int take_time(struct agent *a, const json_t *message, struct err *e)
+{
+	int64_t server_ms = json_int(message, 0, "now_ms");
+	if (server_ms <= 0)
+		return 0; /* of an older server */
+	int r = agent_session_check_time(a->session, server_ms, e);
+	if (r < 0)
+		return r;
+	int64_t wrong_ms = server_ms - loop_wall_ms(a->config.loop);
+	if (!a->clock->known && (wrong_ms > CLOCK_WRONG_MS || wrong_ms < -CLOCK_WRONG_MS))
+		log_warn(a->config.log, "clock_wrong", "seconds=%lld action=%s",
+			(long long)(wrong_ms / 1000), "the_server_s_time_is_used");
+	agent_clock_set(a->clock, server_ms);
+	return 0;
+}
+
 static int on_session(struct agent *a, json_t *message, struct err *e)
 {
 	CLEANUP(mem_free_ptr) char *addresses = addresses_of(message);
 	const char *epoch = json_text(message, "", "epoch");
-	(void)e;
+	int r = take_time(a, message, e);
+	if (r < 0)
+		return r;
 	/* Another store may not know what we said; one that held us for lost marked our pods. */
 	if (!str_equal(epoch, agent_slice_epoch(a->slice)) ||
 		json_bool(message, false, "report_all"))

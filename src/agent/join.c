@@ -86,8 +86,14 @@ static int check_answer(struct agent_join *j, const json_t *body, struct err *e)
 	if (r == 0 && !pki_equal(pin, j->token.pin))
 		return err_set(e, ERR_UNAUTHORIZED,
 			"the CA that %s sent is not the one of the token", server_address(j));
+	int64_t server_ms = json_int(body, 0, "now_ms");
+	const struct agent_transport_ops *ops = j->config.transport->ops;
+	if (r == 0 && server_ms > 0 && ops->check_time)
+		r = ops->check_time(j->link, server_ms, e);
+	if (r == 0 && server_ms > 0)
+		agent_clock_set(j->config.clock, server_ms);
 	if (r == 0)
-		r = pki_verify(ca, certificate, loop_wall_ms(j->config.loop), e);
+		r = pki_verify(ca, certificate, agent_clock_ms(j->config.clock), e);
 	return r;
 }
 

@@ -20,6 +20,7 @@ struct agent_join_config {
 	const struct agent_transport *transport;
 	const char *const *servers;
 	const char *token, *node_name;
+	struct agent_clock *clock; /* set by the server's answer */
 	/* Exactly one of them, once; then free the join. The identity is the callee's. */
 	void (*on_joined)(void *arg, struct agent_identity *identity);
 	void (*on_refused)(void *arg, const struct err *e); /* no use to try again */
@@ -39,11 +40,16 @@ struct agent_renewal_config {
 	struct loop *loop;
 	struct log *log;
 	const struct agent_identity *identity;
+	struct agent_clock *clock; /* set by the server's answer */
+	/* As agent_session_check_time. */
+	int (*check_time)(void *arg, int64_t wall_ms, struct err *e);
 	/* The session's client; null without a session: then it waits for one. */
 	struct http_client *(*client)(void *arg);
 	/* A new certificate, its key, and the CA: what else the identity has stays. The callee
 	 * takes the strings. */
 	void (*on_renewed)(void *arg, struct agent_identity *news);
+	/* A rejoin failed; final: it is no use to try again. */
+	void (*on_rejoin_failed)(void *arg, bool final, const struct err *e);
 	void *arg;
 };
 
@@ -51,5 +57,7 @@ struct agent_renewal *agent_renewal_new(const struct agent_renewal_config *confi
 void agent_renewal_free(struct agent_renewal *r);
 /* The identity changed, or a session opened: looks again when the next one is due. */
 void agent_renewal_check(struct agent_renewal *r);
+/* The server refused a certificate that may have expired: asks for another by its key. */
+void agent_renewal_rejoin(struct agent_renewal *r, struct http_client *client);
 
 #endif

@@ -16,6 +16,7 @@ struct agent_renewal {
 	struct loop_timer *timer;
 	char *key_pem;      /* of the CSR that is under way */
 	int64_t renewed_ms; /* loop_now_ms of the last renewal; 0: none yet */
+	bool rejoins;       /* the call under way asks by a certificate that was refused */
 };
 
 static void ask_later(struct agent_renewal *r, const char *event, const struct err *e)
@@ -43,14 +44,30 @@ static int read_answer(struct agent_renewal *r, int status, const char *text, si
 		return result;
 	const char *certificate = json_text(body, "", "certificate");
 	const char *ca = json_text(body, r->config.identity->ca_pem, "ca");
-	result = pki_verify(r->config.identity->ca_pem, certificate, loop_wall_ms(r->config.loop),
-		e);
+	int64_t server_ms = json_int(body, agent_clock_ms(r->config.clock), "now_ms");
+	result = r->config.check_time(r->config.arg, server_ms, e);
+	if (result == 0)
+		result = pki_verify(r->config.identity->ca_pem, certificate, server_ms, e);
 	if (result < 0)
 		return result;
+	agent_clock_set(r->config.clock, server_ms);
 	*ret_news = (struct agent_identity){.certificate_pem = mem_dup_string(certificate),
 		.key_pem = take_ptr(r->key_pem),
 		.ca_pem = mem_dup_string(ca)};
 	return 0;
+}
+
+static bool is_final(enum err_code code)
+{
+	return code == ERR_UNAUTHORIZED || code == ERR_FORBIDDEN || code == ERR_NOT_FOUND;
+}
+
+static void failed(struct agent_renewal *r, const struct err *why)
+{
+	if (r->rejoins)
+		r->config.on_rejoin_failed(r->config.arg, is_final(why->code), why);
+	else
+		ask_later(r, "renewal_failed", why);
 }
 
 static void on_answer(void *arg, int status, const char *text, size_t size, const struct err *e)
@@ -65,25 +82,27 @@ static void on_answer(void *arg, int status, const char *text, size_t size, cons
 		result = read_answer(r, status, text, size, &news, &why);
 	drop_key(r);
 	if (e || result < 0) {
-		ask_later(r, "renewal_failed", &why);
+		failed(r, &why);
 	} else {
 		r->renewed_ms = loop_now_ms(r->config.loop);
 		r->config.on_renewed(r->config.arg, &news);
 	}
 }
 
-static void ask(struct agent_renewal *r, struct http_client *client)
+static void ask(struct agent_renewal *r, struct http_client *client, bool rejoins)
 {
 	CLEANUP(mem_free_ptr) char *csr = NULL;
 	struct err e = ERR_INIT;
+	r->rejoins = rejoins;
+	drop_key(r);
 	if (pki_csr_new(r->config.identity->node, &r->key_pem, &csr, &e) < 0) {
-		ask_later(r, "renewal_failed", &e);
+		failed(r, &e);
 		return;
 	}
 	CLEANUP(json_done) json_t *body = json_pack("{s:s}", "csr", csr);
 	CLEANUP(mem_free_ptr) char *text = json_encode_string(body);
 	struct http_call_spec spec = {.method = "POST",
-		.path = "/agent/v1/renew",
+		.path = rejoins ? "/agent/v1/rejoin" : "/agent/v1/renew",
 		.content_type = "application/json",
 		.body = text,
 		.body_size = strlen(text),
@@ -101,7 +120,7 @@ static int64_t due_in_ms(const struct agent_renewal *r)
 		return 0;
 	int64_t begin_ms = info.not_before_ms + PKI_SKEW_MS;
 	int64_t life_ms = info.not_after_ms - begin_ms;
-	int64_t due_ms = begin_ms + life_ms / 2 - loop_wall_ms(r->config.loop);
+	int64_t due_ms = begin_ms + life_ms / 2 - agent_clock_ms(r->config.clock);
 	int64_t rest_ms = r->renewed_ms + life_ms / 4 - loop_now_ms(r->config.loop);
 	return r->renewed_ms && rest_ms > due_ms ? rest_ms : due_ms;
 }
@@ -114,7 +133,7 @@ static void on_timer(void *arg)
 	if (wait_ms > 0)
 		loop_timer_start(r->timer, wait_ms < LOOK_MS ? wait_ms : LOOK_MS);
 	else if (client)
-		ask(r, client);
+		ask(r, client, false);
 	else
 		loop_timer_start(r->timer, RETRY_MS);
 }
@@ -126,6 +145,12 @@ void agent_renewal_check(struct agent_renewal *r)
 	/* A client that went took the answer with it: asking again is harmless. */
 	drop_key(r);
 	loop_timer_start(r->timer, 0);
+}
+
+void agent_renewal_rejoin(struct agent_renewal *r, struct http_client *client)
+{
+	if (r && client)
+		ask(r, client, true);
 }
 
 struct agent_renewal *agent_renewal_new(const struct agent_renewal_config *config)

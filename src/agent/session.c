@@ -527,13 +527,24 @@ void agent_session_free(struct agent_session *s)
 
 void agent_session_renewed(struct agent_session *s)
 {
-	if (s->state == SESSION_WAITING)
-		return; /* the next connection takes it anyway */
+	bool waiting = s->state == SESSION_WAITING;
 	s->state = SESSION_WAITING;
 	loop_timer_stop(s->heartbeat);
 	agent_path_stop(s->path);
 	loop_timer_start(s->retry, 0);
-	s->config.on_lost(s->config.arg);
+	if (!waiting)
+		s->config.on_lost(s->config.arg);
+}
+
+struct http_client *agent_session_last_client(const struct agent_session *s)
+{
+	return s->client;
+}
+
+int agent_session_check_time(const struct agent_session *s, int64_t wall_ms, struct err *e)
+{
+	const struct agent_transport_ops *ops = s->config.transport->ops;
+	return s->link && ops->check_time ? ops->check_time(s->link, wall_ms, e) : 0;
 }
 
 enum agent_session_state agent_session_state(const struct agent_session *s)

@@ -53,6 +53,12 @@ void agent_session_pong(struct agent_session *s, int64_t id);
 enum agent_session_state agent_session_state(const struct agent_session *s);
 /* For reverse calls and renewals while there is a session; null without. Valid until on_lost. */
 struct http_client *agent_session_client(const struct agent_session *s);
+/* Of the last connection, also of one that the server refused; null without. Valid until the next
+ * is tried. */
+struct http_client *agent_session_last_client(const struct agent_session *s);
+/* Whether the server may say so (agent_transport_ops.check_time). */
+int agent_session_check_time(const struct agent_session *s, int64_t wall_ms,
+	struct err *e) MUST_CHECK;
 void agent_session_metrics(const struct agent_session *s, struct buf *b);
 
 #endif

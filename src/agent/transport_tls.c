@@ -22,12 +22,27 @@ static char *host_of(const char *address)
 	return mem_dup_bytes(address, size);
 }
 
+static int64_t clock_ms(void *context)
+{
+	return agent_clock_ms(context);
+}
+
+static int64_t clock_floor_ms(void *context)
+{
+	return agent_clock_floor_ms(context);
+}
+
 static int tls_open(void *context, const char *address, const struct agent_identity *identity,
 	const char *pin, struct agent_link **ret_link, struct err *e)
 {
-	struct loop *l = context;
+	struct agent_clock *clock = context;
 	CLEANUP(mem_free_ptr) char *host = host_of(address);
-	struct tls_config config = {.server_name = host, .alpn = "h2,http/1.1"};
+	struct tls_config config = {.server_name = host,
+		.alpn = "h2,http/1.1",
+		.wall_ms = clock_ms,
+		.floor_ms = clock_floor_ms,
+		.wall_context = clock,
+		.forgive_early = true};
 	if (identity) {
 		config.certificate_pem = identity->certificate_pem;
 		config.key_pem = identity->key_pem;
@@ -41,7 +56,7 @@ static int tls_open(void *context, const char *address, const struct agent_ident
 		free(k);
 		return r;
 	}
-	k->connector = tls_connector_new(l, k->context, address);
+	k->connector = tls_connector_new(clock->loop, k->context, address);
 	*ret_link = k;
 	return 0;
 }
@@ -60,12 +75,23 @@ static void tls_close(struct agent_link *k)
 
 static struct stream *tls_knock(void *context, const char *address)
 {
-	return loop_connect(context, address);
+	return loop_connect(((struct agent_clock *)context)->loop, address);
 }
 
-struct agent_transport agent_transport_tls(struct loop *l)
+static int tls_check_time(struct agent_link *k, int64_t wall_ms, struct err *e)
+{
+	int64_t end_ms = tls_context_peer_end_ms(k->context);
+	if (wall_ms <= end_ms)
+		return 0;
+	return err_set(e, ERR_UNAUTHORIZED,
+		"the server says that it is %lld ms after the end of its own certificate: one of "
+		"the two is not genuine",
+		(long long)(wall_ms - end_ms));
+}
+
+struct agent_transport agent_transport_tls(struct agent_clock *clock)
 {
 	static const struct agent_transport_ops ops = {
-		tls_open, tls_connector, tls_close, tls_knock};
-	return (struct agent_transport){.ops = &ops, .context = l};
+		tls_open, tls_connector, tls_close, tls_knock, tls_check_time};
+	return (struct agent_transport){.ops = &ops, .context = clock};
 }

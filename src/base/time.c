@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/str.h"
+
 static void split(int64_t wall_ms, struct tm *ret_tm, int *ret_ms)
 {
 	int64_t seconds = wall_ms / 1000;
@@ -98,4 +100,26 @@ void time_format_age(int64_t age_ms, char ret_text[static TIME_TEXT_SIZE])
 		snprintf(ret_text, TIME_TEXT_SIZE, "%lldd%lldh", s / 86400, (s / 3600) % 24);
 	else
 		snprintf(ret_text, TIME_TEXT_SIZE, "%lldd", s / 86400);
+}
+
+int time_parse_duration(const char *text, int64_t *ret_s, struct err *e)
+{
+	static const char units[] = "smhd";
+	static const int64_t seconds[] = {1, 60, 3600, 86400};
+	size_t size = strlen(text);
+	const char *unit = size ? strchr(units, text[size - 1]) : NULL;
+	bool has_unit = unit && *unit;
+	char digits[24];
+	int64_t number = -1;
+	if (size < sizeof(digits)) {
+		memcpy(digits, text, size + 1);
+		digits[size - has_unit] = '\0';
+		if (str_to_int64(digits, "the duration", &number, NULL) < 0)
+			number = -1;
+	}
+	if (number < 0 || number > 1000000000)
+		return err_set(e, ERR_USAGE, "\"%.40s\" is not a duration such as 30m, 24h or 7d",
+			text);
+	*ret_s = number * (has_unit ? seconds[unit - units] : 1);
+	return 0;
 }

@@ -24,4 +24,7 @@ int time_parse(const char *text, int64_t *ret_wall_ms, struct err *e) MUST_CHECK
 /* An age as kubectl shows it (apimachinery, duration.HumanDuration): "42s", "5m3s", "3h", "12d". */
 void time_format_age(int64_t age_ms, char ret_text[static TIME_TEXT_SIZE]);
 
+/* "90" (seconds), "30m", "24h", "7d". -ERR_USAGE. */
+int time_parse_duration(const char *text, int64_t *ret_s, struct err *e) MUST_CHECK;
+
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/time.h"
 #include "cli/client.h"
 #include "cli/table.h"
 
@@ -10,30 +11,15 @@ struct token {
 	const char *ttl, *node;
 };
 
-/* "90", "30m", "24h", "7d" as seconds. */
-static int parse_duration(const char *text, int64_t *ret_s, struct err *e)
-{
-	static const char units[] = "smhd";
-	static const int64_t seconds[] = {1, 60, 3600, 86400};
-	size_t size = strlen(text);
-	const char *unit = size ? strchr(units, text[size - 1]) : NULL;
-	CLEANUP(mem_free_ptr) char *digits = mem_dup_bytes(text, size - (unit && *unit));
-	int64_t number = 0;
-	if (str_to_int64(digits, "the duration", &number, NULL) < 0 || number <= 0 ||
-		number > 1000000)
-		return err_set(e, ERR_USAGE, "\"%.40s\" is not a duration such as 30m, 24h or 7d",
-			text);
-	*ret_s = number * (unit && *unit ? seconds[unit - units] : 1);
-	return 0;
-}
-
 static int create(struct client *c, const struct token *t, struct err *e)
 {
 	CLEANUP(json_done) json_t *body = json_object();
 	CLEANUP(json_done) json_t *answer = NULL;
 	if (t->ttl) {
 		int64_t ttl_s = 0;
-		int r = parse_duration(t->ttl, &ttl_s, e);
+		int r = time_parse_duration(t->ttl, &ttl_s, e);
+		if (r == 0 && ttl_s == 0)
+			r = err_set(e, ERR_USAGE, "--ttl must be longer than nothing");
 		if (r < 0)
 			return r;
 		json_object_set_new(body, "ttl_s", json_integer(ttl_s));

@@ -24,6 +24,7 @@
 struct program {
 	struct loop *loop;
 	struct log log;
+	struct agent_clock clock;
 	struct agent_options options;
 	struct agent *agent;
 	struct agent_local *local;
@@ -176,7 +177,9 @@ static int start(struct program *p, struct err *e)
 	if (r < 0)
 		return r;
 	agent_discover(c->fs, c->state_folder, &c->facts);
-	c->transport = agent_transport_tls(p->loop);
+	agent_clock_init(&p->clock, p->loop);
+	c->clock = &p->clock;
+	c->transport = agent_transport_tls(&p->clock);
 	c->net = agent_net_real();
 	c->driver_new = make_driver;
 	c->driver_context = p;

@@ -13,10 +13,12 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/time.h"
 #include "net/tls.h"
 #include "server/identity.h"
 #include "server/server.h"
 #include "sys/loop_uv.h"
+#include "sys/steady.h"
 
 #define NAMES_MAX 16
 #define RENEW_CHECK_MS ((int64_t)3600 * 1000)
@@ -41,6 +43,9 @@ static const char help[] =
 	"DIR/admin.kubeconfig)\n"
 	"  --node-life SECONDS   of node certificates, renewed at half; 60 to 31536000, default "
 	"86400\n"
+	"  --rejoin-age DURATION a node whose certificate expired no longer ago may come back by "
+	"its key, 0 to 365d;\n"
+	"                        default 7d, 0: never\n"
 	"  --log-level LEVEL     debug, info, warn or error; default info\n"
 	"  --help                this text\n";
 
@@ -50,7 +55,7 @@ struct options {
 	const char *advertise[NAMES_MAX + 1];
 	size_t advertise_count;
 	enum log_level level;
-	int64_t node_life_s;
+	int64_t node_life_s, rejoin_age_s;
 };
 
 struct program {
@@ -66,6 +71,7 @@ struct program {
 	struct server *server;
 	struct tls_context *tls;
 	struct tls_acceptor *acceptor;
+	struct steady clock; /* what certificates are judged by */
 	struct loop_timer *renewal;
 	struct loop_signal *signals[2];
 };
@@ -77,6 +83,14 @@ static int parse_life(const char *text, int64_t *ret_seconds, struct err *e)
 	int r = str_to_int64(text, "--node-life", ret_seconds, e);
 	if (r == 0 && (*ret_seconds < 60 || *ret_seconds > 365 * 24 * 3600))
 		return err_set(e, ERR_USAGE, "--node-life must be between 60 and 31536000 seconds");
+	return r;
+}
+
+static int parse_rejoin(const char *text, int64_t *ret_seconds, struct err *e)
+{
+	int r = time_parse_duration(text, ret_seconds, e);
+	if (r == 0 && *ret_seconds > 365 * 24 * 3600)
+		return err_set(e, ERR_USAGE, "--rejoin-age must be between 0 and 365d");
 	return r;
 }
 
@@ -93,6 +107,7 @@ static int parse(int argc, char **argv, struct options *o, struct err *e)
 		KUBECONFIG,
 		LEVEL,
 		NODE_LIFE,
+		REJOIN_AGE,
 		HELP
 	};
 	static const struct option longs[] = {{"state", required_argument, NULL, STATE},
@@ -105,6 +120,7 @@ static int parse(int argc, char **argv, struct options *o, struct err *e)
 		{"kubeconfig-out", required_argument, NULL, KUBECONFIG},
 		{"log-level", required_argument, NULL, LEVEL},
 		{"node-life", required_argument, NULL, NODE_LIFE},
+		{"rejoin-age", required_argument, NULL, REJOIN_AGE},
 		{"help", no_argument, NULL, HELP}, {0}};
 	const char **texts[] = {[STATE] = &o->state,
 		[LISTEN] = &o->listen,
@@ -126,12 +142,14 @@ static int parse(int argc, char **argv, struct options *o, struct err *e)
 			return -ERR_USAGE;
 		if (option == NODE_LIFE && parse_life(optarg, &o->node_life_s, e) < 0)
 			return -ERR_USAGE;
+		if (option == REJOIN_AGE && parse_rejoin(optarg, &o->rejoin_age_s, e) < 0)
+			return -ERR_USAGE;
 		if (option == ADVERTISE && o->advertise_count == NAMES_MAX)
 			return err_set(e, ERR_USAGE, "--advertise may be given %d times at most",
 				NAMES_MAX);
 		if (option == ADVERTISE)
 			o->advertise[o->advertise_count++] = optarg;
-		else if (option != LEVEL && option != NODE_LIFE)
+		else if (option != LEVEL && option != NODE_LIFE && option != REJOIN_AGE)
 			*texts[option] = optarg;
 	}
 	if (optind < argc)
@@ -172,7 +190,33 @@ static void random_bytes(void *context, void *ret_bytes, size_t size)
 
 static int64_t tls_wall_ms(void *context)
 {
-	return loop_wall_ms(context);
+	return steady_ms(context);
+}
+
+/* The latest time that was seen, written once in a while: a machine that lost its clock over a
+ * reboot must not issue certificates of the past. */
+static void start_clock(struct program *p)
+{
+	CLEANUP(mem_free_ptr) char *path = mem_format("%s/time", p->options.state);
+	CLEANUP(buf_done) struct buf b = BUF_INIT_LIMIT(64);
+	int64_t floor_ms = 0;
+	if (fs_read(fs_real(), path, &b, NULL) < 0 ||
+		str_to_int64(buf_text(&b), "the time", &floor_ms, NULL) < 0)
+		floor_ms = 0;
+	steady_init(&p->clock, p->loop, floor_ms);
+	if (floor_ms > loop_wall_ms(p->loop))
+		log_warn(&p->log, "clock_behind", "seconds=%lld action=\"certificates go by %s\"",
+			(long long)((floor_ms - loop_wall_ms(p->loop)) / 1000), path);
+}
+
+static void keep_time(struct program *p)
+{
+	CLEANUP(mem_free_ptr) char *path = mem_format("%s/time", p->options.state);
+	char text[32];
+	int size = snprintf(text, sizeof(text), "%lld", (long long)steady_ms(&p->clock));
+	struct err e = ERR_INIT;
+	if (fs_write_atomic(fs_real(), path, text, (size_t)size, 0600, &e) < 0)
+		log_err(&p->log, LOG_WARN, "time_not_kept", &e, "path=%s", path);
 }
 
 /* ---- start ---- */
@@ -189,7 +233,7 @@ static int load_identity(struct program *p, struct err *e)
 		.folder = o->state,
 		.domain = o->domain,
 		.names = (const char *const *)p->names,
-		.wall_ms = loop_wall_ms(p->loop),
+		.wall_ms = steady_ms(&p->clock),
 		.random_bytes = random_bytes,
 		.context = p->loop};
 	return identity_load(&p->identity_config, &p->identity, e);
@@ -212,7 +256,9 @@ static int make_tls(struct program *p, struct tls_context **ret_context, struct 
 		.request_client_certificate = true,
 		.alpn = "h2,http/1.1",
 		.wall_ms = tls_wall_ms,
-		.wall_context = p->loop};
+		.wall_context = &p->clock,
+		.forgive_early = true,
+		.forgive_expired = true};
 	return tls_context_new(&config, ret_context, e);
 }
 
@@ -232,6 +278,8 @@ static int start_server(struct program *p, struct err *e)
 		.cluster_domain = o->cluster_domain,
 		.ca = &p->identity.ca,
 		.node_life_ms = o->node_life_s * 1000,
+		.rejoin_age_ms = o->rejoin_age_s * 1000,
+		.clock = &p->clock,
 		.seed = seed};
 	int r = server_new(&config, &p->server, e);
 	if (r == 0)
@@ -265,7 +313,8 @@ static void on_renewal(void *arg)
 	struct err e = ERR_INIT;
 	bool changed = false;
 	struct tls_context *fresh = NULL;
-	p->identity_config.wall_ms = loop_wall_ms(p->loop);
+	p->identity_config.wall_ms = steady_ms(&p->clock);
+	keep_time(p);
 	int r = identity_renew(&p->identity_config, &p->identity, &changed, &e);
 	if (r == 0 && changed)
 		r = make_tls(p, &fresh, &e);
@@ -289,6 +338,7 @@ static void on_signal(void *arg, int signal)
 
 static int start(struct program *p, struct err *e)
 {
+	start_clock(p);
 	int r = load_identity(p, e);
 	if (r == 0)
 		r = open_store(p, e);
@@ -298,6 +348,7 @@ static int start(struct program *p, struct err *e)
 		r = write_kubeconfigs(p, e);
 	if (r < 0)
 		return r;
+	keep_time(p);
 	p->renewal = loop_timer_new(p->loop, on_renewal, p);
 	loop_timer_start(p->renewal, RENEW_CHECK_MS);
 	p->signals[0] = loop_uv_signal(p->loop, SIGTERM, on_signal, p);
@@ -328,7 +379,8 @@ int main_server(int argc, char **argv)
 		.service_cidr = "10.43.0.0/16",
 		.cluster_domain = "cluster.local",
 		.level = LOG_INFO,
-		.node_life_s = 24 * 3600};
+		.node_life_s = 24 * 3600,
+		.rejoin_age_s = 7 * 24 * 3600};
 	if (parse(argc, argv, &p->options, &e) < 0) {
 		fprintf(stderr, "continuo server: %s\n", e.text);
 		return err_exit_status(ERR_USAGE);

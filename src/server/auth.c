@@ -3,7 +3,22 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "base/time.h"
 #include "server/revocations.h"
+
+/* TLS lets certificates through that expired, so that their nodes can rejoin. Connections that
+ * outlive their certificate end here as well. */
+static bool has_expired(struct server *s, const struct http_peer *peer, struct err *why)
+{
+	int64_t age_ms = peer->not_after_ms ? steady_ms(s->clock) - peer->not_after_ms : 0;
+	char text[TIME_TEXT_SIZE];
+	if (age_ms <= 0)
+		return false;
+	time_format_age(age_ms, text);
+	(void)err_set(why, ERR_UNAUTHORIZED, "the certificate of %.100s expired %s ago",
+		peer->common_name, text);
+	return true;
+}
 
 static void identify_node(struct server *s, const struct http_peer *peer, struct user *u,
 	struct err *why)
@@ -26,7 +41,7 @@ void auth_identify(struct server *s, const struct http_peer *peer, struct user *
 	struct err *why)
 {
 	*ret_user = (struct user){.role = ROLE_NOBODY, .name = "system:anonymous"};
-	if (!peer)
+	if (!peer || has_expired(s, peer, why))
 		return;
 	if (!str_empty(peer->spiffe_id)) {
 		identify_node(s, peer, ret_user, why);

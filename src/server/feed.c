@@ -183,7 +183,7 @@ static void write_session(struct session *x, struct buf *b)
 		json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:b}", "type",
 			"session", "epoch", store_epoch(s->store), "domain", s->domain, "server",
 			s->name, "heartbeat_ms", (json_int_t)x->heartbeat_ms, "silence_ms",
-			(json_int_t)x->silence_ms, "now_ms", (json_int_t)loop_wall_ms(s->loop),
+			(json_int_t)x->silence_ms, "now_ms", (json_int_t)steady_ms(s->clock),
 			"pod_cidr", json_text(tree, "", "spec", "podCIDR"), "domain_cidr",
 			s->pod_cidr, "service_cidr", s->service_cidr, "cluster_domain",
 			s->cluster_domain, "report_all", (int)x->was_lost));

@@ -68,7 +68,7 @@ static void open_endpoint(struct fixture *f, enum fixture_user user)
 	struct err e = ERR_INIT;
 	*endpoint = (struct fixture_endpoint){.fixture = f, .peer = peers[user]};
 	if (user == FIXTURE_NODE)
-		endpoint->peer.not_before_ms = loop_wall_ms(f->loop) - PKI_SKEW_MS;
+		endpoint->peer.not_before_ms = loop_wall_ms(f->loop) - PKI_SKEW_MS - 1000;
 	f->endpoints[user] = endpoint;
 	assert_int_equal(loop_listen(f->loop, "127.0.0.1:0", on_accept, endpoint,
 				 &f->listeners[user], &e),

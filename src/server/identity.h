@@ -6,6 +6,7 @@
  *   pki/ca.crt ca.key   the domain's CA, made at the first start
  *   pki/server.crt .key of this server, made anew when it is old or the addresses changed
  *   pki/data.key        32 bytes: what seals Secrets at rest
+ *   time                the latest time that was seen (milliseconds); main/server.c's
  *   admin.kubeconfig    an administrator's certificate and how to reach the server
  *
  * All keys have mode 0600. Functions block (they read and write small files): called before the

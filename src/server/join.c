@@ -3,8 +3,10 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/time.h"
 #include "server/agent_api.h"
 #include "server/request.h"
+#include "server/revocations.h"
 #include "server/tokens.h"
 #include "wire/join.h"
 
@@ -39,7 +41,7 @@ static int sign(struct join *j, char **ret_certificate, struct err *e)
 		.organization = "system:nodes",
 		.spiffe_id = id,
 		.life_ms = j->server->node_life_ms};
-	return pki_sign_csr(j->server->ca, j->csr, &subject, loop_wall_ms(j->server->loop),
+	return pki_sign_csr(j->server->ca, j->csr, &subject, steady_ms(j->server->clock),
 		ret_certificate, e);
 }
 
@@ -52,8 +54,9 @@ static void answer(struct join *j)
 		return;
 	}
 	CLEANUP(json_done)
-	json_t *body = json_pack("{s:s, s:s, s:s, s:s}", "certificate", certificate, "ca",
-		j->server->ca->certificate_pem, "domain", j->server->domain, "name", j->node);
+	json_t *body = json_pack("{s:s, s:s, s:s, s:s, s:I}", "certificate", certificate, "ca",
+		j->server->ca->certificate_pem, "domain", j->server->domain, "name", j->node,
+		"now_ms", (json_int_t)steady_ms(j->server->clock));
 	CLEANUP(mem_free_ptr) char *text = json_encode_string(body);
 	http_respond(j->http, 200, NULL, 0, "application/json", text, strlen(text));
 	http_request_free(j->http);
@@ -166,5 +169,68 @@ void agent_renew(struct server *s, struct http_request *http, const struct user 
 	j->server = s;
 	j->http = http;
 	snprintf(j->node, sizeof(j->node), "%s", u->node);
+	http_request_collect(http, WIRE_JOIN_MAX, on_renew_body, j);
+}
+
+/* ---- nodes whose certificate expired while they were away ---- */
+
+#define REJOINS_PER_S 50
+#define REJOINS_BURST 200
+
+static bool take_rejoin(struct server *s)
+{
+	int64_t now_ms = loop_now_ms(s->loop);
+	int64_t passed_ms = s->rejoins_at_ms ? now_ms - s->rejoins_at_ms : 3600000;
+	int64_t room = REJOINS_BURST * 1000 - s->rejoins_milli;
+	s->rejoins_at_ms = now_ms;
+	s->rejoins_milli += passed_ms > room / REJOINS_PER_S ? room : passed_ms * REJOINS_PER_S;
+	if (s->rejoins_milli < 1000)
+		return false;
+	s->rejoins_milli -= 1000;
+	return true;
+}
+
+/* TLS has proven that the peer has the key and that our CA signed the certificate, not that it is
+ * still valid. */
+static int check_rejoin(struct server *s, const struct http_peer *peer, char node[static 128],
+	struct err *e)
+{
+	if (!peer || pki_spiffe_node(s->domain, peer->spiffe_id, node, e) < 0)
+		return err_set(e, ERR_UNAUTHORIZED,
+			"only a machine with the certificate of a node of this domain can rejoin");
+	int64_t age_ms = peer->not_after_ms ? steady_ms(s->clock) - peer->not_after_ms : 0;
+	const char *why = NULL;
+	char text[TIME_TEXT_SIZE], allowed[TIME_TEXT_SIZE];
+	time_format_age(age_ms > 0 ? age_ms : 0, text);
+	time_format_age(s->rejoin_age_ms, allowed);
+	if (revocations_has(s->revocations, node, peer->not_before_ms + PKI_SKEW_MS))
+		why = "it was revoked";
+	else if (!node_exists(s, node))
+		why = "it was deleted";
+	else if (age_ms > s->rejoin_age_ms)
+		why = "its certificate expired too long ago";
+	if (!why)
+		return 0;
+	return err_set(e, ERR_UNAUTHORIZED,
+		"node %s cannot rejoin by its key, since %s (%s, allowed: %s); run `continuo token "
+		"create --node %s` and start its agent with --token TOKEN",
+		node, why, text, allowed, node);
+}
+
+void agent_rejoin(struct server *s, struct http_request *http)
+{
+	struct join *j = mem_new(struct join);
+	struct err e = ERR_INIT;
+	j->server = s;
+	j->http = http;
+	if (check_rejoin(s, http_request_peer(http), j->node, &e) == 0 && !take_rejoin(s))
+		(void)err_set(&e, ERR_BUSY, "too many nodes rejoin at once; try again");
+	if (e.code) {
+		join_fail(j, &e);
+		return;
+	}
+	s->counters.joins++;
+	log_info(s->log, "node_rejoins", "node=%s address=%s", j->node,
+		http_request_peer(http)->address);
 	http_request_collect(http, WIRE_JOIN_MAX, on_renew_body, j);
 }

@@ -128,7 +128,7 @@ void revocations_add(struct revocations *r, const char *node,
 {
 	struct revoke *v = mem_new(struct revoke);
 	v->revocations = r;
-	v->wall_ms = loop_wall_ms(r->server->loop);
+	v->wall_ms = steady_ms(r->server->clock);
 	v->done = done;
 	v->arg = arg;
 	snprintf(v->node, sizeof(v->node), "%.120s", node);

@@ -181,6 +181,8 @@ static void serve_agent(struct server *s, struct http_request *http, const struc
 	int64_t id;
 	if (post && path_is(p, 2, "join")) {
 		agent_join(s, http);
+	} else if (post && path_is(p, 2, "rejoin")) {
+		agent_rejoin(s, http);
 	} else if (auth_require_node(u, "the agents' interface", &e) < 0) {
 		respond_err(s, http, &e);
 	} else if (post && path_is(p, 2, "feed")) {
@@ -313,7 +315,9 @@ void router_handle(void *arg, struct http_request *http)
 	if (serve_public(s, http, &p))
 		return;
 	auth_identify(s, http_request_peer(http), &u, &why);
-	if (why.code && !(path_is(&p, 0, "agent") && path_is(&p, 2, "join")))
+	bool joins =
+		path_is(&p, 0, "agent") && (path_is(&p, 2, "join") || path_is(&p, 2, "rejoin"));
+	if (why.code && !joins)
 		respond_err(s, http, &why);
 	else if (path_is(&p, 0, "api") || path_is(&p, 0, "apis"))
 		serve_api(s, http, &u, &p);

@@ -143,6 +143,9 @@ int server_new(const struct server_config *config, struct server **ret_server, s
 		.store = config->store,
 		.kinds = config->kinds,
 		.ca = config->ca};
+	steady_init(&s->own_clock, s->loop, 0);
+	s->clock = config->clock ? config->clock : &s->own_clock;
+	s->rejoin_age_ms = config->rejoin_age_ms;
 	list_init(&s->calls);
 	list_init(&s->progress);
 	list_init(&s->watches);

@@ -14,6 +14,7 @@
 #include "net/http.h"
 #include "pki/pki.h"
 #include "store/store.h"
+#include "sys/steady.h"
 
 struct server;
 
@@ -29,10 +30,14 @@ struct server_config {
 	const char *cluster_domain; /* "cluster.local" */
 	const struct pki_pair *ca;  /* null: nobody can join or renew (simulator) */
 	int64_t node_life_ms;       /* of node certificates; 0: PKI_NODE_LIFE_MS */
-	int64_t heartbeat_ms;       /* cloud and edge nodes; 0: 500 */
-	int64_t silence_ms;         /* cloud and edge nodes; 0: 4000 */
-	int64_t iot_heartbeat_ms;   /* iot and metered nodes; 0: 10000 */
-	int64_t iot_silence_ms;     /* 0: 30000 */
+	int64_t rejoin_age_ms; /* nodes whose certificate expired no longer ago may rejoin; 0: none
+				*/
+	/* The time that certificates are judged and issued by; null: the server's own. */
+	struct steady *clock;
+	int64_t heartbeat_ms;     /* cloud and edge nodes; 0: 500 */
+	int64_t silence_ms;       /* cloud and edge nodes; 0: 4000 */
+	int64_t iot_heartbeat_ms; /* iot and metered nodes; 0: 10000 */
+	int64_t iot_silence_ms;   /* 0: 30000 */
 	int64_t blind_ms; /* after the start nobody is evicted for so long, and for twice the time
 			     that the handshakes of all nodes take; 0: 30000 */
 	uint64_t seed;    /* of names' suffixes and placement */

@@ -27,7 +27,10 @@ struct server {
 	const struct pki_pair *ca;
 	char name[128], domain[128], cluster_domain[128];
 	char pod_cidr[64], service_cidr[64];
-	int64_t node_life_ms; /* of certificates */
+	struct steady *clock, own_clock; /* certificates' time; see steady.h */
+	int64_t node_life_ms;            /* of certificates */
+	int64_t rejoin_age_ms;
+	int64_t rejoins_milli, rejoins_at_ms; /* join.c: a token bucket, in thousandths */
 	int64_t heartbeat_ms, silence_ms, iot_heartbeat_ms, iot_silence_ms;
 	int64_t blind_until_ms; /* now_ms; see server.c */
 	struct http_server *http;

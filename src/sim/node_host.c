@@ -50,7 +50,7 @@ static struct stream *transport_knock(void *context, const char *address)
 }
 
 static const struct agent_transport_ops transport_ops = {
-	transport_open, link_connector, link_close, transport_knock};
+	transport_open, link_connector, link_close, transport_knock, NULL};
 
 /* ---- the pod network: the engine gives addresses; nothing carries packets ---- */
 
