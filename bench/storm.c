@@ -181,7 +181,9 @@ int main(int argc, char **argv)
 		.servers = {argv[1], NULL}};
 	struct pki_pair ca = {read_file(argv[2]), read_file(argv[3])};
 	s.count = (size_t)strtoul(argv[5], NULL, 10);
-	s.transport = agent_transport_tls(s.loop);
+	static struct agent_clock clock;
+	agent_clock_init(&clock, s.loop);
+	s.transport = agent_transport_tls(&clock);
 	s.members = mem_alloc_array(s.count, sizeof(*s.members));
 	for (size_t i = 0; i < s.count; i++) {
 		struct member *m = &s.members[i];
