@@ -49,6 +49,10 @@ struct control_node_state {
 	int64_t blind_ms;
 };
 struct control_node_state view_node_state(struct control_view *v, const char *node);
+/* Whether the lease under which this node runs the handover pod is surely over, and will not be
+ * granted again before the pod's object is gone. With end it is ended if it may be; else this only
+ * asks whether it was ended before. */
+bool view_lease_over(struct control_view *v, const char *node, const char *pod_uid, bool end);
 /* The kinds that the view holds; null at the end. */
 const struct kind *view_next_kind(const struct control_view *v, size_t *position);
 
@@ -94,7 +98,7 @@ struct reconciler {
 
 extern const struct reconciler reconciler_deployment, reconciler_replicaset, reconciler_endpoints,
 	reconciler_garbage, reconciler_namespace, reconciler_nodes, reconciler_node_lifecycle,
-	reconciler_taint_eviction;
+	reconciler_taint_eviction, reconciler_handover;
 
 struct control;
 struct control_config {
@@ -109,6 +113,8 @@ struct control_config {
 	/* Liveness comes from the sessions, not from the store; null: every node is connected, and
 	 * its condition Ready alone counts. */
 	struct control_node_state (*node_state)(void *context, const char *node);
+	/* See view_lease_over; null: no lease is ever over. */
+	bool (*lease_over)(void *context, const char *node, const char *pod_uid, bool end);
 	void *context;
 };
 /* Starts all reconcilers and the scheduler (scheduler.c: pending pods → place → bind). Aborts when

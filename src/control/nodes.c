@@ -19,6 +19,8 @@ static void on_change(struct control_view *v, const struct object *object,
 
 static void remove_pod(const struct object *pod, struct control_out *out)
 {
+	if (step_pod_singleton(pod) == SINGLETON_HANDOVER)
+		return; /* handover.c's: its node may still run it */
 	step_event(out, pod, "pod-garbage-collector", true, "NodeGone",
 		"Node %s does not exist any more; the pod was removed", pod->node);
 	step_remove(out, pod);

@@ -184,11 +184,17 @@ static int step(struct control_view *v, const char *key, int64_t wall_ms, struct
 		return 0;
 	CLEANUP(json_done) json_t *tree = object_tree(set);
 	struct view_list owned = view_owned(v, &kind_pod, set->uid);
-	size_t active = 0;
-	for (size_t i = 0; i < owned.count; i++)
-		if (step_pod_active(owned.objects[i]))
-			owned.objects[active++] = owned.objects[i];
+	size_t active = 0, staying = 0;
+	for (size_t i = 0; i < owned.count; i++) {
+		const struct object *pod = owned.objects[i];
+		if (step_pod_active(pod))
+			owned.objects[active++] = pod;
+		else if (!step_pod_over(pod) && step_pod_singleton(pod) != SINGLETON_NONE)
+			staying++; /* until it is surely gone, it is there */
+	}
 	int64_t missing = json_int(tree, 1, "spec", "replicas") - (int64_t)active;
+	if (missing > 0)
+		missing = missing > (int64_t)staying ? missing - (int64_t)staying : 0;
 	int rc = 0;
 	struct err failure = ERR_INIT;
 	if (missing > 0)

@@ -10,7 +10,8 @@
 
 static const struct reconciler *const reconcilers[] = {&reconciler_deployment,
 	&reconciler_replicaset, &reconciler_endpoints, &reconciler_garbage, &reconciler_namespace,
-	&reconciler_nodes, &reconciler_node_lifecycle, &reconciler_taint_eviction};
+	&reconciler_nodes, &reconciler_node_lifecycle, &reconciler_taint_eviction,
+	&reconciler_handover};
 
 enum work_state { WORK_IDLE, WORK_READY, WORK_COMMITTING, WORK_WAITING };
 
@@ -423,6 +424,7 @@ struct control *control_new(const struct control_config *config)
 	c->config = *config;
 	c->view = view_new(config->kinds);
 	view_set_node_state(c->view, config->node_state, config->context);
+	view_set_lease_over(c->view, config->lease_over, config->context);
 	list_init(&c->ready);
 	list_init(&c->commits);
 	rand_init(&c->rand, config->seed);

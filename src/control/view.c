@@ -38,6 +38,8 @@ struct control_view {
 	size_t count;
 	struct control_node_state (*node_state)(void *context, const char *node);
 	void *context;
+	bool (*lease_over)(void *context, const char *node, const char *pod_uid, bool end);
+	void *lease_context;
 };
 
 static void free_entry(void *value)
@@ -303,4 +305,17 @@ struct control_node_state view_node_state(struct control_view *v, const char *no
 const struct kind *view_next_kind(const struct control_view *v, size_t *position)
 {
 	return kind_next(v->kinds, position);
+}
+
+void view_set_lease_over(struct control_view *v,
+	bool (*lease_over)(void *context, const char *node, const char *pod_uid, bool end),
+	void *context)
+{
+	v->lease_over = lease_over;
+	v->lease_context = context;
+}
+
+bool view_lease_over(struct control_view *v, const char *node, const char *pod_uid, bool end)
+{
+	return v->lease_over && v->lease_over(v->lease_context, node, pod_uid, end);
 }

@@ -19,6 +19,11 @@ void view_free(struct control_view *v);
 void view_set_node_state(struct control_view *v,
 	struct control_node_state (*node_state)(void *context, const char *node), void *context);
 
+/* Where view_lease_over asks; without it no lease is over. */
+void view_set_lease_over(struct control_view *v,
+	bool (*lease_over)(void *context, const char *node, const char *pod_uid, bool end),
+	void *context);
+
 /* object null: the key was deleted at this revision. Takes no reference of the caller's. When this
  * is news returns true, *ret_previous is a new reference to the state before (null: none). */
 bool view_apply(struct control_view *v, const char *key, const struct object *object,

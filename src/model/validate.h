@@ -36,6 +36,8 @@ void validate_event(const struct validation *v);
 /* Strings of a list that appear twice; name: the member that is compared, null: the items. */
 void validate_unique(struct findings *f, const struct path *p, const json_t *list,
 	const char *name);
+/* Annotation continuo.dev/singleton of a pod or a template: keep or handover; p: its metadata. */
+void validate_singleton(struct findings *f, const struct path *p, const json_t *annotations);
 void validate_label_values(struct findings *f, const struct path *p, const json_t *labels);
 
 #endif

@@ -50,12 +50,24 @@ static void check_namespace(const struct validation *v, const struct path *p,
 		find_invalid_text(v->findings, at, namespace, why);
 }
 
+void validate_singleton(struct findings *f, const struct path *p, const json_t *annotations)
+{
+	static const char *const known[] = {"keep", "handover", NULL};
+	const json_t *value = json_object_get(annotations, "continuo.dev/singleton");
+	const char *text = json_text_or(value, "");
+	if (value && !str_equal(text, known[0]) && !str_equal(text, known[1]))
+		find_unsupported(f,
+			PATH_FIELD(PATH_FIELD(p, "annotations"), "continuo.dev/singleton"), value,
+			known);
+}
+
 static void check_annotations(const struct validation *v, const struct path *p,
 	const json_t *annotations)
 {
 	size_t size = 0;
 	const char *key;
 	json_t *value;
+	validate_singleton(v->findings, p, annotations);
 	json_object_foreach ((json_t *)(uintptr_t)annotations, key, value) {
 		size += strlen(key) + json_string_length(value);
 	}

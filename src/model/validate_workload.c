@@ -64,6 +64,8 @@ static void check_template(const struct validation *v, const json_t *spec, const
 		return;
 	validate_label_values(v->findings, PATH_FIELD(PATH_FIELD(at, "metadata"), "labels"),
 		json_at(template, "metadata", "labels"));
+	validate_singleton(v->findings, PATH_FIELD(at, "metadata"),
+		json_at(template, "metadata", "annotations"));
 	const json_t *pod = json_object_get(template, "spec");
 	const struct path *pod_at = PATH_FIELD(at, "spec");
 	if (!json_object_get(pod, "containers")) {

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "server/calls.h"
+#include "server/leases.h"
 #include "server/nodes.h"
 #include "server/peers.h"
 #include "server/request.h"
@@ -403,6 +404,8 @@ static void mark_dirty(struct feed *f, const struct store_event *event)
 {
 	const struct object *o = event->object;
 	if (o->kind == &kind_pod) {
+		if (event->type == STORE_DELETE)
+			leases_pod_gone(f->server->leases, o->uid);
 		const char *nodes[2] = {o->node, event->previous ? event->previous->node : ""};
 		note_pod(f, o->node, event->key, event->type == STORE_PUT);
 		for (int i = 0; i < 2; i++) {

@@ -7,6 +7,7 @@
 #include "server/agent_api.h"
 #include "server/commit.h"
 #include "server/feed.h"
+#include "server/leases.h"
 #include "server/nodes.h"
 #include "server/progress.h"
 #include "server/request.h"
@@ -224,6 +225,8 @@ static int take_entry(void *arg, const char *type, json_t *message, struct err *
 		progress_publish(p->server, p->node, message);
 	if (strcmp(type, "pong") == 0)
 		feed_pong(p->server->feed, p->node, json_int(message, 0, "id"));
+	if (strcmp(type, "beat") == 0)
+		leases_beat(p->server->leases, p->node, json_int(message, 0, "id"));
 	if (strcmp(type, "node") == 0 && json_is_object(json_object_get(message, "status"))) {
 		p->pending++;
 		nodes_status(p->server, p->node, json_object_get(message, "status"), on_part_done,

@@ -8,6 +8,7 @@
 #include "server/calls.h"
 #include "server/commit.h"
 #include "server/feed.h"
+#include "server/leases.h"
 #include "server/nodes.h"
 #include "server/progress.h"
 #include "server/read.h"
@@ -116,6 +117,11 @@ static struct control_node_state node_state(void *context, const char *node)
 	return state;
 }
 
+static bool lease_over(void *context, const char *node, const char *pod_uid, bool end)
+{
+	return leases_over(((struct server *)context)->leases, node, pod_uid, end);
+}
+
 /* Whoever begins knows no session: until all that were there could have come again, a node without
  * one says nothing about the node. */
 static int64_t blind_for_ms(const struct server *s, int64_t least_ms)
@@ -159,6 +165,7 @@ int server_new(const struct server_config *config, struct server **ret_server, s
 	}
 	s->http = http_server_new(s->loop, router_handle, s);
 	s->revocations = revocations_new(s);
+	s->leases = leases_new(s, config->lease_ms);
 	s->feed = feed_new(s);
 	int64_t blind_ms = blind_for_ms(s, config->blind_ms ? config->blind_ms : BLIND_MS);
 	s->blind_until_ms = loop_now_ms(s->loop) + blind_ms;
@@ -168,6 +175,7 @@ int server_new(const struct server_config *config, struct server **ret_server, s
 		.kinds = s->kinds,
 		.seed = config->seed,
 		.node_state = node_state,
+		.lease_over = lease_over,
 		.context = s};
 	s->control = control_new(&control);
 	s->sweep = loop_timer_new(s->loop, on_sweep, s);
@@ -203,6 +211,7 @@ void server_free(struct server *s)
 	http_server_free(s->http);
 	control_free(s->control);
 	feed_free(s->feed);
+	leases_free(s->leases);
 	revocations_free(s->revocations);
 	addresses_free(s->addresses);
 	free(s);

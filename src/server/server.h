@@ -40,6 +40,7 @@ struct server_config {
 	int64_t iot_silence_ms;   /* 0: 30000 */
 	int64_t blind_ms; /* after the start nobody is evicted for so long, and for twice the time
 			     that the handshakes of all nodes take; 0: 30000 */
+	int64_t lease_ms; /* of nodes with handover pods; 0: 10000 */
 	uint64_t seed;    /* of names' suffixes and placement */
 };
 

@@ -13,6 +13,7 @@
 struct feed;
 struct addresses;
 struct revocations;
+struct leases;
 
 struct server_counters { /* metrics.c */
 	int64_t requests, errors, watches, joins, reports, heartbeats, sessions_lost, calls;
@@ -37,6 +38,7 @@ struct server {
 	struct control *control;
 	struct addresses *addresses;     /* addresses.c: what is given out of the ranges */
 	struct revocations *revocations; /* revocations.c */
+	struct leases *leases;           /* leases.c */
 	struct feed *feed;               /* feed.c: sessions and their slices */
 	struct list calls;               /* calls.c: reverse calls under way */
 	int64_t next_call;

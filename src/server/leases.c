@@ -1,0 +1,87 @@
+#include "server/leases.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "server/feed.h"
+
+struct leases {
+	struct server *server;
+	int64_t lease_ms, began_ms;
+	struct map until; /* node -> int64_t *: when its lease is surely over */
+	struct map ended; /* uid of a pod -> its node's name */
+};
+
+static int64_t with_drift(int64_t ms)
+{
+	return ms + (ms * LEASE_DRIFT_PERMILLE + 999) / 1000;
+}
+
+struct leases *leases_new(struct server *s, int64_t lease_ms)
+{
+	struct leases *x = mem_new(struct leases);
+	x->server = s;
+	x->lease_ms = lease_ms ? lease_ms : LEASE_MS;
+	x->began_ms = loop_now_ms(s->loop);
+	map_init(&x->until, free);
+	map_init(&x->ended, free);
+	return x;
+}
+
+void leases_free(struct leases *x)
+{
+	if (!x)
+		return;
+	map_done(&x->until);
+	map_done(&x->ended);
+	free(x);
+}
+
+static bool is_ending(const struct leases *x, const char *node)
+{
+	MAP_EACH (&x->ended, entry)
+		if (str_equal(entry->value, node))
+			return true;
+	return false;
+}
+
+void leases_beat(struct leases *x, const char *node, int64_t id)
+{
+	struct err e = ERR_INIT;
+	if (is_ending(x, node))
+		return;
+	int64_t *until_ms = map_get(&x->until, node);
+	if (!until_ms)
+		map_put(&x->until, node, until_ms = mem_new(int64_t));
+	*until_ms = loop_now_ms(x->server->loop) + with_drift(x->lease_ms);
+	CLEANUP(json_done)
+	json_t *grant = json_pack("{s:s, s:I, s:I}", "type", "lease", "beat", (json_int_t)id, "ms",
+		(json_int_t)x->lease_ms);
+	if (feed_send(x->server->feed, node, grant, &e) < 0)
+		log_debug(x->server->log, "lease_not_sent", "node=%s", node);
+}
+
+static bool is_over(const struct leases *x, const char *node)
+{
+	int64_t now_ms = loop_now_ms(x->server->loop);
+	const int64_t *until_ms = map_get(&x->until, node);
+	int64_t begin_ms = x->began_ms + with_drift(x->lease_ms);
+	return now_ms > begin_ms && (!until_ms || now_ms > *until_ms);
+}
+
+bool leases_over(struct leases *x, const char *node, const char *pod_uid, bool end)
+{
+	if (map_has(&x->ended, pod_uid))
+		return true;
+	if (!end || !is_over(x, node))
+		return false;
+	map_put(&x->ended, pod_uid, mem_dup_string(node));
+	log_info(x->server->log, "lease_ended", "node=%s pod=%s", node, pod_uid);
+	return true;
+}
+
+void leases_pod_gone(struct leases *x, const char *pod_uid)
+{
+	map_remove(&x->ended, pod_uid);
+}
