@@ -248,7 +248,6 @@ static int start_driver(struct agent *a, struct err *e)
 {
 	CLEANUP(mem_free_ptr) char *state = mem_format("%s/pods", a->config.state_folder);
 	make_devices(a);
-	choose_cgroup(a);
 	struct driver_config config = {.loop = a->config.loop,
 		.log = a->config.log,
 		.host = agent_host(a),
@@ -271,6 +270,55 @@ static int start_driver(struct agent *a, struct err *e)
 	return 0;
 }
 
+/* ---- handover pods ---- */
+
+static bool may_start(void *arg, const struct object *pod)
+{
+	struct agent *a = arg;
+	return !agent_fences_wants(pod) || agent_fences_may_start(a->fences, pod->uid);
+}
+
+static void on_adopted(void *arg, const struct object *pod)
+{
+	struct agent *a = arg;
+	if (agent_fences_wants(pod))
+		agent_fences_adopt(a->fences, pod->uid);
+}
+
+static void on_ended(void *arg, const char *uid)
+{
+	agent_fences_drop(((struct agent *)arg)->fences, uid);
+}
+
+static void on_fences_change(void *arg)
+{
+	struct agent *a = arg;
+	if (a->pods)
+		agent_pods_look(a->pods);
+}
+
+static void on_lease_over(void *arg, const char *uid)
+{
+	struct agent *a = arg;
+	if (a->pods)
+		agent_pods_fenced(a->pods, uid);
+}
+
+static void start_fences(struct agent *a)
+{
+	struct agent_fences_config fences = {.loop = a->config.loop,
+		.log = a->config.log,
+		.program = a->config.fence_program,
+		.run_folder = a->config.run_folder,
+		.cgroup_parent = a->cgroup_parent,
+		.client = renewal_client,
+		.on_change = on_fences_change,
+		.on_expired = on_lease_over,
+		.arg = a};
+	choose_cgroup(a);
+	a->fences = agent_fences_new(&fences);
+}
+
 static int start_parts(struct agent *a, struct err *e)
 {
 	struct agent_pods_config pods = {.loop = a->config.loop,
@@ -279,6 +327,9 @@ static int start_parts(struct agent *a, struct err *e)
 		.reports = &a->reports,
 		.node_name = agent_node_name(a),
 		.host_ip = a->config.address,
+		.may_start = may_start,
+		.on_adopted = on_adopted,
+		.on_ended = on_ended,
 		.on_listed = check_network,
 		.on_forgotten = on_forgotten,
 		.arg = a};
@@ -293,6 +344,7 @@ static int start_parts(struct agent *a, struct err *e)
 		.resolv_conf = a->config.resolv_conf ? a->config.resolv_conf : "/etc/resolv.conf",
 		.on_open = on_network_open,
 		.arg = a};
+	start_fences(a);
 	a->pods = agent_pods_new(&pods);
 	agent_network_init(&a->network, &network);
 	agent_network_open(&a->network); /* as the slice on disk has it: pods that run need it */
@@ -456,6 +508,7 @@ void agent_free(struct agent *a)
 	agent_pods_free(take_ptr(a->pods));
 	if (a->driver)
 		a->driver->ops->free(a->driver);
+	agent_fences_free(a->fences);
 	agent_host_done(a);
 	agent_network_done(&a->network);
 	a->config.net.ops->free(a->config.net.context);

@@ -155,8 +155,9 @@ struct agent_config {
 	int64_t max_pods;                                      /* 0: 110 */
 	const char *cgroup_parent;                             /* of pods; null: by facts */
 	const char *runtime, *runtime_wrapper, *pause_program; /* driver.h */
-	const char *network_backend;                           /* null: "direct" */
-	const char *resolv_conf;                               /* null: "/etc/resolv.conf" */
+	const char *fence_program;   /* path of continuo-fence; null: no handover pod can run */
+	const char *network_backend; /* null: "direct" */
+	const char *resolv_conf;     /* null: "/etc/resolv.conf" */
 	struct agent_facts facts;
 	struct agent_clock *clock; /* that of the transport; null: the agent's own */
 	struct agent_transport transport;

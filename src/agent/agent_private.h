@@ -4,6 +4,7 @@
 
 #include "agent/agent.h"
 #include "agent/calls.h"
+#include "agent/fences.h"
 #include "agent/identity.h"
 #include "agent/join.h"
 #include "agent/network.h"
@@ -21,6 +22,7 @@ struct agent {
 	struct agent_reports reports;
 	struct agent_network network;
 	struct agent_pods *pods;
+	struct agent_fences *fences;
 	struct driver *driver;
 	struct driver_probe probe;
 	struct driver_device *devices; /* with the names that pods ask for */

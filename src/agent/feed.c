@@ -182,6 +182,13 @@ static int on_ping(struct agent *a, json_t *message, struct err *e)
 	return 0;
 }
 
+static int on_lease(struct agent *a, json_t *message, struct err *e)
+{
+	(void)e;
+	agent_fences_granted(a->fences, json_int(message, 0, "beat"), json_int(message, 0, "ms"));
+	return 0;
+}
+
 int agent_feed_message(void *arg, const char *type, json_t *message, struct err *e)
 {
 	static const struct {
@@ -197,6 +204,7 @@ int agent_feed_message(void *arg, const char *type, json_t *message, struct err 
 		{"call", on_call},
 		{"cancel", on_cancel},
 		{"ping", on_ping},
+		{"lease", on_lease},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(handlers); i++)
 		if (str_equal(type, handlers[i].type))

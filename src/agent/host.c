@@ -113,6 +113,17 @@ static void host_changed(void *context, const struct driver_state *state)
 	agent_tidy_later(a);
 }
 
+static bool host_may_run(void *context, const char *pod_uid)
+{
+	struct agent *a = context;
+	MAP_EACH (agent_slice_objects(a->slice), entry) {
+		const struct object *o = entry->value;
+		if (o->kind == &kind_pod && str_equal(o->uid, pod_uid))
+			return !agent_fences_wants(o) || agent_fences_may_run(a->fences, pod_uid);
+	}
+	return true;
+}
+
 struct driver_host agent_host(struct agent *a)
 {
 	return (struct driver_host){.image_pull = host_image_pull,
@@ -120,6 +131,7 @@ struct driver_host agent_host(struct agent *a)
 		.network_detach = host_detach,
 		.event = host_event,
 		.changed = host_changed,
+		.may_run = host_may_run,
 		.context = a};
 }
 

@@ -34,6 +34,7 @@ struct pod {
 	char *uid, *key, *namespace, *name;
 	enum pod_stage stage;
 	bool dirty;    /* what it is made of may have changed */
+	bool fenced;   /* its lease ended, and with it the pod */
 	bool finished; /* Succeeded or Failed: never started again */
 	bool updating;
 	uint64_t digest;    /* of what the driver was told last; 0: unknown */
@@ -215,7 +216,7 @@ static void observe(struct pod *pod, const struct driver_state *state)
 void agent_pods_observed(struct agent_pods *p, const struct driver_state *state)
 {
 	struct pod *pod = map_get(&p->by_uid, state->uid);
-	if (!pod || pod->stage == POD_STOPPED || pod->stage == POD_FORGETTING)
+	if (!pod || pod->fenced || pod->stage == POD_STOPPED || pod->stage == POD_FORGETTING)
 		return;
 	observe(pod, state);
 	if (state->stopped && pod->stage == POD_KEPT && !pod->finished) {
@@ -225,11 +226,18 @@ void agent_pods_observed(struct agent_pods *p, const struct driver_state *state)
 	}
 }
 
+/* A pod that was fenced and not deleted stays, Failed, for people and reconcilers to see. */
+static bool may_be_gone(const struct pod *pod)
+{
+	const struct object *o = wanted(pod);
+	return o && (!pod->fenced || o->deletion_ms);
+}
+
 void agent_pods_report_all(struct agent_pods *p)
 {
 	MAP_EACH (&p->by_uid, entry) {
 		struct pod *pod = entry->value;
-		if (pod->stage == POD_STOPPED && wanted(pod))
+		if (pod->stage == POD_STOPPED && may_be_gone(pod))
 			agent_reports_gone(p->config.reports, pod->key, pod->uid);
 		else if (pod->reported && wanted(pod))
 			agent_reports_status(p->config.reports, pod->key, pod->uid, pod->reported);
@@ -338,7 +346,9 @@ static void on_stopped(struct agent_pods *p, struct pod *pod, const struct err *
 	set_stage(pod, POD_STOPPED);
 	log_info(p->config.log, "pod_stopped", "pod=%s/%s uid=%s", pod->namespace, pod->name,
 		pod->uid);
-	if (wanted(pod))
+	if (p->config.on_ended)
+		p->config.on_ended(p->config.arg, pod->uid);
+	if (may_be_gone(pod))
 		agent_reports_gone(p->config.reports, pod->key, pod->uid);
 }
 
@@ -386,6 +396,8 @@ static void forget(struct agent_pods *p, struct pod *pod)
 static void step_new(struct agent_pods *p, struct pod *pod, const struct object *o)
 {
 	if (!o && pod->failures == 0) {
+		if (p->config.on_ended)
+			p->config.on_ended(p->config.arg, pod->uid);
 		agent_reports_forget(p->config.reports, pod->uid);
 		CLEANUP(mem_free_ptr) char *uid = mem_dup_string(pod->uid);
 		map_remove(&p->by_uid, uid);
@@ -394,7 +406,8 @@ static void step_new(struct agent_pods *p, struct pod *pod, const struct object 
 		set_stage(pod, POD_KEPT);
 		stop(p, pod, o ? grace_of(o) : 0);
 	} else if (!pod->finished && !is_over(o->phase) && p->dns_address &&
-		   !loop_timer_active(pod->retry)) {
+		   !loop_timer_active(pod->retry) && !pod->fenced &&
+		   (!p->config.may_start || p->config.may_start(p->config.arg, o))) {
 		start(p, pod, o);
 	}
 }
@@ -403,7 +416,9 @@ static void step_kept(struct agent_pods *p, struct pod *pod, const struct object
 {
 	if (loop_timer_active(pod->retry))
 		return;
-	if (o && o->deletion_ms)
+	if (pod->fenced)
+		stop(p, pod, 0);
+	else if (o && o->deletion_ms)
 		stop(p, pod, grace_of(o));
 	else if (!o && p->complete)
 		stop(p, pod, -1);
@@ -432,6 +447,9 @@ static void step_pod(struct agent_pods *p, struct pod *pod)
 	case POD_STOPPED:
 		if (!o)
 			forget(p, pod);
+		else if (pod->fenced && pod->dirty && o->deletion_ms)
+			agent_reports_gone(p->config.reports, pod->key, pod->uid);
+		pod->dirty = false;
 		break;
 	case POD_STARTING:
 	case POD_FORGETTING:
@@ -486,6 +504,30 @@ void agent_pods_set_network(struct agent_pods *p, const char *cluster_domain,
 	step_later(p, 0);
 }
 
+void agent_pods_look(struct agent_pods *p)
+{
+	step_later(p, 0);
+}
+
+void agent_pods_fenced(struct agent_pods *p, const char *uid)
+{
+	static const char why[] =
+		"The node lost its lease, so that the pod may be replaced elsewhere";
+	struct pod *pod = map_get(&p->by_uid, uid);
+	if (!pod || pod->fenced || pod->stage == POD_STOPPED || pod->stage == POD_FORGETTING)
+		return;
+	pod->fenced = true;
+	pod->finished = true;
+	log_warn(p->config.log, "pod_fenced", "pod=%s/%s uid=%s", pod->namespace, pod->name, uid);
+	agent_reports_event(p->config.reports, pod->key, pod->uid, true, "Fenced", why);
+	report_status(pod, agent_status_failed(memory_of(pod), "Fenced", why, p->config.host_ip,
+				   loop_wall_ms(p->config.loop)));
+	/* At once: a start under way makes the step wait for its answer. */
+	if (pod->stage == POD_KEPT || pod->stage == POD_STOPPING)
+		stop(p, pod, 0);
+	step_later(p, 0);
+}
+
 static void each_listed(void *arg, const struct driver_state *state)
 {
 	struct operation *o = arg; /* as operation_done gets it */
@@ -496,6 +538,8 @@ static void each_listed(void *arg, const struct driver_state *state)
 	if (pod->stage == POD_NEW)
 		set_stage(pod, POD_KEPT);
 	observe(pod, state);
+	if (p->config.on_adopted && wanted(pod))
+		p->config.on_adopted(p->config.arg, wanted(pod));
 }
 
 static void on_listed(struct agent_pods *p, struct pod *pod, const struct err *e)

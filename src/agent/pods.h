@@ -25,7 +25,11 @@ struct agent_pods_config {
 	struct agent_reports *reports;
 	const char *node_name;
 	const char *host_ip;
-	void (*on_listed)(void *arg);    /* the driver said what it has */
+	/* Whether a pod may be started now; agent_pods_look comes when that changed. */
+	bool (*may_start)(void *arg, const struct object *pod);
+	void (*on_adopted)(void *arg, const struct object *pod); /* the driver has it from before */
+	void (*on_ended)(void *arg, const char *uid);            /* nothing of it is left */
+	void (*on_listed)(void *arg);                            /* the driver said what it has */
 	void (*on_forgotten)(void *arg); /* a pod is gone for good: images may be collected */
 	void *arg;
 };
@@ -47,6 +51,11 @@ void agent_pods_object_changed(struct agent_pods *p, const struct kind *kind, co
 void agent_pods_slice_complete(struct agent_pods *p);
 /* Says everything again (another epoch: the server may have forgotten). */
 void agent_pods_report_all(struct agent_pods *p);
+
+/* What may_start said may have changed. */
+void agent_pods_look(struct agent_pods *p);
+/* The pod's lease is over: it ends at once, and is Failed with reason Fenced. */
+void agent_pods_fenced(struct agent_pods *p, const char *uid);
 
 /* host.changed of the driver. */
 void agent_pods_observed(struct agent_pods *p, const struct driver_state *state);

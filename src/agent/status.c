@@ -213,3 +213,14 @@ json_t *agent_status_pending(struct agent_status_memory *m, const char *reason, 
 		.ip = ""};
 	return agent_status_make(&state, m, host_ip, wall_ms);
 }
+
+json_t *agent_status_failed(struct agent_status_memory *m, const char *reason, const char *message,
+	const char *host_ip, int64_t wall_ms)
+{
+	struct driver_state state = {.phase = "Failed",
+		.reason = reason,
+		.message = message,
+		.started_ms = wall_ms,
+		.ip = ""};
+	return agent_status_make(&state, m, host_ip, wall_ms);
+}

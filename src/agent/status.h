@@ -36,4 +36,8 @@ json_t *agent_status_make(const struct driver_state *state, struct agent_status_
 json_t *agent_status_pending(struct agent_status_memory *m, const char *reason, const char *message,
 	const char *host_ip, int64_t wall_ms) MUST_CHECK;
 
+/* Of a pod that ended for a reason of the node's. */
+json_t *agent_status_failed(struct agent_status_memory *m, const char *reason, const char *message,
+	const char *host_ip, int64_t wall_ms) MUST_CHECK;
+
 #endif

@@ -26,6 +26,7 @@ enum driver_capability {
 	DRIVER_UPDATE = 16, /* resources of a running pod */
 	DRIVER_DEVICES = 32,
 	DRIVER_HOST_PATH = 64,
+	DRIVER_FENCES = 256, /* all of a pod is in the cgroup CGROUP_PARENT/pod-UID */
 	DRIVER_ADOPTS = 128, /* finds its pods again after the agent's restart */
 };
 
@@ -103,6 +104,9 @@ struct driver_host {
 		const char *message);
 	/* A pod changed; the agent reports it. */
 	void (*changed)(void *context, const struct driver_state *state);
+	/* Whether a container of this pod may be started just now; asked before each start and
+	 * again a little later when not. Null: always. */
+	bool (*may_run)(void *context, const char *pod_uid);
 	void *context;
 };
 

@@ -367,6 +367,6 @@ int driver_oci_new(const struct driver_config *config, struct driver **ret_drive
 	oci_probe_cached(o);
 	return pods_new(config, &o->base,
 		DRIVER_EXEC | DRIVER_STATS | DRIVER_UPDATE | DRIVER_DEVICES | DRIVER_HOST_PATH |
-			DRIVER_ADOPTS,
+			DRIVER_ADOPTS | DRIVER_FENCES,
 		ret_driver, e);
 }

@@ -6,6 +6,8 @@
 #include "driver/pod.h"
 #include "model/pod_security.h"
 
+#define MAY_RUN_MS 250 /* until the host is asked again */
+
 /* ---- the sandbox ---- */
 
 static void sandbox_failed(struct pod *p, const struct err *e)
@@ -198,8 +200,15 @@ static void step_expire(struct pod *p)
 
 static void step_container(struct pod_container *c)
 {
-	if (c->phase == RUN_IDLE && !c->waiting)
+	const struct driver_host *host = &c->pod->pods->config.host;
+	if (c->phase != RUN_IDLE || c->waiting)
+		return;
+	if (!host->may_run || host->may_run(host->context, c->pod->uid)) {
 		run_start(c);
+		return;
+	}
+	c->waiting = true;
+	loop_timer_start(c->timer, MAY_RUN_MS);
 }
 
 /* A container with a postStart hook holds back those after it until the hook passed: proxies rely

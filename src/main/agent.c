@@ -159,6 +159,16 @@ static int open_images(struct program *p, struct err *e)
 	return agent_images_real(&images, &p->options.agent.images, e);
 }
 
+static int make_run_folders(struct program *p, struct err *e)
+{
+	const char *run = p->options.agent.run_folder;
+	int r = fs_make_folders(fs_real(), run, 0700, e);
+	if (r == 0)
+		r = fs_make_folders(fs_real(), arena_format(&p->options.arena, "%s/fence", run),
+			0700, e);
+	return r;
+}
+
 static int start(struct program *p, struct err *e)
 {
 	struct agent_config *c = &p->options.agent;
@@ -167,11 +177,12 @@ static int start(struct program *p, struct err *e)
 	c->fs = fs_real();
 	c->runtime_wrapper = helper_path(p, "continuo-runtime");
 	c->pause_program = helper_path(p, "continuo-pause");
+	c->fence_program = helper_path(p, "continuo-fence");
 	int r = choose_address(p, e);
 	if (r == 0)
 		r = lock_state(c->state_folder, e);
 	if (r == 0)
-		r = fs_make_folders(c->fs, c->run_folder, 0700, e);
+		r = make_run_folders(p, e);
 	if (r == 0)
 		r = open_images(p, e);
 	if (r < 0)
