@@ -112,6 +112,21 @@ continuum_agent_start() {
 		"$continuum_programs/continuo-agent" --config "$continuum_folder/$1/agent.yaml"
 }
 
+# continuum_reboot NAME: as a machine that loses its power: all processes die, mounts, /run, control groups and
+# what the agent made of the network are gone, the boot id is another one. The disk stays. The agent starts again.
+continuum_reboot() {
+	local link
+	continuum_kill "$1-mounts" && cgroup_end "$topo_id/$1" && cgroup_end "$topo_id/$1-mounts" || return 1
+	topo_in "$1" nft flush ruleset
+	for link in $(ip -n "$topo_id-$1" -o link | sed -n 's/^[0-9]*: \([^:@]*\).*/\1/p' | grep -vxE 'lo|eth0'); do
+		ip -n "$topo_id-$1" link delete "$link"
+	done
+	cat /proc/sys/kernel/random/uuid >"$continuum_folder/$1/boot_id"
+	cgroup_make "$topo_id/$1/pods" && continuum_mounts "$1" &&
+		continuum_in_mounts "$1" mount --bind "$continuum_folder/$1/boot_id" /proc/sys/kernel/random/boot_id &&
+		continuum_agent_start "$1"
+}
+
 # continuum_nodes_ready COUNT: whether so many nodes are Ready.
 continuum_nodes_ready() {
 	[ "$(continuum get nodes -o json | jq '[.items[] | select(any(.status.conditions[]?;

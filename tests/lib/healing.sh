@@ -92,6 +92,32 @@ healing_runs() {
 		select(.state.running) | "\($n) \(.containerID) \(.state.running.startedAt)"' | sort
 }
 
+# healing_containers NODE: "PID START" of the first process of each container there, which conmon started.
+healing_containers() {
+	local pid parent
+	for pid in $(healing_processes "$1"); do
+		parent=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status" 2>/dev/null)
+		[ "$(cat "/proc/${parent:-0}/comm" 2>/dev/null)" = conmon ] &&
+			echo "$pid $(sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f20)"
+	done | sort
+}
+
+# healing_container_of NODE WORD: the pid of the first process of the container there whose command has the word.
+healing_container_of() {
+	local pid
+	for pid in $(healing_containers "$1" | cut -d' ' -f1); do
+		tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "$2" && echo "$pid" && return
+	done
+	return 1
+}
+
+# healing_in_pod PID COMMAND...: in the container's network, root and resolver.
+healing_in_pod() {
+	local pid=$1
+	shift
+	nsenter --target "$pid" --net --mount --root --wd "$@"
+}
+
 # healing_processes NODE: the pids of all processes in containers on the node.
 healing_processes() {
 	local root=/sys/fs/cgroup/unified

@@ -61,8 +61,8 @@ topo_cut_site() {
 		table inet cut-$1 {
 			chain forward {
 				type filter hook forward priority 0
-				iifname "br-$1" drop
-				oifname "br-$1" drop
+				iifname "br-$1" oifname != "br-$1" drop
+				iifname != "br-$1" oifname "br-$1" drop
 			}
 		}
 	EOF
