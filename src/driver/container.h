@@ -102,6 +102,9 @@ struct container_engine_ops {
 	 * back after a restart of the agent. spec may hold secrets; null leaves it as it is. */
 	int (*keep)(struct container_engine *x, const char *uid, const char *spec,
 		const char *record, struct err *e);
+	/* The last attempt of which a trace was left, also by an earlier boot; -1: none. May be
+	 * null: then the pod's status alone tells. (kubelet counts by the names of logs too.) */
+	int (*last_attempt)(struct container_engine *x, const char *uid, const char *name);
 	/* Changed ConfigMaps and Secrets of a running pod. */
 	void (*update)(struct container_engine *x, const struct container_pod *pod,
 		container_done *done, void *arg);

@@ -89,6 +89,27 @@ static void crashes_are_restarted_with_back_off(void **state)
 	bench_stop("c1", 0);
 }
 
+static bool restarted_thrice(const char *name)
+{
+	return bench_container(name, 0)->restarts == 3;
+}
+
+/* The engine lost all it knew with the machine's power; the pod's status says what there was. */
+static void runs_before_a_reboot_count(void **state)
+{
+	(void)state;
+	bench_start("c2",
+		"{'containers':[{'name':'main','image':'test','command':['/bin/sh','-c','sleep "
+		"100']}]},'status':{'containerStatuses':[{'name':'main','containerID':'x://y',"
+		"'restartCount':2,'state':{'running':{'startedAt':'2026-01-01T00:00:00Z'}}}]}");
+	assert_true(bench_wait(restarted_thrice, "c2", 5000));
+	assert_true(is_running("c2"));
+	assert_true(bench_container("c2", 0)->has_last);
+	assert_int_equal(bench_container("c2", 0)->last_exit_code, 137);
+	assert_string_equal(bench_container("c2", 0)->last_reason, "ContainerStatusUnknown");
+	bench_stop("c2", 0);
+}
+
 static void on_failure_stops_at_success(void **state)
 {
 	(void)state;
@@ -327,6 +348,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(start_runs_and_is_repeatable),
 		cmocka_unit_test(exit_codes_give_phases),
 		cmocka_unit_test(crashes_are_restarted_with_back_off),
+		cmocka_unit_test(runs_before_a_reboot_count),
 		cmocka_unit_test(on_failure_stops_at_success),
 		cmocka_unit_test(stop_is_graceful_then_hard),
 		cmocka_unit_test(init_containers_run_in_order),

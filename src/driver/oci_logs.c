@@ -4,8 +4,10 @@
  * (https://github.com/kubernetes/design-proposals-archive/blob/main/node/kubelet-cri-logging.md).
  * A log is N.log with older parts N.log.4 ... N.log.1. Followers wait by inotify.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -50,6 +52,25 @@ struct oci_logs {
 char *oci_log_path(const struct oci *o, const char *uid, const char *name, int attempt)
 {
 	return mem_format("%s/pods/%s/logs/%s/%d.log", o->state_folder, uid, name, attempt);
+}
+
+int oci_last_attempt(struct container_engine *x, const char *uid, const char *name)
+{
+	const struct oci *o = oci_of(x);
+	char *folder CLEANUP(mem_free_ptr) =
+		mem_format("%s/pods/%s/logs/%s", o->state_folder, uid, name);
+	int last = -1;
+	DIR *list = opendir(folder);
+	struct dirent *entry;
+	while (list && (entry = readdir(list))) {
+		char *end;
+		long attempt = strtol(entry->d_name, &end, 10);
+		if (end != entry->d_name && attempt > last && attempt < INT_MAX - 2)
+			last = (int)attempt;
+	}
+	if (list)
+		closedir(list);
+	return last;
 }
 
 /* ---- records ---- */

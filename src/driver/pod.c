@@ -1,6 +1,7 @@
 /* The driver's vtable over pods; pod.h says what is where. */
 #include "driver/pod.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/time.h"
 
 /* ---- references ---- */
 
@@ -404,6 +406,42 @@ static void pod_update(struct pod *p, const struct driver_pod *from)
 	pod_touch(p);
 }
 
+/* What ran before a boot that made the engine forget: by what it left on the disk, or by the
+ * status. Its end was seen by nobody (kubelet: ContainerStatusUnknown, exit code 137). */
+static void recall_container(struct pod_container *c, const json_t *status)
+{
+	struct container_engine *x = c->pod->pods->engine;
+	const char *started = json_text(status, "", "state", "running", "startedAt");
+	int last = x->ops->last_attempt ? x->ops->last_attempt(x, c->pod->uid, c->name) : -1;
+	int64_t restarts = json_int(status, 0, "restartCount");
+	if (last < 0 &&
+		(!*json_text(status, "", "containerID") || restarts < 0 || restarts > INT_MAX - 2))
+		return;
+	c->attempt = c->last_attempt = last < restarts ? (int)restarts : last;
+	c->runs = c->attempt + 1;
+	c->end = (struct run_end){.set = true,
+		.exit_code = 137,
+		.finished_ms = loop_wall_ms(c->pod->pods->config.loop)};
+	(void)str_copy(c->end.reason, sizeof(c->end.reason), "ContainerStatusUnknown");
+	if (*started && time_parse(started, &c->end.started_ms, NULL) < 0)
+		c->end.started_ms = 0;
+}
+
+static void pod_recall(struct pod *p, const json_t *tree)
+{
+	static const char *const lists[] = {"initContainerStatuses", "containerStatuses"};
+	for (size_t i = 0; i < p->container_count; i++) {
+		struct pod_container *c = &p->containers[i];
+		const json_t *found = NULL;
+		size_t k;
+		json_t *status;
+		json_array_foreach (json_at(tree, "status", lists[!c->init]), k, status)
+			if (str_equal(json_text(status, "", "name"), c->name))
+				found = status;
+		recall_container(c, found);
+	}
+}
+
 static void pods_start(struct driver *base, const struct driver_pod *from, driver_done *done,
 	void *arg)
 {
@@ -425,6 +463,7 @@ static void pods_start(struct driver *base, const struct driver_pod *from, drive
 	pod_source_copy(&p->source, from);
 	json_t *tree CLEANUP(json_done) = object_tree(from->pod);
 	pod_read(p, tree);
+	pod_recall(p, tree);
 	pod_begin(p, tree, loop_wall_ms(d->config.loop));
 	map_put(&d->map, p->uid, p);
 	pod_touch(p);
