@@ -116,8 +116,66 @@ kill_both() {
 	verify "nobody was evicted" none_leaves
 }
 
+# ---- 10. a site is cut off ----
+
+# container_of HOST WORD: the pid of the first process of the container there whose command has the word.
+container_of() {
+	local pid
+	for pid in $(containers "$1" | cut -d' ' -f2); do
+		tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "$2" && echo "$pid" && return
+	done
+	return 1
+}
+
+another_runs() { # HOST WORD PID
+	local pid
+	pid=$(container_of "$1" "$2") && [ "$pid" != "$3" ]
+}
+
+panel_answers() { # HOST WORD: to the container there whose command has the word, by the service's name
+	local pid
+	pid=$(container_of "$1" "$2") && [ "$(nsenter --target "$pid" --net --mount --root --wd \
+		timeout 2 wget -qO - http://panel.factory/)" = "the line may run" ]
+}
+
+cut_site() {
+	local camera panel before_elsewhere
+	step "Site A is cut off, with the camera and the panel; the server is out of its reach"
+	before=$(runs) before_elsewhere=$(containers cloud1 cloud2 edge-b)
+	topo_cut_site a
+	verify "its nodes are lost" wait_for 45 node_is edge-a Unknown
+	verify "the panel answers the camera's container by its name" wait_for 10 panel_answers iot-a camera
+	say "the camera's process is killed:"
+	camera=$(container_of iot-a camera)
+	kill -KILL "$camera"
+	verify "the node starts it again by itself" wait_for 20 another_runs iot-a camera "$camera"
+	say "edge-a loses its power: all processes killed, everything unmounted, /run empty; it starts again:"
+	panel=$(container_of edge-a httpd)
+	rebooted_ms=$(now_ms)
+	continuum_reboot edge-a || die "edge-a does not start again"
+	verify "its panel runs again" wait_for 20 another_runs edge-a httpd "$panel"
+	verify "and answers the camera's container by its name" wait_for 20 panel_answers iot-a camera
+	island=$(since "$rebooted_ms")
+	say "${dim}after $island${plain}"
+	verify "nobody at the other sites was restarted" test "$before_elsewhere" = "$(containers cloud1 cloud2 edge-b)"
+
+	step "Site A is joined again"
+	camera=$(container_of iot-a camera) panel=$(container_of edge-a httpd)
+	topo_join_site a
+	verify "all nodes are ready" wait_for 20 continuum_nodes_ready 5
+	verify "all pods are ready, and no more than those" wait_for 20 pods_ready 6
+	verify "none is being removed" wait_for 5 none_leaves
+	verify "camera and panel run on as they were" test "$camera $panel" = "$(container_of iot-a camera) $(container_of edge-a httpd)"
+	verify "what was not touched was not restarted" test "$before_elsewhere" = "$(containers cloud1 cloud2 edge-b)"
+	local first
+	first=$(frames)
+	verify "the counts grow again" wait_for 30 more_frames_than "${first:-0}"
+	continuum get pods -n factory -o wide
+}
+
 break_and_mend() {
 	cut_link
 	join_link
 	kill_both
+	cut_site
 }

@@ -118,8 +118,8 @@ continuum_reboot() {
 	local link
 	continuum_kill "$1-mounts" && cgroup_end "$topo_id/$1" && cgroup_end "$topo_id/$1-mounts" || return 1
 	topo_in "$1" nft flush ruleset
-	for link in $(ip -n "$topo_id-$1" -o link | sed -n 's/^[0-9]*: \([^:@]*\).*/\1/p' | grep -vxE 'lo|eth0'); do
-		ip -n "$topo_id-$1" link delete "$link"
+	for link in $(ip -n "$topo_id-$1" -o link 2>/dev/null | sed -n 's/^[0-9]*: \([^:@]*\).*/\1/p' | grep -vxE 'lo|eth0'); do
+		ip -n "$topo_id-$1" link delete "$link" 2>/dev/null # or it goes with its pod's namespace
 	done
 	cat /proc/sys/kernel/random/uuid >"$continuum_folder/$1/boot_id"
 	cgroup_make "$topo_id/$1/pods" && continuum_mounts "$1" &&
