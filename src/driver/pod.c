@@ -417,7 +417,8 @@ static void recall_container(struct pod_container *c, const json_t *status)
 	if (last < 0 &&
 		(!*json_text(status, "", "containerID") || restarts < 0 || restarts > INT_MAX - 2))
 		return;
-	c->attempt = c->last_attempt = last < restarts ? (int)restarts : last;
+	c->attempt = last < restarts ? (int)restarts : last;
+	c->last_attempt = last; /* of a run that only the status tells of there is no log */
 	c->runs = c->attempt + 1;
 	c->end = (struct run_end){.set = true,
 		.exit_code = 137,
