@@ -7,7 +7,8 @@
  *     └──────── a session: the taints go ◀──────── EVICTED: taint unreachable:NoExecute, upon which
  *                                                      reconciler_taint_eviction acts
  *
- * The brake: while half or more of all nodes, or of a site of at least SITE_MIN nodes, are lost, or
+ * The brake: while half or more of all nodes, or of a site of at least SITE_MIN nodes, are lost or
+ * came back but lately, or
  * this server began so lately that nodes may still be on their way to it, it is we who are blind
  * and nobody is evicted. (Kubernetes: "rate limits on eviction", node lifecycle controller.)
  */
@@ -49,10 +50,13 @@ static bool half_is_lost(const struct count *c)
 	return c->lost * 2 >= c->nodes;
 }
 
-/* Its condition in the store may be older than this server. */
+/* Its condition in the store may be older than this server. Nodes that shared a fate come back one
+ * by one: the first of them must not let go of the brake at the cost of the last. (Kubernetes sets
+ * all probe times anew when it leaves full disruption.) */
 static bool is_lost(struct control_view *v, const struct object *node)
 {
-	return !node->ready || !view_node_state(v, node->name).connected;
+	struct control_node_state state = view_node_state(v, node->name);
+	return !node->ready || !state.connected || state.back_lately;
 }
 
 static bool brake_holds(struct control_view *v, const struct object *node)

@@ -43,11 +43,17 @@ struct bucket {
 	int64_t milli, at_ms;
 };
 
+/* When a node's last session ended, and whether and when the next one began; now_ms. */
+struct loss {
+	int64_t lost_ms, back_ms;
+	bool back;
+};
+
 struct feed {
 	struct server *server;
 	struct list sessions; /* in any state */
 	struct map open;      /* node -> open session */
-	struct map lost;      /* node -> int64_t *: when its session ended, now_ms */
+	struct map losses;    /* node -> struct loss * */
 	int64_t began_ms;
 	struct peers peers;
 	struct loop_timer *tell_peers;
@@ -100,9 +106,18 @@ static void session_free(struct session *x)
 
 static void note_lost(struct feed *f, const char *node)
 {
-	int64_t *at_ms = mem_new(int64_t);
-	*at_ms = loop_now_ms(f->server->loop);
-	map_put(&f->lost, node, at_ms);
+	struct loss *loss = mem_new(struct loss);
+	loss->lost_ms = loop_now_ms(f->server->loop);
+	map_put(&f->losses, node, loss);
+}
+
+static void note_back(struct feed *f, const char *node)
+{
+	struct loss *loss = map_get(&f->losses, node);
+	if (!loss || loss->back)
+		return;
+	loss->back = true;
+	loss->back_ms = loop_now_ms(f->server->loop);
 }
 
 /* Ends an open session: the node is lost until it comes again. */
@@ -256,7 +271,7 @@ static void session_open(struct session *x)
 		session_free(old);
 		calls_lose_node(f->server, x->node);
 	}
-	map_remove(&f->lost, x->node);
+	note_back(f, x->node);
 	read_held(x);
 	json_decref(x->hello);
 	x->hello = NULL;
@@ -293,7 +308,8 @@ static void on_registered(void *arg, const struct err *e)
 static bool is_lost(struct feed *f, const char *node)
 {
 	char key[OBJECT_KEY_MAX];
-	if (map_has(&f->lost, node) || object_key_of(&kind_node, "", node, key, NULL) < 0)
+	const struct loss *loss = map_get(&f->losses, node);
+	if ((loss && !loss->back) || object_key_of(&kind_node, "", node, key, NULL) < 0)
 		return true;
 	CLEANUP(object_done) struct object *o = store_get(f->server->store, key);
 	return !o || !o->ready;
@@ -416,7 +432,7 @@ static void mark_dirty(struct feed *f, const struct store_event *event)
 		return;
 	}
 	if (o->kind == &kind_node && event->type == STORE_DELETE)
-		map_remove(&f->lost, o->name);
+		map_remove(&f->losses, o->name);
 	if (o->kind == &kind_node &&
 		peers_note(&f->peers, o->name, event->type == STORE_PUT ? o : NULL) &&
 		!loop_timer_active(f->tell_peers))
@@ -503,7 +519,7 @@ struct feed *feed_new(struct server *s)
 	list_init(&f->sessions);
 	map_init(&f->pods, pods_free);
 	map_init(&f->events, free);
-	map_init(&f->lost, free);
+	map_init(&f->losses, free);
 	peers_init(&f->peers);
 	f->tell_peers = loop_timer_new(s->loop, on_tell_peers, f);
 	f->began_ms = loop_now_ms(s->loop);
@@ -527,7 +543,7 @@ void feed_free(struct feed *f)
 	map_done(&f->open);
 	map_done(&f->pods);
 	map_done(&f->events);
-	map_done(&f->lost);
+	map_done(&f->losses);
 	peers_done(&f->peers);
 	loop_timer_free(f->tell_peers);
 	free(f);
@@ -550,8 +566,14 @@ int64_t feed_lost_ms(const struct feed *f, const char *node)
 {
 	if (map_has(&f->open, node))
 		return 0;
-	const int64_t *at_ms = map_get(&f->lost, node);
-	return loop_now_ms(f->server->loop) - (at_ms ? *at_ms : f->began_ms);
+	const struct loss *loss = map_get(&f->losses, node);
+	return loop_now_ms(f->server->loop) - (loss ? loss->lost_ms : f->began_ms);
+}
+
+bool feed_back_lately(const struct feed *f, const char *node, int64_t within_ms)
+{
+	const struct loss *loss = map_get(&f->losses, node);
+	return loss && loss->back && loop_now_ms(f->server->loop) - loss->back_ms < within_ms;
 }
 
 bool feed_slice_has(const struct feed *f, const char *node, const char *key)

@@ -27,6 +27,8 @@ void feed_pong(struct feed *f, const char *node, int64_t id);
 bool feed_connected(const struct feed *f, const char *node);
 /* How long the node has been without a session, as far as this server saw; 0: it has one. */
 int64_t feed_lost_ms(const struct feed *f, const char *node);
+/* Whether the node was lost and came back less than within_ms ago. */
+bool feed_back_lately(const struct feed *f, const char *node, int64_t within_ms);
 bool feed_slice_has(const struct feed *f, const char *node, const char *key);
 /* Whether one more event of the node may be kept. Events live in memory for an hour, so that a node
  * that invents them must not fill it; 110 pods that start at once stay below the burst. */

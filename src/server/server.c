@@ -98,13 +98,15 @@ static void bootstrap(struct server *s)
 #define BLIND_MS 30000
 #define HANDSHAKES_PER_S 200 /* of TLS, with the certificates of both sides, on a small machine */
 #define EVICT_CONFIRM_MS                                                                           \
-	250 /* and a heartbeat: nodes that share a fate are not lost at one instant */
+	250             /* and a heartbeat: nodes that share a fate are not lost at one instant */
+#define RETURN_MS 10000 /* nor do they come back at one */
 
 static struct control_node_state node_state(void *context, const char *node)
 {
 	const struct server *s = context;
 	char key[OBJECT_KEY_MAX];
 	struct control_node_state state = {.connected = feed_connected(s->feed, node),
+		.back_lately = feed_back_lately(s->feed, node, RETURN_MS),
 		.lost_ms = feed_lost_ms(s->feed, node),
 		.evict_ms = s->heartbeat_ms + EVICT_CONFIRM_MS};
 	if (state.connected || object_key_of(&kind_node, "", node, key, NULL) < 0)

@@ -101,7 +101,11 @@ two_of_five() { continuum_nodes_ready 2; }
 tap_check "three of five nodes are lost" wait_for 10 two_of_five
 sleep 5
 tap_check "then nobody is evicted" answer_is "$evicted" evicted
-topo_join edge-a1 && topo_join edge-b1 && topo_join edge-b2
+topo_join edge-a1
+tap_check "the first of them comes back" wait_for 5 continuum_nodes_ready 3
+sleep 3
+tap_check "and is not the end of the others' pods" answer_is "$evicted" evicted
+topo_join edge-b1 && topo_join edge-b2
 tap_check "they come back" wait_for 5 continuum_nodes_ready 5
 
 # ---- killed servers and agents ----
