@@ -4,8 +4,9 @@
  *
  *     storm SERVER CA.CRT CA.KEY DOMAIN COUNT
  *
- * Prints "all MS" (wall-clock) when each session has had a bookmark, and again each time that this is so
- * after SIGUSR1. The keys are signed here, with the CA's key: this is a bench, not a way to join.
+ * Prints "all MS" (wall-clock) when each session has had a bookmark, and again each time that this
+ * is so after SIGUSR1. The keys are signed here, with the CA's key: this is a bench, not a way to
+ * join.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -177,7 +178,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	struct storm s = {.loop = loop_uv_new(2),
-		.log = {.level = LOG_ERROR, .role = "storm", .wall_ms = wall_ms, .write = write_line},
+		.log = {.level = LOG_ERROR,
+			.role = "storm",
+			.wall_ms = wall_ms,
+			.write = write_line},
 		.servers = {argv[1], NULL}};
 	struct pki_pair ca = {read_file(argv[2]), read_file(argv[3])};
 	s.count = (size_t)strtoul(argv[5], NULL, 10);
