@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/agent_private.h"
+#include "agent/devices.h"
 #include "agent/node.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -217,18 +218,11 @@ static void probe_again(void *arg)
 	a->driver->ops->probe(a->driver, on_probed, a);
 }
 
-static int make_devices(struct agent *a)
+/* Each container gets the devices that it asks for. */
+static void give_devices(void *arg, const json_t *tree, struct arena *arena, struct driver_pod *pod)
 {
-	a->devices = mem_alloc_array(a->config.device_count + 1, sizeof(*a->devices));
-	for (size_t i = 0; i < a->config.device_count; i++) {
-		const struct agent_device *d = &a->config.devices[i];
-		a->devices[i] =
-			(struct driver_device){.name = mem_format("continuo.dev/%s", d->name),
-				.path = d->path,
-				.container_path = d->container_path,
-				.permissions = d->permissions ? d->permissions : "rw"};
-	}
-	return 0;
+	const struct agent *a = arg;
+	agent_devices_give(a->config.devices, a->config.device_count, tree, arena, pod);
 }
 
 /* Pods live beside the agent in the control group that the machine gave it, so that its limits hold
@@ -247,7 +241,6 @@ static void choose_cgroup(struct agent *a)
 static int start_driver(struct agent *a, struct err *e)
 {
 	CLEANUP(mem_free_ptr) char *state = mem_format("%s/pods", a->config.state_folder);
-	make_devices(a);
 	struct driver_config config = {.loop = a->config.loop,
 		.log = a->config.log,
 		.host = agent_host(a),
@@ -258,8 +251,6 @@ static int start_driver(struct agent *a, struct err *e)
 		.cpu_milli = a->config.facts.cpu_milli - a->config.reserved_cpu_milli,
 		.memory_bytes = a->config.facts.memory_bytes - a->config.reserved_memory_bytes,
 		.cgroup_parent = a->cgroup_parent,
-		.devices = a->devices,
-		.device_count = a->config.device_count,
 		.runtime = a->config.runtime ? a->config.runtime : "",
 		.runtime_wrapper = a->config.runtime_wrapper,
 		.pause_program = a->config.pause_program};
@@ -327,6 +318,7 @@ static int start_parts(struct agent *a, struct err *e)
 		.reports = &a->reports,
 		.node_name = agent_node_name(a),
 		.host_ip = a->config.address,
+		.give_devices = give_devices,
 		.may_start = may_start,
 		.on_adopted = on_adopted,
 		.on_ended = on_ended,
@@ -490,13 +482,6 @@ int agent_new(const struct agent_config *config, struct agent **ret_agent, struc
 	return 0;
 }
 
-static void free_devices(struct agent *a)
-{
-	for (size_t i = 0; a->devices && i < a->config.device_count; i++)
-		free((char *)a->devices[i].name);
-	free(a->devices);
-}
-
 void agent_free(struct agent *a)
 {
 	if (!a)
@@ -519,7 +504,6 @@ void agent_free(struct agent *a)
 	loop_timer_free(a->tidy);
 	loop_timer_free(a->probing);
 	agent_identity_done(&a->identity);
-	free_devices(a);
 	kind_registry_free(a->kinds);
 	free(a);
 }

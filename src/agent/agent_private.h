@@ -25,7 +25,6 @@ struct agent {
 	struct agent_fences *fences;
 	struct driver *driver;
 	struct driver_probe probe;
-	struct driver_device *devices; /* with the names that pods ask for */
 	struct agent_calls calls;
 	struct agent_join *join;       /* until joined */
 	struct agent_renewal *renewal; /* once joined */

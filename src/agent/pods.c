@@ -263,6 +263,8 @@ static void request_init(struct request *r, const struct agent_pods *p, const st
 	*r = (struct request){.tree = object_tree(o)};
 	r->pod = agent_pod_gather(p->config.slice, o, r->tree, p->cluster_domain, p->dns_address,
 		&r->arena);
+	if (p->config.give_devices)
+		p->config.give_devices(p->config.arg, r->tree, &r->arena, &r->pod);
 }
 
 static void start_failed(struct agent_pods *p, struct pod *pod, const struct err *e)

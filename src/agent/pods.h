@@ -14,6 +14,7 @@
 
 #include "agent/reports.h"
 #include "agent/slice.h"
+#include "base/arena.h"
 #include "driver/driver.h"
 
 struct agent_pods;
@@ -25,6 +26,9 @@ struct agent_pods_config {
 	struct agent_reports *reports;
 	const char *node_name;
 	const char *host_ip;
+	/* Fills in the devices of the pod, in the arena. Null: there are none. */
+	void (*give_devices)(void *arg, const json_t *tree, struct arena *a,
+		struct driver_pod *pod);
 	/* Whether a pod may be started now; agent_pods_look comes when that changed. */
 	bool (*may_start)(void *arg, const struct object *pod);
 	void (*on_adopted)(void *arg, const struct object *pod); /* the driver has it from before */

@@ -23,7 +23,9 @@ struct container_pod {
 	const char *cluster_dns;
 	const char *const *dns_search;
 	const char *privilege;
-	const char *ip; /* "" before it has one */
+	const char *ip;                      /* "" before it has one */
+	const struct driver_device *devices; /* of all its containers */
+	size_t device_count;
 };
 
 /* One container to run; valid during the call. */

@@ -182,8 +182,6 @@ void bench_open(void)
 
 int bench_setup(int argc, char **argv)
 {
-	static const struct driver_device device = {
-		.name = "continuo.dev/null", .path = "/dev/null", .container_path = "/dev/camera"};
 	bench.loop = loop_uv_new(2);
 	bench.log = (struct log){
 		.level = LOG_INFO, .role = "test", .wall_ms = log_clock, .write = log_write};
@@ -204,8 +202,6 @@ int bench_setup(int argc, char **argv)
 		.cpu_milli = 3500,
 		.memory_bytes = (int64_t)1 << 30,
 		.cgroup_parent = bench.real ? argv[4] : "",
-		.devices = &device,
-		.device_count = 1,
 		.runtime = bench.real ? argv[6] : "",
 		.runtime_wrapper = getenv("RUNTIME_WRAPPER"),
 		.pause_program = getenv("PAUSE_PROGRAM"),
@@ -304,7 +300,12 @@ static void run_operation(pod_operation *operation, const char *name, const char
 			   "'labels':{'app':'web'}},'spec':%s}",
 			name, name, spec);
 	struct object *o CLEANUP(object_done) = make_object(&kind_pod, text);
+	static const struct driver_device devices[] = {
+		{"main", "continuo.dev/null", "/dev/null", "/dev/camera", "rw"},
+		{"main", "continuo.dev/null", "/dev/zero", "/dev/camera1", "r"}};
 	struct driver_pod pod = {.pod = o,
+		.devices = devices,
+		.device_count = strstr(spec, "continuo.dev/null") ? ARRAY_SIZE(devices) : 0,
 		.objects = (const struct object *const *)bench.objects.items,
 		.object_count = bench.objects.count,
 		.cluster_dns = "10.96.0.10",

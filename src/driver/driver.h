@@ -43,6 +43,19 @@ struct driver_pod {
 		*service_env;  /* NAME=value, null terminated: Kubernetes' service variables */
 	const char *privilege; /* Pod Security level of the namespace: "baseline", "privileged",
 				  "restricted" */
+	/* Devices that its containers were given, for its whole life on this node: one entry for
+	 * each container and device node. */
+	const struct driver_device *devices;
+	size_t device_count;
+};
+
+/* The way of a device of the machine into one container of a pod. */
+struct driver_device {
+	const char *container;      /* by its name in the pod */
+	const char *name;           /* as the container asks for it, "continuo.dev/camera" */
+	const char *path;           /* the device node on the host, "/dev/video0" */
+	const char *container_path; /* where the container finds it */
+	const char *permissions;    /* of "rwm" */
 };
 
 enum container_state { CONTAINER_WAITING, CONTAINER_RUNNING, CONTAINER_TERMINATED };
@@ -118,13 +131,6 @@ struct image_ready {
 	const char *config_json;   /* the OCI image configuration */
 };
 
-struct driver_device {
-	const char *name;           /* "continuo.dev/camera" */
-	const char *path;           /* on the host, "/dev/camera0" */
-	const char *container_path; /* null: the same */
-	const char *permissions;    /* "rw" */
-};
-
 struct driver_config {
 	struct loop *loop;
 	struct log *log;
@@ -135,9 +141,7 @@ struct driver_config {
 	const char *host_ip; /* for the downward API; may be null. Lives as long as the driver */
 	int64_t cpu_milli, memory_bytes; /* allocatable: limits that containers do not set */
 	const char *cgroup_parent;       /* "/continuo/NODE" */
-	const struct driver_device *devices;
-	size_t device_count;
-	const char *runtime; /* "runc", "crun" or "": whichever works */
+	const char *runtime;             /* "runc", "crun" or "": whichever works */
 	/* Path of continuo-runtime, by which crun serves hybrid hosts; null or "": there is none.
 	 */
 	const char *runtime_wrapper;

@@ -283,8 +283,11 @@ static void host_is_reached_by_the_privileged_only(void **state)
 static void devices_are_injected(void **state)
 {
 	(void)state;
-	assert_shows("u1", POD("sleep 50", ",'resources':{'limits':{'continuo.dev/null':'1'}}", ""),
-		"test -c /dev/camera && echo x > /dev/camera && echo there", "there\n");
+	assert_shows("u1", POD("sleep 50", ",'resources':{'limits':{'continuo.dev/null':'2'}}", ""),
+		"test -c /dev/camera && echo x > /dev/camera && echo there; head -c 1 /dev/camera1 "
+		"| wc -c; echo x 2>/dev/null > /dev/camera1 || echo shut; echo "
+		"$CONTINUO_DEVICE_NULL",
+		"there\n1\nshut\n/dev/camera,/dev/camera1\n");
 	assert_shows("u2", POD("sleep 50", "", ""), "test -e /dev/camera || echo absent",
 		"absent\n");
 	bench_start("u3", POD("sleep 50", ",'resources':{'limits':{'continuo.dev/gone':'1'}}", ""));

@@ -1,5 +1,6 @@
 #include "driver/env.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -249,11 +250,37 @@ static void env_add_services(const struct env_source *s, struct map *env)
 	}
 }
 
+/* "continuo.dev/usb-camera" becomes "CONTINUO_DEVICE_USB_CAMERA". */
+static char *env_device_name(const char *resource)
+{
+	const char *slash = strchr(resource, '/');
+	char *name = mem_format("CONTINUO_DEVICE_%s", slash ? slash + 1 : resource);
+	for (char *c = name; *c; c++)
+		*c = isalnum((unsigned char)*c) ? (char)toupper((unsigned char)*c) : '_';
+	return name;
+}
+
+static void env_add_devices(const struct env_source *s, struct map *env)
+{
+	const char *container = json_text(s->container, "", "name");
+	for (size_t i = 0; i < s->device_count; i++) {
+		const struct driver_device *d = &s->devices[i];
+		if (!str_equal(d->container, container))
+			continue;
+		char *name CLEANUP(mem_free_ptr) = env_device_name(d->name);
+		const char *before = map_get(env, name);
+		map_put(env, name,
+			before ? mem_format("%s,%s", before, d->container_path)
+			       : mem_dup_string(d->container_path));
+	}
+}
+
 int env_build(const struct env_source *s, struct map *env, struct err *e)
 {
 	size_t i;
 	json_t *item;
 	env_add_services(s, env);
+	env_add_devices(s, env);
 	json_array_foreach (json_at(s->container, "envFrom"), i, item) {
 		const char *prefix = json_text(item, "", "prefix");
 		json_t *map = json_at(item, "configMapRef"), *secret = json_at(item, "secretRef");

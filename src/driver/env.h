@@ -14,10 +14,12 @@ struct env_source {
 	const json_t *container;
 	const struct object *const *objects; /* ConfigMaps and Secrets */
 	size_t object_count;
-	const char *const *service_env;  /* null terminated; may be null */
-	const char *node_name, *ip;      /* ip "": that of the host */
-	const char *host_ip;             /* may be null */
-	int64_t cpu_milli, memory_bytes; /* of the node: limits that a container does not set */
+	const char *const *service_env;      /* null terminated; may be null */
+	const char *node_name, *ip;          /* ip "": that of the host */
+	const char *host_ip;                 /* may be null */
+	int64_t cpu_milli, memory_bytes;     /* of the node: limits that a container does not set */
+	const struct driver_device *devices; /* of the pod */
+	size_t device_count;
 };
 
 /* The downward API: a field of the pod ("metadata.name", "metadata.labels['KEY']", "status.podIP",
@@ -28,7 +30,9 @@ int env_field(const struct env_source *s, const char *path, struct buf *ret_text
 int env_resource(const struct env_source *s, const json_t *ref, struct buf *ret_text,
 	struct err *e) MUST_CHECK;
 
-/* name → value (char *, freed by the map). -ERR_NOT_FOUND: a ConfigMap, Secret or key is missing
+/* Beside what the pod says: CONTINUO_DEVICE_NAME with the paths of the devices that the container
+ * asks for as continuo.dev/name, after each other with commas.
+ * name → value (char *, freed by the map). -ERR_NOT_FOUND: a ConfigMap, Secret or key is missing
  * that is not optional; -ERR_UNSUPPORTED: a field that cannot be given. */
 int env_build(const struct env_source *source, struct map *ret_env, struct err *e) MUST_CHECK;
 

@@ -43,6 +43,10 @@ static void variables_expand_as_in_kubernetes(void **state)
 static int build(const char *container, struct map *env, struct err *e)
 {
 	static const char *const services[] = {"DB_HOST=10.0.0.1", NULL};
+	static const struct driver_device devices[] = {
+		{"main", "continuo.dev/usb-serial", "/dev/ttyUSB0", "/dev/ttyUSB0", "rw"},
+		{"main", "continuo.dev/usb-serial", "/dev/ttyUSB1", "/dev/ttyUSB1", "rw"},
+		{"other", "continuo.dev/usb-serial", "/dev/ttyUSB2", "/dev/ttyUSB2", "rw"}};
 	static const char pod[] = "{'metadata':{'name':'p','namespace':'n','labels':{'a/b':'c'}},"
 				  "'spec':{'containers':[{'name':'main','resources':{'requests':{"
 				  "'memory':'1k'}}}]}}";
@@ -64,7 +68,9 @@ static int build(const char *container, struct map *env, struct err *e)
 		.ip = "10.1.2.3",
 		.host_ip = "192.0.2.9",
 		.cpu_milli = 3500,
-		.memory_bytes = (int64_t)1 << 30};
+		.memory_bytes = (int64_t)1 << 30,
+		.devices = devices,
+		.device_count = ARRAY_SIZE(devices)};
 	map_init(env, free);
 	return env_build(&source, env, e);
 }
@@ -89,6 +95,24 @@ static void sources_are_read_in_order(void **state)
 	assert_string_equal(map_get(&env, "L"), "c");
 	assert_string_equal(map_get(&env, "IP"), "10.1.2.3");
 	assert_string_equal(map_get(&env, "CPU"), "1500");
+	map_done(&env);
+}
+
+static void containers_learn_of_their_devices(void **state)
+{
+	(void)state;
+	struct map env;
+	struct err e = ERR_INIT;
+	assert_int_equal(build("{'name':'main','env':[{'name':'PORTS','value':"
+			       "'$(CONTINUO_DEVICE_USB_SERIAL)'}]}",
+				 &env, &e),
+		0);
+	assert_string_equal(map_get(&env, "CONTINUO_DEVICE_USB_SERIAL"),
+		"/dev/ttyUSB0,/dev/ttyUSB1");
+	assert_string_equal(map_get(&env, "PORTS"), "/dev/ttyUSB0,/dev/ttyUSB1");
+	map_done(&env);
+	assert_int_equal(build("{'name':'third'}", &env, &e), 0);
+	assert_false(map_has(&env, "CONTINUO_DEVICE_USB_SERIAL"));
 	map_done(&env);
 }
 
@@ -155,6 +179,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(variables_expand_as_in_kubernetes),
 		cmocka_unit_test(sources_are_read_in_order),
+		cmocka_unit_test(containers_learn_of_their_devices),
 		cmocka_unit_test(pods_learn_about_themselves),
 		cmocka_unit_test(what_is_missing_is_named),
 	};

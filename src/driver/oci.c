@@ -34,13 +34,6 @@ void oci_unref(struct oci *o)
 	if (--o->references > 0)
 		return;
 	map_done(&o->containers);
-	for (size_t i = 0; i < o->device_count; i++) {
-		free((void *)(uintptr_t)o->devices[i].name);
-		free((void *)(uintptr_t)o->devices[i].path);
-		free((void *)(uintptr_t)o->devices[i].container_path);
-		free((void *)(uintptr_t)o->devices[i].permissions);
-	}
-	free(o->devices);
 	free(o->state_folder);
 	free(o->run_folder);
 	free(o->cgroup_parent);
@@ -328,18 +321,6 @@ static int make_run_folder(const char *path, struct err *e)
 	return rc;
 }
 
-static void copy_devices(struct oci *o, const struct driver_config *config)
-{
-	o->devices = mem_alloc_array(config->device_count + 1, sizeof(*o->devices));
-	o->device_count = config->device_count;
-	for (size_t i = 0; i < config->device_count; i++)
-		o->devices[i] =
-			(struct driver_device){.name = mem_dup_string(config->devices[i].name),
-				.path = mem_dup_string(config->devices[i].path),
-				.container_path = mem_dup_string(config->devices[i].container_path),
-				.permissions = mem_dup_string(config->devices[i].permissions)};
-}
-
 int driver_oci_new(const struct driver_config *config, struct driver **ret_driver, struct err *e)
 {
 	struct oci *o = mem_new(struct oci);
@@ -356,7 +337,6 @@ int driver_oci_new(const struct driver_config *config, struct driver **ret_drive
 	map_init(&o->containers, oci_container_free);
 	list_init(&o->queue);
 	list_init(&o->followers);
-	copy_devices(o, config);
 	o->rotate_timer = loop_timer_new(config->loop, oci_rotate_on_timer, o);
 	int rc = make_run_folder(o->run_folder, e);
 	if (!rc)

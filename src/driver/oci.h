@@ -58,8 +58,6 @@ struct oci {
 	struct container_engine base;
 	struct driver_config config;
 	char *state_folder, *run_folder, *cgroup_parent, *node_name;
-	struct driver_device *devices;
-	size_t device_count;
 	struct container_events events;
 	struct map containers; /* id → struct oci_container */
 	int inotify_fd;
@@ -135,6 +133,8 @@ struct oci_bundle {
 	const char *run_pod; /* folders of the pod */
 	const char *state_pod;
 	const char *privilege;
+	const struct driver_device *devices; /* of all containers of the pod */
+	size_t device_count;
 	bool host_network;
 };
 int oci_spec_build(const struct oci_bundle *b, json_t **ret_spec, struct err *e) MUST_CHECK;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "driver/devices.h"
 
 char **oci_strings_copy(const char *const *list)
 {
@@ -35,6 +36,8 @@ struct oci_pod *oci_pod_new(struct oci *o, const struct container_pod *from)
 		.privilege = mem_dup_string(from->privilege),
 		.ip = mem_dup_string(from->ip),
 		.dns_search = oci_strings_copy(from->dns_search),
+		.devices = driver_devices_copy(from->devices, from->device_count),
+		.device_count = from->device_count,
 		.run_folder = mem_format("%s/pods/%s", o->run_folder, from->uid),
 		.state_folder = mem_format("%s/pods/%s", o->state_folder, from->uid)};
 	for (size_t i = 0; i < from->object_count; i++)
@@ -57,6 +60,7 @@ void oci_pod_free(struct oci_pod *p)
 	free(p->privilege);
 	free(p->ip);
 	oci_strings_free(p->dns_search);
+	driver_devices_free(p->devices, p->device_count);
 	free(p->run_folder);
 	free(p->state_folder);
 	free(p);

@@ -12,6 +12,8 @@ struct oci_pod {
 	json_t *tree; /* of the Pod */
 	char *uid, *cluster_dns, *privilege, *ip;
 	char **dns_search;
+	struct driver_device *devices;
+	size_t device_count;
 	char *run_folder, *state_folder; /* of the pod */
 	bool host_network;
 };

@@ -128,11 +128,9 @@ static int add_device(const struct driver_device *d, json_t *devices, json_t *ru
 	const char *type = S_ISCHR(st.st_mode) ? "c" : "b";
 	json_int_t major = major(st.st_rdev), minor = minor(st.st_rdev);
 	json_array_append_new(devices,
-		json_pack("{s:s,s:s,s:I,s:I,s:i}", "path",
-			d->container_path ? d->container_path : d->path, "type", type, "major",
+		json_pack("{s:s,s:s,s:I,s:I,s:i}", "path", d->container_path, "type", type, "major",
 			major, "minor", minor, "fileMode", 0666));
-	json_array_append_new(rules,
-		device_rule(type, major, minor, d->permissions ? d->permissions : "rw"));
+	json_array_append_new(rules, device_rule(type, major, minor, d->permissions));
 	return 0;
 }
 
@@ -143,29 +141,25 @@ static int add_devices(const struct oci_bundle *b, json_t *linux_section, json_t
 	json_object_set_new(linux_section, "devices", devices);
 	if (json_bool(b->container, false, "securityContext", "privileged"))
 		oci_devices_of_host(devices);
-	for (size_t i = 0; i < b->oci->device_count; i++) {
-		const struct driver_device *d = &b->oci->devices[i];
-		int64_t wanted = 0;
-		int rc = limit(b, "limits", d->name, false, &wanted, e);
-		if (!rc && wanted > 0)
-			rc = add_device(d, devices, rules, e);
-		if (rc)
-			return rc;
-	}
-	return 0;
+	const char *container = json_text(b->container, "", "name");
+	int rc = 0;
+	for (size_t i = 0; !rc && i < b->device_count; i++)
+		if (str_equal(b->devices[i].container, container))
+			rc = add_device(&b->devices[i], devices, rules, e);
+	return rc;
 }
 
-/* A device that nobody offers here must not be missing silently. */
+/* A device that the container asks for and was not given must not be missing silently. */
 static int check_devices(const struct oci_bundle *b, struct err *e)
 {
 	const char *name;
 	json_t *amount;
 	json_object_foreach (json_at(b->container, "resources", "limits"), name, amount) {
-		bool known = !str_starts(name, "continuo.dev/");
-		(void)amount;
-		for (size_t i = 0; i < b->oci->device_count; i++)
-			known = known || str_equal(b->oci->devices[i].name, name);
-		if (!known)
+		bool given = !str_starts(name, "continuo.dev/") ||
+			     str_equal(json_text_or(amount, ""), "0");
+		for (size_t i = 0; i < b->device_count; i++)
+			given = given || str_equal(b->devices[i].name, name);
+		if (!given)
 			return err_set(e, ERR_NOT_FOUND, "this node has no device %s", name);
 	}
 	return 0;

@@ -412,6 +412,8 @@ static int run_write_spec(const struct oci_run *r, const char *rootfs, struct er
 		.run_pod = r->pod->run_folder,
 		.state_pod = r->pod->state_folder,
 		.privilege = r->pod->privilege,
+		.devices = r->pod->devices,
+		.device_count = r->pod->device_count,
 		.host_network = r->pod->host_network};
 	if (!rc)
 		rc = oci_spec_build(&b, &spec, e);

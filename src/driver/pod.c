@@ -250,7 +250,9 @@ void pod_describe(const struct pod *p, struct container_pod *ret_pod)
 		.cluster_dns = p->source.cluster_dns,
 		.dns_search = (const char *const *)p->source.dns_search,
 		.privilege = p->source.privilege,
-		.ip = p->ip};
+		.ip = p->ip,
+		.devices = p->source.devices,
+		.device_count = p->source.device_count};
 }
 
 void pod_forget_now(struct pod *p)

@@ -94,6 +94,8 @@ struct pod_source {
 	size_t object_count;
 	char *cluster_dns, *privilege;
 	char **dns_search, **service_env; /* null terminated */
+	struct driver_device *devices;
+	size_t device_count;
 };
 
 struct pod {

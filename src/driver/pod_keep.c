@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "driver/devices.h"
 #include "driver/pod.h"
 
 #define KEEP_VERSION 1
@@ -37,6 +38,13 @@ static void keep_object(struct buf *b, const struct object *o)
 	buf_append_char(b, '}');
 }
 
+static void keep_devices(struct buf *b, const struct pod_source *s)
+{
+	json_t *list CLEANUP(json_done) = driver_devices_encode(s->devices, s->device_count);
+	char *text CLEANUP(mem_free_ptr) = json_encode_string(list);
+	buf_printf(b, ",\"devices\":%s", text);
+}
+
 static char *keep_spec(const struct pod_source *s)
 {
 	struct buf b CLEANUP(buf_done) = BUF_INIT;
@@ -46,6 +54,7 @@ static char *keep_spec(const struct pod_source *s)
 	keep_text(&b, "privilege", s->privilege);
 	keep_strings(&b, "dnsSearch", s->dns_search);
 	keep_strings(&b, "serviceEnv", s->service_env);
+	keep_devices(&b, s);
 	buf_append_string(&b, ",\"objects\":[");
 	for (size_t i = 0; i < s->object_count; i++) {
 		if (i)
@@ -135,6 +144,7 @@ static bool restore_source(struct pod_source *s, const json_t *spec)
 	s->privilege = mem_dup_string(json_text(spec, "baseline", "privilege"));
 	s->dns_search = restore_strings(json_at(spec, "dnsSearch"));
 	s->service_env = restore_strings(json_at(spec, "serviceEnv"));
+	s->devices = driver_devices_decode(json_at(spec, "devices"), &s->device_count);
 	s->objects = mem_alloc_array(count + 1, sizeof(*s->objects));
 	for (size_t i = 0; i < count; i++) {
 		const json_t *item = json_array_get(objects, i);

@@ -239,7 +239,9 @@ static void run_create(struct pod_container *c, const struct image_ready *image)
 		.ip = p->ip,
 		.host_ip = d->config.host_ip,
 		.cpu_milli = d->config.cpu_milli,
-		.memory_bytes = d->config.memory_bytes};
+		.memory_bytes = d->config.memory_bytes,
+		.devices = spec.pod.devices,
+		.device_count = spec.pod.device_count};
 	struct map env CLEANUP(map_done);
 	map_init(&env, free);
 	struct err e = ERR_INIT;

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "driver/devices.h"
 #include "driver/pod.h"
 
 static char **copy_strings(const char *const *from)
@@ -30,7 +31,9 @@ void pod_source_copy(struct pod_source *s, const struct driver_pod *from)
 		.cluster_dns = mem_dup_string(from->cluster_dns ? from->cluster_dns : ""),
 		.privilege = mem_dup_string(from->privilege ? from->privilege : "baseline"),
 		.dns_search = copy_strings(from->dns_search),
-		.service_env = copy_strings(from->service_env)};
+		.service_env = copy_strings(from->service_env),
+		.devices = driver_devices_copy(from->devices, from->device_count),
+		.device_count = from->device_count};
 	for (size_t i = 0; i < from->object_count; i++)
 		s->objects[i] = object_ref(from->objects[i]);
 }
@@ -45,12 +48,15 @@ void pod_source_done(struct pod_source *s)
 	free(s->privilege);
 	free_strings(s->dns_search);
 	free_strings(s->service_env);
+	driver_devices_free(s->devices, s->device_count);
 	*s = (struct pod_source){0};
 }
 
 bool pod_source_equal(const struct pod_source *s, const struct driver_pod *with)
 {
-	if (s->pod->revision != with->pod->revision || s->object_count != with->object_count)
+	if (s->pod->revision != with->pod->revision || s->object_count != with->object_count ||
+		!driver_devices_equal(s->devices, s->device_count, with->devices,
+			with->device_count))
 		return false;
 	for (size_t i = 0; i < s->object_count; i++)
 		if (s->objects[i]->revision != with->objects[i]->revision ||
