@@ -19,6 +19,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "main/notify.h"
 #include "sys/loop_uv.h"
 
 struct program {
@@ -29,6 +30,7 @@ struct program {
 	struct agent *agent;
 	struct agent_local *local;
 	struct loop_signal *signals[2];
+	struct notify notify;
 	int exit_status;
 };
 
@@ -56,6 +58,7 @@ static void on_signal(void *arg, int number)
 {
 	struct program *p = arg;
 	log_info(&p->log, "stopping", "signal=%d pods=keep_running", number);
+	notify_stopping(&p->notify);
 	loop_uv_stop(p->loop);
 }
 
@@ -220,6 +223,8 @@ static void run(struct program *p)
 		"version=%s address=%s memory_mib=%lld cpu_milli=%lld cgroup=%s", CONTINUO_VERSION,
 		p->options.agent.address, (long long)(p->options.agent.facts.memory_bytes >> 20),
 		(long long)p->options.agent.facts.cpu_milli, p->options.agent.facts.cgroup_version);
+	notify_ready(&p->notify,
+		p->loop); /* on an island too: pods run before the server answers */
 	loop_uv_run(p->loop);
 	agent_local_free(p->local);
 	agent_free(p->agent);
@@ -240,6 +245,7 @@ int main(int argc, char **argv)
 	uint64_t keys[2];
 	keep_small();
 	umask(0022);
+	notify_init(&p.notify);
 	if (agent_options_parse(fs_real(), argc, argv, &p.options, &e) < 0)
 		return complain(&e);
 	if (p.options.help) {

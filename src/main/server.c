@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "main/notify.h"
 #include "net/tls.h"
 #include "server/identity.h"
 #include "server/server.h"
@@ -74,6 +75,7 @@ struct program {
 	struct steady clock; /* what certificates are judged by */
 	struct loop_timer *renewal;
 	struct loop_signal *signals[2];
+	struct notify notify;
 };
 
 /* ---- options ---- */
@@ -333,6 +335,7 @@ static void on_signal(void *arg, int signal)
 {
 	struct program *p = arg;
 	log_info(&p->log, "stopping", "signal=%d", signal);
+	notify_stopping(&p->notify);
 	loop_uv_stop(p->loop);
 }
 
@@ -356,6 +359,7 @@ static int start(struct program *p, struct err *e)
 	log_info(&p->log, "started", "version=%s listen=%s domain=%s revision=%lld",
 		CONTINUO_VERSION, tls_acceptor_address(p->acceptor), p->options.domain,
 		(long long)store_revision(p->store));
+	notify_ready(&p->notify, p->loop);
 	return 0;
 }
 
@@ -373,6 +377,7 @@ int main_server(int argc, char **argv)
 	static struct program program;
 	struct program *p = &program;
 	struct err e = ERR_INIT;
+	notify_init(&p->notify);
 	p->options = (struct options){.listen = "0.0.0.0:6443",
 		.domain = "continuo",
 		.pod_cidr = "10.42.0.0/16",
