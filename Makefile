@@ -40,7 +40,13 @@ lint: ## formatting, ranks of the rooms, shell syntax
 	@clang-format --dry-run -Werror $(SOURCES)
 	@tools/check-layers
 
+man: build ## bring the options in docs/man up to what --help says
+	@tools/gen-man $(BUILD)
+
+deb: build ## Debian packages into build/deb/
+	@tools/build-deb $(BUILD)
+
 install: build ## install the executables (PREFIX, DESTDIR)
 	@meson install -C $(BUILD) --quiet
 
-.PHONY: help deps build demo test asan tsan fmt lint install
+.PHONY: help deps build demo test asan tsan fmt lint man deb install
