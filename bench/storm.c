@@ -187,7 +187,8 @@ int main(int argc, char **argv)
 	s.count = (size_t)strtoul(argv[5], NULL, 10);
 	static struct agent_clock clock;
 	agent_clock_init(&clock, s.loop);
-	s.transport = agent_transport_tls(&clock);
+	static struct agent_tls tls = {.clock = &clock};
+	s.transport = agent_transport_tls(&tls);
 	s.members = mem_alloc_array(s.count, sizeof(*s.members));
 	for (size_t i = 0; i < s.count; i++) {
 		struct member *m = &s.members[i];

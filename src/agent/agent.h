@@ -24,6 +24,7 @@
 #include "driver/driver.h"
 #include "image/image.h"
 #include "net/http.h"
+#include "net/proxy.h"
 #include "overlay/overlay.h"
 #include "sys/fs.h"
 
@@ -48,8 +49,8 @@ struct agent_transport_ops {
 		const char *pin, struct agent_link **ret_link, struct err *e);
 	struct http_connector (*connector)(struct agent_link *k);
 	void (*close)(struct agent_link *k);
-	/* A stream that opens when a connection to the address does (TCP alone, no TLS): whether
-	 * there is a path. */
+	/* A stream that opens when a connection to the address does (TCP alone, no TLS; through
+	 * the proxy, where there is one): whether there is a path. */
 	struct stream *(*knock)(void *context, const char *address);
 	/* Whether the server at the other end of what connected last may say that it is this time:
 	 * its certificate must be valid then. -ERR_UNAUTHORIZED. Null: it may. */
@@ -62,8 +63,12 @@ struct agent_transport {
 	bool proves_identity; /* the transport says who we are (simulator): no join, no renewal */
 };
 
-/* TLS over TCP. The clock, which judges certificates, must outlive it. */
-struct agent_transport agent_transport_tls(struct agent_clock *clock);
+/* TLS over TCP. What is named here must outlive the transport. */
+struct agent_tls {
+	struct agent_clock *clock; /* judges certificates */
+	const struct proxy *proxy; /* that connections go through; null: directly */
+};
+struct agent_transport agent_transport_tls(struct agent_tls *tls);
 
 /* ---- the pod network: the operations of overlay.h ---- */
 

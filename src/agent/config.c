@@ -36,6 +36,12 @@ static const struct key {
 	{"reservedMemory", "--reserve-memory", KEY_TEXT, "BYTES", "not for pods, such as 16Mi"},
 	{"maxPods", "--max-pods", KEY_TEXT, "N", "pods at once, 110 unless set"},
 	{"registries", "--registries", KEY_TEXT, "FILE", "JSON: CA, mirror and access by registry"},
+	{"proxy", "--proxy", KEY_TEXT, "URL",
+		"http proxy for all that this agent and its pulls connect to; else HTTPS_PROXY and "
+		"http_proxy of the environment; none: no proxy"},
+	{"noProxy", "--no-proxy", KEY_TEXT, "LIST",
+		"hosts, .suffixes, addresses and networks that are reached without the proxy; else "
+		"NO_PROXY"},
 	{"stateFolder", "--state-folder", KEY_TEXT, "FOLDER",
 		"kept over reboots, " AGENT_STATE_FOLDER " unless set"},
 	{"runFolder", "--run-folder", KEY_TEXT, "FOLDER",
@@ -372,6 +378,8 @@ static void set_texts(struct agent_options *o, const json_t *values)
 	o->agent.cgroup_parent = text_of(o, values, "cgroupParent", NULL);
 	o->agent.network_backend = text_of(o, values, "network", NULL);
 	o->agent.resolv_conf = text_of(o, values, "resolvConf", NULL);
+	o->proxy = text_of(o, values, "proxy", NULL);
+	o->no_proxy = text_of(o, values, "noProxy", NULL);
 	o->registries_file = text_of(o, values, "registries", NULL);
 	o->program_folder = text_of(o, values, "programFolder", "");
 	o->driver = text_of(o, values, "driver", "oci");

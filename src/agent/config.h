@@ -19,10 +19,11 @@
 struct agent_options {
 	struct arena arena;
 	struct agent_config agent; /* loop, log, transport, net, images, driver are left to main */
-	const char *registries_file; /* null: none */
-	const char *program_folder;  /* of continuo-pull, -runtime, -pause; "": this program's */
-	const char *driver;          /* "oci", or "fake": pods in memory only, to try things out */
-	const char *listen;          /* "none": no endpoint */
+	const char *registries_file;  /* null: none */
+	const char *proxy, *no_proxy; /* null: not set (outgoing.h) */
+	const char *program_folder;   /* of continuo-pull, -runtime, -pause; "": this program's */
+	const char *driver;           /* "oci", or "fake": pods in memory only, to try things out */
+	const char *listen;           /* "none": no endpoint */
 	enum log_level log_level;
 	bool help, version;
 };

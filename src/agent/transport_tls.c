@@ -1,4 +1,5 @@
-/* The way to a server over TLS 1.3 (net/tls.h): HTTP/2 where the server speaks it. */
+/* The way to a server over TLS 1.3 (net/tls.h), through a proxy where one is set: HTTP/2 where the
+ * server speaks it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +36,8 @@ static int64_t clock_floor_ms(void *context)
 static int tls_open(void *context, const char *address, const struct agent_identity *identity,
 	const char *pin, struct agent_link **ret_link, struct err *e)
 {
-	struct agent_clock *clock = context;
+	const struct agent_tls *tls = context;
+	struct agent_clock *clock = tls->clock;
 	CLEANUP(mem_free_ptr) char *host = host_of(address);
 	struct tls_config config = {.server_name = host,
 		.alpn = "h2,http/1.1",
@@ -57,6 +59,7 @@ static int tls_open(void *context, const char *address, const struct agent_ident
 		return r;
 	}
 	k->connector = tls_connector_new(clock->loop, k->context, address);
+	tls_connector_set_proxy(k->connector, tls->proxy);
 	*ret_link = k;
 	return 0;
 }
@@ -75,7 +78,8 @@ static void tls_close(struct agent_link *k)
 
 static struct stream *tls_knock(void *context, const char *address)
 {
-	return loop_connect(((struct agent_clock *)context)->loop, address);
+	const struct agent_tls *tls = context;
+	return proxy_connect(tls->clock->loop, tls->proxy, address);
 }
 
 static int tls_check_time(struct agent_link *k, int64_t wall_ms, struct err *e)
@@ -89,9 +93,9 @@ static int tls_check_time(struct agent_link *k, int64_t wall_ms, struct err *e)
 		(long long)(wall_ms - end_ms));
 }
 
-struct agent_transport agent_transport_tls(struct agent_clock *clock)
+struct agent_transport agent_transport_tls(struct agent_tls *tls)
 {
 	static const struct agent_transport_ops ops = {
 		tls_open, tls_connector, tls_close, tls_knock, tls_check_time};
-	return (struct agent_transport){.ops = &ops, .context = clock};
+	return (struct agent_transport){.ops = &ops, .context = tls};
 }

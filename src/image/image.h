@@ -26,7 +26,8 @@ struct image_store_config {
 	 * first (with its own entry here), the host itself when the mirror fails or has not got it.
 	 */
 	const char *registries_file;
-	int max_parallel_pulls; /* 0: 2 */
+	const char *const *pull_env; /* continuo-pull's environment; null: the agent's own */
+	int max_parallel_pulls;      /* 0: 2 */
 };
 
 /* What a pull gave; valid during the callback. */

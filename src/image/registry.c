@@ -126,6 +126,11 @@ static int status_error(const struct source *s, struct transfer *t, bool tried, 
 		return err_set(e, ERR_BUSY, "registry %s gets too many requests (429%s%s%s)",
 			s->host, a->retry_after[0] ? ", try again after " : "", a->retry_after,
 			problem);
+	if (a->status == 407)
+		return err_set(e, ERR_UNAVAILABLE,
+			"the proxy on the way to registry %s wants other credentials (407): give "
+			"them in its URL, http://USER:PASSWORD@HOST:PORT",
+			s->host);
 	if (a->status >= 500)
 		return err_set(e, ERR_UNAVAILABLE, "registry %s answers %d%s", s->host, a->status,
 			problem);

@@ -28,6 +28,7 @@ struct image_store {
 	struct loop *loop;
 	struct log *log;
 	char *folder, *pull_path, *registries_file;
+	const char *const *pull_env;
 	int max_running, running;
 	struct list jobs;       /* all of them */
 	unsigned sequence;      /* names temporary folders */
@@ -312,6 +313,7 @@ static void start_pull(struct job *j)
 	const char *argv[] = {s->pull_path, NULL};
 	struct process_spec spec = {
 		.argv = argv,
+		.env = s->pull_env,
 		.input = request,
 		.input_size = request ? strlen(request) : 0,
 		.on_stdout = on_stdout,
@@ -473,6 +475,7 @@ int image_store_open(const struct image_store_config *config, struct image_store
 	s->folder = mem_dup_string(config->folder);
 	s->pull_path = mem_dup_string(config->pull_path);
 	s->registries_file = mem_dup_string(config->registries_file);
+	s->pull_env = config->pull_env;
 	s->max_running =
 		config->max_parallel_pulls > 0 ? config->max_parallel_pulls : PARALLEL_DEFAULT;
 	s->references = 1;

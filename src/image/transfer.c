@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "net/proxy.h"
 
 #define CONNECT_TIMEOUT_S 10L
 #define STALL_TIMEOUT_S                                                                            \
@@ -126,6 +127,27 @@ static void add_header(struct transfer *t, const char *name, const char *value)
 	t->headers = longer;
 }
 
+/* curl reads https_proxy, http_proxy and no_proxy itself; but the exceptions are to be those of the
+ * agent (net/proxy.h), which are a few more. Redirects are left to curl. */
+static bool goes_directly(const char *url)
+{
+	const char *host = strstr(url, "://");
+	const char *rules = getenv("no_proxy");
+	bool skips = false;
+	if (!host)
+		return false;
+	host += 3;
+	CLEANUP(mem_free_ptr) char *name = mem_dup_bytes(host, strcspn(host, "/?#"));
+	const char *end = name[0] == '[' ? strchr(name, ']') : name;
+	bool has_port = end && strchr(end, ':');
+	CLEANUP(mem_free_ptr)
+	char *address =
+		has_port ? mem_dup_string(name)
+			 : mem_format("%s:%s", name, strncmp(url, "http:", 5) == 0 ? "80" : "443");
+	int rc = proxy_skips(rules ? rules : getenv("NO_PROXY"), address, &skips, NULL);
+	return rc == 0 && skips;
+}
+
 static void set_options(struct transfer *t, const struct transfer_request *r)
 {
 	CURL *easy = t->client->easy;
@@ -152,13 +174,31 @@ static void set_options(struct transfer *t, const struct transfer_request *r)
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
+	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	if (goes_directly(r->url))
+		curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
 	if (r->ca_file)
 		curl_easy_setopt(easy, CURLOPT_CAINFO, r->ca_file);
+}
+
+static int proxy_error(long status, struct err *e)
+{
+	const char *what =
+		status == 407 || status == 401 ? "wants other credentials: give them in its URL, "
+						 "http://USER:PASSWORD@HOST:PORT"
+		: status == 403 ? "does not allow a way there: have it permit CONNECT, or "
+				  "name the host in no_proxy"
+				: "cannot reach it";
+	return err_set(e, ERR_UNAVAILABLE, "the proxy answers %ld: it %s", status, what);
 }
 
 static int transfer_error(const struct transfer *t, struct err *e)
 {
 	const char *text = t->error[0] ? t->error : curl_easy_strerror(t->result);
+	long connected = 0;
+	curl_easy_getinfo(t->client->easy, CURLINFO_HTTP_CONNECTCODE, &connected);
+	if (connected >= 300)
+		return proxy_error(connected, e);
 	switch (t->result) {
 	case CURLE_PEER_FAILED_VERIFICATION:
 		return err_set(e, ERR_UNAVAILABLE,

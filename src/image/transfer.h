@@ -1,7 +1,8 @@
 /*
  * One HTTP GET at a time over libcurl, pulled by its reader: a body is only fetched as fast as it
- * is read. A client keeps its connections for its next transfer. A client and its transfer belong
- * to one thread. Blocks. Linked into continuo-pull alone.
+ * is read. Goes through the proxies of the environment (https_proxy, http_proxy, no_proxy). A
+ * client keeps its connections for its next transfer. A client and its transfer belong to one
+ * thread. Blocks. Linked into continuo-pull alone.
  */
 #ifndef CONTINUO_IMAGE_TRANSFER_H
 #define CONTINUO_IMAGE_TRANSFER_H

@@ -16,6 +16,7 @@
 #include "agent/agent.h"
 #include "agent/config.h"
 #include "agent/local.h"
+#include "agent/outgoing.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -26,6 +27,8 @@ struct program {
 	struct loop *loop;
 	struct log log;
 	struct agent_clock clock;
+	struct agent_outgoing outgoing;
+	struct agent_tls tls;
 	struct agent_options options;
 	struct agent *agent;
 	struct agent_local *local;
@@ -119,6 +122,11 @@ static int choose_address(struct program *p, struct err *e)
 			c->address = arena_dup(&p->options.arena, text);
 			return 0;
 		}
+	/* Behind a proxy there may be no route to the server at all. */
+	if (p->outgoing.proxy && own_address(proxy_address(p->outgoing.proxy), text)) {
+		c->address = arena_dup(&p->options.arena, text);
+		return 0;
+	}
 	return err_set(e, ERR_USAGE,
 		"cannot tell by which address other nodes reach this one: give --address IP");
 }
@@ -158,7 +166,8 @@ static int open_images(struct program *p, struct err *e)
 		.folder =
 			arena_format(&p->options.arena, "%s/images", p->options.agent.state_folder),
 		.pull_path = helper_path(p, "continuo-pull"),
-		.registries_file = p->options.registries_file};
+		.registries_file = p->options.registries_file,
+		.pull_env = p->outgoing.environment};
 	return agent_images_real(&images, &p->options.agent.images, e);
 }
 
@@ -181,7 +190,9 @@ static int start(struct program *p, struct err *e)
 	c->runtime_wrapper = helper_path(p, "continuo-runtime");
 	c->pause_program = helper_path(p, "continuo-pause");
 	c->fence_program = helper_path(p, "continuo-fence");
-	int r = choose_address(p, e);
+	int r = agent_outgoing_init(&p->outgoing, &p->options, (const char *const *)environ, e);
+	if (r == 0)
+		r = choose_address(p, e);
 	if (r == 0)
 		r = lock_state(c->state_folder, e);
 	if (r == 0)
@@ -193,7 +204,8 @@ static int start(struct program *p, struct err *e)
 	agent_discover(c->fs, c->state_folder, &c->facts);
 	agent_clock_init(&p->clock, p->loop);
 	c->clock = &p->clock;
-	c->transport = agent_transport_tls(&p->clock);
+	p->tls = (struct agent_tls){&p->clock, p->outgoing.proxy};
+	c->transport = agent_transport_tls(&p->tls);
 	c->net = agent_net_real();
 	c->driver_new = make_driver;
 	c->driver_context = p;
@@ -225,6 +237,8 @@ static void run(struct program *p)
 		(long long)p->options.agent.facts.cpu_milli, p->options.agent.facts.cgroup_version);
 	notify_ready(&p->notify,
 		p->loop); /* on an island too: pods run before the server answers */
+	if (p->outgoing.proxy)
+		log_info(&p->log, "through_proxy", "proxy=%s", proxy_address(p->outgoing.proxy));
 	loop_uv_run(p->loop);
 	agent_local_free(p->local);
 	agent_free(p->agent);

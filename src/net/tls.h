@@ -7,6 +7,7 @@
 #define CONTINUO_NET_TLS_H
 
 #include "net/http.h"
+#include "net/proxy.h"
 #include "sys/loop.h"
 
 struct tls_context; /* shared by connections; reference counted inside its streams */
@@ -61,6 +62,8 @@ char *tls_stream_ca_pem(const struct stream *s) MUST_CHECK;
 struct tls_connector;
 struct tls_connector *tls_connector_new(struct loop *l, struct tls_context *c,
 	const char *address) MUST_CHECK;
+/* From now on it connects through the proxy (proxy.h), which must outlive it; null: directly. */
+void tls_connector_set_proxy(struct tls_connector *t, const struct proxy *p);
 void tls_connector_set_context(struct tls_connector *t,
 	struct tls_context *c); /* a renewed certificate */
 struct http_connector tls_connector_http(struct tls_connector *t);

@@ -12,6 +12,7 @@ struct tls_connector {
 	struct loop *loop;
 	struct tls_context *context;
 	char *address;
+	const struct proxy *proxy; /* null: none */
 };
 
 struct tls_connector *tls_connector_new(struct loop *l, struct tls_context *c, const char *address)
@@ -21,6 +22,11 @@ struct tls_connector *tls_connector_new(struct loop *l, struct tls_context *c, c
 	t->context = tls_context_ref(c);
 	t->address = mem_dup_string(address);
 	return t;
+}
+
+void tls_connector_set_proxy(struct tls_connector *t, const struct proxy *p)
+{
+	t->proxy = p;
 }
 
 void tls_connector_set_context(struct tls_connector *t, struct tls_context *c)
@@ -33,7 +39,7 @@ void tls_connector_set_context(struct tls_connector *t, struct tls_context *c)
 static struct stream *connector_connect(void *context)
 {
 	struct tls_connector *t = context;
-	return tls_stream_new(t->loop, t->context, loop_connect(t->loop, t->address));
+	return tls_stream_new(t->loop, t->context, proxy_connect(t->loop, t->proxy, t->address));
 }
 
 static bool connector_is_http2(void *context, struct stream *s)
