@@ -123,6 +123,23 @@ static void on_news(void *arg)
 	(void)arg;
 }
 
+static void on_acked(void *arg)
+{
+	(void)arg;
+}
+
+static int64_t no_clock(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+static uint64_t no_id(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
 static void make_identity(struct member *m, const struct pki_pair *ca, const char *domain)
 {
 	char common_name[64], spiffe[256];
@@ -157,7 +174,12 @@ static void begin(struct storm *s, struct member *m)
 		.on_lost = on_lost,
 		.on_refused = on_refused,
 		.arg = m};
-	agent_reports_init(&m->reports, on_news, m);
+	struct agent_reports_config reports = {.on_news = on_news,
+		.on_acked = on_acked,
+		.clock_ms = no_clock,
+		.new_id = no_id,
+		.arg = m};
+	agent_reports_init(&m->reports, &reports);
 	m->session = agent_session_new(&config);
 }
 

@@ -81,11 +81,31 @@ static void on_news(void *arg)
 	struct agent *a = arg;
 	if (a->session)
 		agent_session_news(a->session);
+	if (a->spool)
+		agent_spool_news(a->spool);
+}
+
+static void on_acked(void *arg)
+{
+	agent_spool_news(((struct agent *)arg)->spool);
+}
+
+static int64_t clock_ms(void *arg)
+{
+	return agent_clock_ms(((struct agent *)arg)->clock);
+}
+
+static uint64_t new_id(void *arg)
+{
+	uint64_t id;
+	loop_random_bytes(((struct agent *)arg)->config.loop, &id, sizeof(id));
+	return id;
 }
 
 static void on_session_lost(void *arg)
 {
 	struct agent *a = arg;
+	agent_spool_session(a->spool, false, a->node_key);
 	agent_calls_cancel_all(&a->calls);
 	agent_renewal_check(a->renewal);
 }
@@ -266,6 +286,8 @@ static int start_driver(struct agent *a, struct err *e)
 static bool may_start(void *arg, const struct object *pod)
 {
 	struct agent *a = arg;
+	if (agent_spool_ended(a->spool, pod->uid))
+		return false; /* the server does not know yet */
 	return !agent_fences_wants(pod) || agent_fences_may_start(a->fences, pod->uid);
 }
 
@@ -310,6 +332,26 @@ static void start_fences(struct agent *a)
 	a->fences = agent_fences_new(&fences);
 }
 
+static int start_spool(struct agent *a, struct err *e)
+{
+	unsigned char key[32];
+	int r = agent_slice_key(a->slice, key, e);
+	if (r == 0)
+		r = object_key_of(&kind_node, "", agent_node_name(a), a->node_key, e);
+	if (r < 0)
+		return r;
+	struct agent_spool_config spool = {.loop = a->config.loop,
+		.log = a->config.log,
+		.fs = a->config.fs,
+		.state_folder = a->config.state_folder,
+		.key = key,
+		.limit_bytes = a->config.spool_bytes,
+		.reports = &a->reports};
+	a->spool = agent_spool_new(&spool);
+	explicit_bzero(key, sizeof(key));
+	return 0;
+}
+
 static int start_parts(struct agent *a, struct err *e)
 {
 	struct agent_pods_config pods = {.loop = a->config.loop,
@@ -336,11 +378,14 @@ static int start_parts(struct agent *a, struct err *e)
 		.resolv_conf = a->config.resolv_conf ? a->config.resolv_conf : "/etc/resolv.conf",
 		.on_open = on_network_open,
 		.arg = a};
+	int r = start_spool(a, e);
+	if (r < 0)
+		return r;
 	start_fences(a);
 	a->pods = agent_pods_new(&pods);
 	agent_network_init(&a->network, &network);
 	agent_network_open(&a->network); /* as the slice on disk has it: pods that run need it */
-	int r = start_driver(a, e);
+	r = start_driver(a, e);
 	if (r < 0)
 		return r;
 	agent_pods_set_driver(a->pods, a->driver);
@@ -467,7 +512,12 @@ int agent_new(const struct agent_config *config, struct agent **ret_agent, struc
 	a->kinds = kind_registry_new();
 	list_init(&a->pulls);
 	list_init(&a->calls.open);
-	agent_reports_init(&a->reports, on_news, a);
+	struct agent_reports_config reports = {.on_news = on_news,
+		.on_acked = on_acked,
+		.clock_ms = clock_ms,
+		.new_id = new_id,
+		.arg = a};
+	agent_reports_init(&a->reports, &reports);
 	a->next = loop_timer_new(config->loop, on_next, a);
 	a->tidy = loop_timer_new(config->loop, on_tidy, a);
 	a->probing = loop_timer_new(config->loop, probe_again, a);
@@ -499,6 +549,7 @@ void agent_free(struct agent *a)
 	a->config.net.ops->free(a->config.net.context);
 	a->config.images.ops->free(a->config.images.context);
 	agent_slice_close(a->slice);
+	agent_spool_free(a->spool);
 	agent_reports_done(&a->reports);
 	loop_timer_free(a->next);
 	loop_timer_free(a->tidy);
@@ -553,6 +604,8 @@ void agent_metrics(const struct agent *a, struct buf *b)
 	certificate_metrics(a, b);
 	if (a->session)
 		agent_session_metrics(a->session, b);
+	if (a->spool)
+		agent_spool_metrics(a->spool, b);
 	if (a->pods)
 		agent_pods_metrics(a->pods, b);
 	buf_printf(b,

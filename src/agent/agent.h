@@ -13,6 +13,7 @@
  *   identity.json  certificate, key, CA, domain, node (0600)
  *   key            32 random bytes that seal the slice (0600)
  *   slice          the slice, peers and the pod network of the last session, sealed (pki_seal)
+ *   spool/         what happened while there was no server (spool.h), sealed too
  * The driver, the pod network and the images keep theirs in subfolders.
  */
 #ifndef CONTINUO_AGENT_AGENT_H
@@ -156,9 +157,10 @@ struct agent_config {
 	const char *const *labels;  /* "key=value", null terminated; may be null */
 	const struct agent_device *devices;
 	size_t device_count;
-	int64_t reserved_cpu_milli, reserved_memory_bytes;     /* not for pods */
-	int64_t max_pods;                                      /* 0: 110 */
-	const char *cgroup_parent;                             /* of pods; null: by facts */
+	int64_t reserved_cpu_milli, reserved_memory_bytes; /* not for pods */
+	int64_t spool_bytes;       /* of what happened on an island, on disk; 0: 8 MiB; < 0: none */
+	int64_t max_pods;          /* 0: 110 */
+	const char *cgroup_parent; /* of pods; null: by facts */
 	const char *runtime, *runtime_wrapper, *pause_program; /* driver.h */
 	const char *fence_program;   /* path of continuo-fence; null: no handover pod can run */
 	const char *network_backend; /* null: "direct" */

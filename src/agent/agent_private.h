@@ -12,6 +12,7 @@
 #include "agent/reports.h"
 #include "agent/session.h"
 #include "agent/slice.h"
+#include "agent/spool.h"
 
 struct agent {
 	struct agent_config config;
@@ -20,6 +21,8 @@ struct agent {
 	struct agent_clock own_clock, *clock;
 	struct agent_slice *slice;
 	struct agent_reports reports;
+	struct agent_spool *spool;
+	char node_key[OBJECT_KEY_MAX];
 	struct agent_network network;
 	struct agent_pods *pods;
 	struct agent_fences *fences;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/spool.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "codec/yaml.h"
@@ -34,6 +35,8 @@ static const struct key {
 		"a device node that pods ask for as continuo.dev/NAME; repeat for more"},
 	{"reservedCpu", "--reserve-cpu", KEY_TEXT, "CPU", "not for pods, such as 100m"},
 	{"reservedMemory", "--reserve-memory", KEY_TEXT, "BYTES", "not for pods, such as 16Mi"},
+	{"spoolBytes", "--spool-bytes", KEY_TEXT, "BYTES",
+		"disk for what happens while there is no server, 8Mi unless set; 0: none"},
 	{"maxPods", "--max-pods", KEY_TEXT, "N", "pods at once, 110 unless set"},
 	{"registries", "--registries", KEY_TEXT, "FILE", "JSON: CA, mirror and access by registry"},
 	{"proxy", "--proxy", KEY_TEXT, "URL",
@@ -343,14 +346,28 @@ static int set_token(struct fs *fs, struct agent_options *o, const json_t *value
 	return 0;
 }
 
+static int set_spool(struct agent_options *o, const char *text, struct err *e)
+{
+	int64_t bytes;
+	int r = quantity_units(text, &bytes, e);
+	if (r == 0 && bytes != 0 && (bytes < SPOOL_BYTES_MIN || bytes > SPOOL_BYTES_MAX))
+		r = err_set(e, ERR_INVALID, "spoolBytes \"%s\": want 0, or 64Ki to 1Gi", text);
+	if (r == 0)
+		o->agent.spool_bytes = bytes ? bytes : -1;
+	return r;
+}
+
 static int set_numbers(struct agent_options *o, const json_t *values, struct err *e)
 {
 	const char *cpu = text_of(o, values, "reservedCpu", NULL);
 	const char *memory = text_of(o, values, "reservedMemory", NULL);
 	const char *pods = text_of(o, values, "maxPods", NULL);
+	const char *spool = text_of(o, values, "spoolBytes", NULL);
 	int r = cpu ? quantity_milli(cpu, &o->agent.reserved_cpu_milli, e) : 0;
 	if (r == 0 && memory)
 		r = quantity_units(memory, &o->agent.reserved_memory_bytes, e);
+	if (r == 0 && spool)
+		r = set_spool(o, spool, e);
 	if (r == 0 && pods)
 		r = str_to_int64(pods, "maxPods", &o->agent.max_pods, e);
 	if (r == 0 && pods && (o->agent.max_pods < 1 || o->agent.max_pods > 10000))

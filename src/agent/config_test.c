@@ -37,7 +37,7 @@ static void test_file_and_flags(void **state)
 	struct err e;
 	int r = parse("node: n1\nservers: [a:1, b:2]\ntier: iot\nlabels: {x: 'y', m: 3}\nzone: s\n"
 		      "devices:\n- {name: cam, path: /dev/c, count: 2}\nreservedMemory: 16Mi\n"
-		      "maxPods: 20\ntokenFile: /token\n",
+		      "maxPods: 20\nspoolBytes: 1Mi\ntokenFile: /token\n",
 		WORDS("--node=n2", "--label", "z=1", "--device", "gpu=/dev/g:/dev/gpu0:r"), &o, &e);
 	if (r < 0)
 		fail_msg("%s", e.text);
@@ -53,6 +53,7 @@ static void test_file_and_flags(void **state)
 	assert_string_equal(o.agent.devices[0].permissions, "r");
 	assert_int_equal(o.agent.reserved_memory_bytes, 16 << 20);
 	assert_int_equal(o.agent.max_pods, 20);
+	assert_int_equal(o.agent.spool_bytes, 1 << 20);
 	assert_string_equal(o.agent.token, "continuo1.t");
 	assert_string_equal(o.listen, AGENT_LISTEN);
 	agent_options_done(&o);

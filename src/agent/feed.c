@@ -65,6 +65,7 @@ static int on_session(struct agent *a, json_t *message, struct err *e)
 		agent_pods_report_all(a->pods);
 	agent_slice_set_epoch(a->slice, epoch);
 	agent_slice_set_session(a->slice, addresses);
+	agent_spool_session(a->spool, true, a->node_key);
 	agent_network_session(&a->network);
 	agent_renewal_check(a->renewal);
 	return 0;

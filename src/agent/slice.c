@@ -256,7 +256,7 @@ bool agent_slice_saved(const struct agent_slice *s)
 
 /* ---- opening ---- */
 
-static int load_key(struct agent_slice *s, unsigned char ret_key[static 32], struct err *e)
+int agent_slice_key(const struct agent_slice *s, unsigned char ret_key[static 32], struct err *e)
 {
 	CLEANUP(mem_free_ptr) char *path = path_in(s, "key");
 	CLEANUP(buf_done) struct buf b = BUF_INIT_LIMIT(64);
@@ -338,7 +338,7 @@ int agent_slice_open(const struct agent_slice_config *config, struct agent_slice
 	s->session = mem_dup_string("");
 	s->save_timer = loop_timer_new(config->loop, on_save_timer, s);
 	unsigned char key[32];
-	int r = load_key(s, key, e);
+	int r = agent_slice_key(s, key, e);
 	if (r < 0) {
 		agent_slice_close(s);
 		return r;

@@ -51,7 +51,10 @@ void agent_slice_set_session(struct agent_slice *s, const char *json);
 /* [[key,uid,revision],...] for the hello. */
 void agent_slice_write_held(const struct agent_slice *s, struct buf *b);
 size_t agent_slice_count(const struct agent_slice *s);
-bool agent_slice_saved(const struct agent_slice *s);     /* what it holds is on disk */
+bool agent_slice_saved(const struct agent_slice *s); /* what it holds is on disk */
+/* The key that seals what is on disk. */
+int agent_slice_key(const struct agent_slice *s, unsigned char ret_key[static 32],
+	struct err *e) MUST_CHECK;
 int64_t agent_slice_writes(const struct agent_slice *s); /* to disk, since the start */
 
 #endif

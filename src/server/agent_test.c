@@ -8,8 +8,11 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "base/str.h"
+#include "base/time.h"
 #include "server/feed.h"
 #include "server/fixture.h"
+#include "wire/wire.h"
 
 #define PODS "/api/v1/namespaces/default/pods"
 #define HELLO(held)                                                                                \
@@ -172,6 +175,50 @@ static void equal_events_are_counted(void **state)
 	fixture_stream_free(feed);
 }
 
+/* From an island: with the times at which they happened, and not twice. */
+static void late_events_keep_their_times(void **state)
+{
+	struct fixture *f = *state;
+	char uid[40], line[512], first[TIME_TEXT_SIZE], last[TIME_TEXT_SIZE];
+	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	make_pod(f, "p", "node-a", uid);
+	fixture_stream_await(f, feed, uid);
+	int64_t now_ms = loop_wall_ms(f->loop);
+	for (int i = 0; i < 3; i++) { /* the second one lost its answer; the third is another */
+		snprintf(line, sizeof(line),
+			"{'type':'event','key':'core/pods/default/p','uid':'%s','warning':true,"
+			"'reason':'BackOff','message':'m','id':'000000000000000%d',"
+			"'first_ms':%lld,'last_ms':%lld,'count':3}\n",
+			uid, i / 2, (long long)now_ms - 7200000, (long long)now_ms - 3600000 + i);
+		assert_int_equal(report(f, line), 200);
+	}
+	/* What cannot be is now. */
+	snprintf(line, sizeof(line),
+		"{'type':'event','key':'core/nodes//node-a','uid':'','warning':true,"
+		"'reason':'EventsDropped','message':'m','id':'0000000000000009',"
+		"'first_ms':5,'last_ms':%lld,'count':-3}\n",
+		(long long)now_ms + 7200000);
+	assert_int_equal(report(f, line), 200);
+	json_t *events = fixture_expect(f, 200, "GET", "/api/v1/namespaces/default/events", NULL);
+	const json_t *items = json_at(events, "items");
+	assert_int_equal(json_array_size(items), 2);
+	bool pod_first = str_equal(json_text(json_array_get(items, 0), "", "reason"), "BackOff");
+	const json_t *of_pod = json_array_get(items, pod_first ? 0 : 1);
+	const json_t *of_node = json_array_get(items, pod_first ? 1 : 0);
+	time_format(now_ms - 7200000, first);
+	time_format(now_ms - 3600000, last);
+	assert_int_equal(json_int(of_pod, 0, "count"), 6);
+	assert_string_equal(json_text(of_pod, "", "firstTimestamp"), first);
+	assert_string_equal(json_text(of_pod, "", "lastTimestamp"), last);
+	assert_string_equal(json_text(of_node, "", "involvedObject", "kind"), "Node");
+	assert_int_equal(json_int(of_node, 0, "count"), 1);
+	int64_t at_ms;
+	assert_int_equal(time_parse(json_text(of_node, "", "firstTimestamp"), &at_ms, NULL), 0);
+	assert_true(at_ms >= now_ms - 1000 && at_ms <= now_ms + 60000);
+	json_decref(events);
+	fixture_stream_free(feed);
+}
+
 static size_t count_events(struct fixture *f)
 {
 	json_t *events = fixture_expect(f, 200, "GET", "/api/v1/namespaces/default/events", NULL);
@@ -205,7 +252,7 @@ static void a_node_cannot_fill_the_memory_with_events(void **state)
 		assert_int_equal(report(f, buf_text(&body)), 200);
 	}
 	size_t count = count_events(f);
-	assert_true(count >= FEED_EVENTS_BURST && count < FEED_EVENTS_BURST + 100);
+	assert_true(count >= WIRE_EVENTS_BURST && count < WIRE_EVENTS_BURST + 100);
 	fixture_stream_free(feed);
 }
 
@@ -406,6 +453,7 @@ int main(void)
 		TEST(what_the_agent_holds_is_not_sent_again),
 		TEST(a_node_writes_the_status_of_its_own_pods_only),
 		TEST(equal_events_are_counted),
+		TEST(late_events_keep_their_times),
 		TEST(a_node_cannot_fill_the_memory_with_events),
 		TEST(a_report_without_a_session_is_refused),
 		TEST(a_token_lets_one_node_in_once),

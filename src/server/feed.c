@@ -588,10 +588,10 @@ bool feed_take_event(struct feed *f, const char *node)
 	struct bucket *b = map_get(&f->events, node);
 	if (!b) {
 		map_put(&f->events, node, b = mem_new(struct bucket));
-		*b = (struct bucket){FEED_EVENTS_BURST * 1000, now_ms};
+		*b = (struct bucket){WIRE_EVENTS_BURST * 1000, now_ms};
 	}
-	int64_t gain = (now_ms - b->at_ms) * FEED_EVENTS_PER_S;
-	b->milli = gain > FEED_EVENTS_BURST * 1000 - b->milli ? FEED_EVENTS_BURST * 1000
+	int64_t gain = (now_ms - b->at_ms) * WIRE_EVENTS_PER_S;
+	b->milli = gain > WIRE_EVENTS_BURST * 1000 - b->milli ? WIRE_EVENTS_BURST * 1000
 							      : b->milli + gain;
 	b->at_ms = now_ms;
 	if (b->milli < 1000)

@@ -32,8 +32,6 @@ bool feed_back_lately(const struct feed *f, const char *node, int64_t within_ms)
 bool feed_slice_has(const struct feed *f, const char *node, const char *key);
 /* Whether one more event of the node may be kept. Events live in memory for an hour, so that a node
  * that invents them must not fill it; 110 pods that start at once stay below the burst. */
-#define FEED_EVENTS_BURST 1000
-#define FEED_EVENTS_PER_S 5
 bool feed_take_event(struct feed *f, const char *node);
 size_t feed_count(const struct feed *f); /* open sessions */
 

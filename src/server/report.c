@@ -26,7 +26,9 @@ struct entry {
 	struct report *report;
 	char uid[40];
 	bool gone;
-	json_t *status;
+	json_t *status; /* or the Event */
+	char id[20];    /* of an event's line */
+	int64_t first_ms, last_ms, count;
 };
 
 static void release(struct report *p)
@@ -130,25 +132,93 @@ static int take_pod(struct report *p, json_t *message, bool gone, struct err *e)
 
 /* ---- events ---- */
 
-/* An Event about a pod of this node. Events live in memory; equal ones are counted up. */
+#define REPORT_IDS "continuo.dev/report-ids"
+#define REPORT_IDS_MAX 8 /* lines that are known when they come again */
+#define EVENT_AGE_MAX_MS ((int64_t)31 * 86400 * 1000)
+#define EVENT_COUNT_MAX 1000000
+
+/* Whether this line was taken before: its answer was lost, or the agent died before it noted it. */
+static bool is_known(const struct entry *entry, const json_t *tree)
+{
+	const char *ids = json_text(tree, "", "metadata", "annotations", REPORT_IDS);
+	return entry->id[0] && strstr(ids, entry->id);
+}
+
+static void note_id(const struct entry *entry, json_t *tree)
+{
+	char ids[(sizeof(entry->id) + 1) * REPORT_IDS_MAX];
+	if (!entry->id[0])
+		return;
+	json_t *annotations =
+		json_ensure_object(json_ensure_object(tree, "metadata"), "annotations");
+	int size = snprintf(ids, sizeof(ids), "%s,%s", entry->id,
+		json_text_or(json_object_get(annotations, REPORT_IDS), ""));
+	if (size >= (int)sizeof(ids) || ids[size - 1] == ',')
+		*strrchr(ids, ',') = '\0';
+	json_object_set_new(annotations, REPORT_IDS, json_string(ids));
+}
+
+static void set_time(json_t *tree, const char *field, int64_t wall_ms)
+{
+	char text[TIME_TEXT_SIZE];
+	time_format(wall_ms, text);
+	json_object_set_new(tree, field, json_string(text));
+}
+
+static int64_t time_of(const json_t *tree, const char *field, int64_t fallback_ms)
+{
+	int64_t wall_ms;
+	const char *text = json_text_or(json_object_get(tree, field), "");
+	return time_parse(text, &wall_ms, NULL) == 0 ? wall_ms : fallback_ms;
+}
+
+/* Events live in memory; equal ones are counted up. */
 static enum commit_action change_event(void *arg, const struct object *old, json_t **tree,
 	struct err *e)
 {
 	struct entry *entry = arg;
-	struct server *s = entry->report->server;
-	char now[TIME_TEXT_SIZE];
+	int64_t first_ms = entry->first_ms, last_ms = entry->last_ms, count = entry->count;
 	(void)e;
-	time_format(loop_wall_ms(s->loop), now);
+	if (old && is_known(entry, *tree))
+		return COMMIT_NOTHING;
 	if (old) {
-		json_object_set_new(*tree, "count", json_integer(json_int(*tree, 1, "count") + 1));
+		int64_t old_first_ms = time_of(*tree, "firstTimestamp", first_ms);
+		int64_t old_last_ms = time_of(*tree, "lastTimestamp", last_ms);
+		first_ms = old_first_ms < first_ms ? old_first_ms : first_ms;
+		last_ms = old_last_ms > last_ms ? old_last_ms : last_ms;
+		count += json_int(*tree, 1, "count");
 	} else {
 		*tree = json_incref(entry->status);
-		commit_stamp(s, &kind_event, *tree);
-		json_object_set_new(*tree, "firstTimestamp", json_string(now));
-		json_object_set_new(*tree, "count", json_integer(1));
+		commit_stamp(entry->report->server, &kind_event, *tree);
 	}
-	json_object_set_new(*tree, "lastTimestamp", json_string(now));
+	json_object_set_new(*tree, "count",
+		json_integer(count < EVENT_COUNT_MAX ? count : EVENT_COUNT_MAX));
+	set_time(*tree, "firstTimestamp", first_ms);
+	set_time(*tree, "lastTimestamp", last_ms);
+	note_id(entry, *tree);
 	return COMMIT_PUT;
+}
+
+/* An agent's clock may be wrong: what cannot be is now. */
+static void set_event_times(struct entry *entry, const json_t *message)
+{
+	int64_t now_ms = loop_wall_ms(entry->report->server->loop);
+	entry->last_ms = json_int(message, now_ms, "last_ms");
+	if (entry->last_ms > now_ms || entry->last_ms < now_ms - EVENT_AGE_MAX_MS)
+		entry->last_ms = now_ms;
+	entry->first_ms = json_int(message, entry->last_ms, "first_ms");
+	if (entry->first_ms > entry->last_ms || entry->first_ms < now_ms - EVENT_AGE_MAX_MS)
+		entry->first_ms = entry->last_ms;
+	entry->count = json_int(message, 1, "count");
+	if (entry->count < 1 || entry->count > EVENT_COUNT_MAX)
+		entry->count = 1;
+}
+
+/* 16 hexadecimal digits, or none from an older agent. */
+static void set_event_id(struct entry *entry, const char *id)
+{
+	if (strlen(id) == 16 && strspn(id, "0123456789abcdef") == 16)
+		snprintf(entry->id, sizeof(entry->id), "%s", id);
 }
 
 /* Equal events share a name, so that they are counted: a hash of reason and message behind the
@@ -175,38 +245,68 @@ static size_t kept_size(const char *text, size_t limit)
 	return size;
 }
 
+/* What an event is about: a pod of the node, or the node itself. */
+struct about {
+	const char *kind;
+	char namespace[128], name[256];
+};
+
+static int read_about(struct report *p, const char *key, struct about *ret_about, struct err *e)
+{
+	char node_key[OBJECT_KEY_MAX];
+	ret_about->kind = "Pod";
+	if (object_key_of(&kind_node, "", p->node, node_key, NULL) < 0 ||
+		strcmp(key, node_key) != 0)
+		return split_pod_key(key, ret_about->namespace, ret_about->name, e);
+	*ret_about = (struct about){.kind = "Node", .namespace = "default"};
+	snprintf(ret_about->name, sizeof(ret_about->name), "%s", p->node);
+	return 0;
+}
+
+/* An Event; null when it is not UTF-8. */
+static json_t *make_event(const struct report *p, const json_t *message, const struct about *about,
+	const char *name)
+{
+	const char *reason = json_text(message, "", "reason"),
+		   *text = json_text(message, "", "message");
+	bool of_node = strcmp(about->kind, "Node") == 0;
+	return json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s}, s:s, s:s%, "
+			 "s:s%, s:{s:s, s:s}}",
+		"apiVersion", "v1", "kind", "Event", "metadata", "name", name, "namespace",
+		about->namespace, "involvedObject", "apiVersion", "v1", "kind", about->kind,
+		"namespace", of_node ? "" : about->namespace, "name", about->name, "uid",
+		of_node ? about->name : json_text(message, "", "uid"), "type",
+		json_bool(message, false, "warning") ? "Warning" : "Normal", "reason", reason,
+		kept_size(reason, 128), "message", text, kept_size(text, 1024), "source",
+		"component", "continuo-agent", "host", p->node);
+}
+
 static int take_event(struct report *p, json_t *message, struct err *e)
 {
-	char namespace[128], pod[256], name[256];
+	char name[256];
+	struct about about;
 	const char *key = json_text(message, "", "key");
-	int r = split_pod_key(key, namespace, pod, e);
+	int r = read_about(p, key, &about, e);
 	if (r < 0)
 		return r;
-	if (!feed_slice_has(p->server->feed, p->node, key))
+	if (strcmp(about.kind, "Pod") == 0 && !feed_slice_has(p->server->feed, p->node, key))
 		return 0; /* of a pod that is gone */
 	if (!feed_take_event(p->server->feed, p->node))
 		return 0; /* too many: the statuses tell the rest */
-	event_name(message, pod, name);
-	const char *reason = json_text(message, "", "reason"),
-		   *text = json_text(message, "", "message");
+	event_name(message, about.name, name);
 	struct entry *entry = mem_new(struct entry);
 	*entry = (struct entry){.report = p};
-	entry->status =
-		json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s}, s:s, s:s%, "
-			  "s:s%, s:{s:s, s:s}}",
-			"apiVersion", "v1", "kind", "Event", "metadata", "name", name, "namespace",
-			namespace, "involvedObject", "apiVersion", "v1", "kind", "Pod", "namespace",
-			namespace, "name", pod, "uid", json_text(message, "", "uid"), "type",
-			json_bool(message, false, "warning") ? "Warning" : "Normal", "reason",
-			reason, kept_size(reason, 128), "message", text, kept_size(text, 1024),
-			"source", "component", "continuo-agent", "host", p->node);
+	set_event_times(entry, message);
+	set_event_id(entry, json_text(message, "", "id"));
+	entry->status = make_event(p, message, &about, name);
 	if (!entry->status) {
 		free(entry);
-		return err_set(e, ERR_DECODE, "an event of pod \"%s/%s\" is not UTF-8", namespace,
-			pod);
+		return err_set(e, ERR_DECODE, "an event of \"%s/%s\" is not UTF-8", about.namespace,
+			about.name);
 	}
 	p->pending++;
-	commit_object(p->server, &kind_event, namespace, name, change_event, on_entry_done, entry);
+	commit_object(p->server, &kind_event, about.namespace, name, change_event, on_entry_done,
+		entry);
 	return 0;
 }
 

@@ -22,7 +22,10 @@
  *        {"type":"ping","id":N}                   answered by a report {"type":"pong","id":N}
  * within 500 ms report: {"type":"status","key":K,"uid":U,"status":{...}}
  * {"type":"gone","key":K,"uid":U}
- *         {"type":"node","status":{...}}   {"type":"event",...}   {"type":"pong","id":N}
+ *         {"type":"node","status":{...}}   {"type":"pong","id":N}
+ *         {"type":"event","key":K,"uid":U,"warning":B,"reason":R,"message":M,"id":I,
+ *          "first_ms":N,"last_ms":N,"count":N}   may come late, and twice: I tells; K: a pod or
+ *          the node itself
  *         {"type":"progress","pod":UID,"image":R,"done":N,"total":N}
  *
  * Details:
@@ -61,6 +64,9 @@
 #include "codec/json.h"
 
 #define WIRE_FRAMES_TYPE "application/vnd.continuo.frames"
+/* What a server takes of a node's events: so many at once, and so many a second. */
+#define WIRE_EVENTS_BURST 1000
+#define WIRE_EVENTS_PER_S 5
 #define WIRE_LINE_MAX ((size_t)3 << 20)
 
 /* Puts a byte stream together into lines and decodes each. */
