@@ -62,8 +62,8 @@ int agent_outgoing_init(struct agent_outgoing *o, const struct agent_options *op
 {
 	*o = (struct agent_outgoing){0};
 	bool set = options->proxy;
-	const char *https = set ? options->proxy
-				: look_up(environment, "https_proxy", "HTTPS_PROXY");
+	const char *https =
+		set ? options->proxy : look_up(environment, "https_proxy", "HTTPS_PROXY");
 	const char *http = set ? options->proxy : look_up(environment, "http_proxy", NULL);
 	const char *no_proxy = options->no_proxy ? options->no_proxy
 						 : look_up(environment, "no_proxy", "NO_PROXY");

@@ -11,8 +11,9 @@
 
 struct agent_outgoing {
 	struct arena arena;
-	struct proxy *proxy;            /* null: connections are direct */
-	const char *const *environment; /* of continuo-pull: the given one with its proxies settled */
+	struct proxy *proxy; /* null: connections are direct */
+	const char *const
+		*environment; /* of continuo-pull: the given one with its proxies settled */
 };
 
 /* environment: "NAME=value", null terminated, borrowed. -ERR_INVALID, -ERR_UNSUPPORTED: what is

@@ -59,8 +59,7 @@ static void test_mistakes(void **state)
 	struct agent_outgoing o;
 	struct err e = ERR_INIT;
 	(void)state;
-	assert_int_equal(
-		agent_outgoing_init(&o, &unset, ENVIRONMENT("HTTPS_PROXY=http://p"), &e),
+	assert_int_equal(agent_outgoing_init(&o, &unset, ENVIRONMENT("HTTPS_PROXY=http://p"), &e),
 		-ERR_INVALID);
 	assert_non_null(strstr(e.text, "HTTPS_PROXY of the environment"));
 	agent_outgoing_done(&o);
@@ -75,5 +74,6 @@ int main(void)
 		cmocka_unit_test(test_configuration),
 		cmocka_unit_test(test_mistakes),
 	};
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests_name("agent-outgoing", tests, NULL, NULL);
 }

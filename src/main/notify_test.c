@@ -130,5 +130,6 @@ int main(void)
 		cmocka_unit_test(the_watchdog_is_fed),
 		cmocka_unit_test(another_programs_watchdog_is_not),
 	};
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, make_listener, remove_listener);
 }

@@ -177,8 +177,7 @@ static void explain_status(const struct way *w, int status, struct err *e)
 		(void)err_set(e, ERR_UNAVAILABLE, "proxy %s %s (%d): %s", proxy,
 			w->proxy->authorization ? "refuses the user and password that it was given"
 						: "wants a user and a password",
-			status,
-			"give them in its URL, http://USER:PASSWORD@HOST:PORT");
+			status, "give them in its URL, http://USER:PASSWORD@HOST:PORT");
 	else if (status == 403 || status == 405)
 		(void)err_set(e, ERR_UNAVAILABLE,
 			"proxy %s does not allow a way to %s (%d): have it permit CONNECT to this "

@@ -1,7 +1,7 @@
 /*
- * Going out through an HTTP proxy: CONNECT (RFC 9110, section 9.3.6) asks it for a way to HOST:PORT,
- * and after its 200 the connection is that way. Which addresses go through it is decided by rules
- * in the manner of NO_PROXY.
+ * Going out through an HTTP proxy: CONNECT (RFC 9110, section 9.3.6) asks it for a way to
+ * HOST:PORT, and after its 200 the connection is that way. Which addresses go through it is decided
+ * by rules in the manner of NO_PROXY.
  *
  * On the loop's thread; nothing here blocks. proxy_skips alone touches no loop (continuo-pull uses
  * it too).
@@ -20,7 +20,7 @@ struct proxy;
  * only plain http to the proxy). No error text contains the password. */
 int proxy_new(const char *url, const char *no_proxy, struct proxy **ret_proxy,
 	struct err *e) MUST_CHECK;
-void proxy_free(struct proxy *p);              /* after its streams; null is fine */
+void proxy_free(struct proxy *p);                 /* after its streams; null is fine */
 const char *proxy_address(const struct proxy *p); /* "HOST:PORT", for logs */
 
 /* Whether address (as in loop_connect) is reached without the proxy. Always so: unix sockets,
@@ -38,7 +38,6 @@ int proxy_skips(const char *no_proxy, const char *address, bool *ret_skips,
  * like that of loop_connect. For protocols in which the client speaks first (TLS): what comes
  * behind the proxy's answer before we said anything is an error. No time limit of its own. It
  * closes with ERR_UNAVAILABLE (no proxy there; 407, 403, 5xx with what to do) or ERR_PROTOCOL. */
-struct stream *proxy_connect(struct loop *l, const struct proxy *p,
-	const char *address) MUST_CHECK;
+struct stream *proxy_connect(struct loop *l, const struct proxy *p, const char *address) MUST_CHECK;
 
 #endif

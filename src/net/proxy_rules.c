@@ -72,8 +72,8 @@ static int network_matches(struct target *entry, const char *host, bool *ret_mat
 	if (size == 0 || str_to_int64(slash + 1, "bits", &bits, NULL) < 0 || bits < 0 ||
 		bits > (int64_t)size * 8)
 		return -ERR_INVALID;
-	*ret_matches = address_bytes(host, bytes) == size &&
-		       in_network(network, bytes, (size_t)bits);
+	*ret_matches =
+		address_bytes(host, bytes) == size && in_network(network, bytes, (size_t)bits);
 	return 0;
 }
 
@@ -87,8 +87,7 @@ static bool name_matches(const char *name, const char *host)
 	size = strlen(name);
 	if (host_size > 1 && host[host_size - 1] == '.')
 		host_size--; /* "example.com." is example.com */
-	if (size == 0 || host_size < size ||
-		strncasecmp(host + host_size - size, name, size) != 0)
+	if (size == 0 || host_size < size || strncasecmp(host + host_size - size, name, size) != 0)
 		return false;
 	return host_size == size || host[host_size - size - 1] == '.';
 }
@@ -107,8 +106,8 @@ static int entry_matches(const char *text, const struct target *to, bool *ret_ma
 	if (strchr(entry.host, '/'))
 		r = network_matches(&entry, to->host, ret_matches);
 	else if (size)
-		*ret_matches = address_bytes(to->host, bytes) == size &&
-			       memcmp(own, bytes, size) == 0;
+		*ret_matches =
+			address_bytes(to->host, bytes) == size && memcmp(own, bytes, size) == 0;
 	else
 		*ret_matches = name_matches(entry.host, to->host);
 	if (entry.port && entry.port != to->port)

@@ -212,8 +212,10 @@ static void test_way(void **state)
 	(void)state;
 	for (size_t piece = 0; piece < 4; piece++) {
 		struct world w = {0};
-		begin(&w, "http://us%40er:pw@" PROXY, "HTTP/1.1 100 Continue\r\n\r\n"
-			"HTTP/1.0 200 Connection established\r\nProxy-agent: x\r\n\r\n", piece);
+		begin(&w, "http://us%40er:pw@" PROXY,
+			"HTTP/1.1 100 Continue\r\n\r\n"
+			"HTTP/1.0 200 Connection established\r\nProxy-agent: x\r\n\r\n",
+			piece);
 		go(&w, "server.example:6443");
 		stream_write(w.near, "hello", 5);
 		stream_pause(w.near, true);
@@ -274,11 +276,12 @@ static void test_refusals(void **state)
 		const char *url, *answer, *text;
 		enum err_code code;
 	} cases[] = {
-		{PROXY, "HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n", "wants a user and a password",
-			ERR_UNAVAILABLE},
+		{PROXY, "HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n",
+			"wants a user and a password", ERR_UNAVAILABLE},
 		{"http://u:p@" PROXY, "HTTP/1.1 407 No\r\n\r\n", "refuses the user and password",
 			ERR_UNAVAILABLE},
-		{"http://u:p@" PROXY, "HTTP/1.0 401 No\r\n\r\n", "was given (401)", ERR_UNAVAILABLE},
+		{"http://u:p@" PROXY, "HTTP/1.0 401 No\r\n\r\n", "was given (401)",
+			ERR_UNAVAILABLE},
 		{PROXY, "HTTP/1.1 403 No\r\n\r\nbody", "does not allow a way to s.example:1",
 			ERR_UNAVAILABLE},
 		{PROXY, "HTTP/1.1 502 No\r\n\r\n", "cannot reach s.example:1 (502)",
@@ -332,5 +335,6 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_direct),
 	};
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests_name("net-proxy", tests, NULL, NULL);
 }
