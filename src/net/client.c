@@ -275,7 +275,9 @@ struct http_call *http_call_start(struct http_client *c, const struct http_call_
 	copy_headers(call, spec);
 	call->streaming = spec->streaming;
 	call->has_body = spec->streaming || spec->content_type || spec->body_size;
-	call->body_ended = !spec->streaming;
+	call->body_ended = !spec->streaming && !spec->upgrade;
+	call->upgrade = arena_dup(&call->arena, spec->upgrade);
+	call->request_size = spec->body_size;
 	if (spec->body_size)
 		buf_append(&call->body, spec->body, spec->body_size);
 	if (!http_is_token(call->method) || !target_is_clean(call->path)) {

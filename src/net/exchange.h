@@ -138,7 +138,9 @@ struct http_call {
 	size_t header_count;
 	struct buf body; /* not yet handed to the connection */
 	bool has_body, streaming, body_ended;
-	bool responded; /* anything of the response came */
+	char *upgrade;       /* in the arena; null: the protocol is not to be changed */
+	size_t request_size; /* of an upgrade: what of body is the request's; the rest follows */
+	bool responded;      /* anything of the response came */
 	bool retried;
 	bool finished; /* on_done was delivered or is not wanted any more */
 	bool paused;

@@ -115,7 +115,11 @@ struct http_call_spec {
 	const char *content_type; /* null: no body */
 	const void *body;
 	size_t body_size;
-	bool streaming;     /* the body goes on with http_call_write, http_call_end */
+	bool streaming; /* the body goes on with http_call_write, http_call_end */
+	/* HTTP/1.1 only: asks to go on with this protocol ("tcp"). After on_response with 101 both
+	 * sides send plain bytes: http_call_write (what was written before is sent then),
+	 * http_call_end for the end of ours, on_body until the server closes. Null: not asked. */
+	const char *upgrade;
 	int64_t timeout_ms; /* for the whole call; 0: none */
 };
 

@@ -20,7 +20,8 @@ struct http1_link {
 	struct http_call *call; /* null: idle, or it was cancelled */
 	struct http1_body body;
 	bool head_read, keep_alive, until_close, sent;
-	bool closing; /* the stream closed; what is in the input is still delivered */
+	bool upgraded; /* plain bytes both ways, until the stream closes */
+	bool closing;  /* the stream closed; what is in the input is still delivered */
 	struct err why;
 	bool dead; /* freed when depth is 0 */
 	int depth; /* of process() */
@@ -84,6 +85,28 @@ static bool protocol_error(struct http1_link *x, const struct err *e)
 	return false;
 }
 
+static void write_plain(struct http1_link *x, struct http_call *call)
+{
+	if (!x->upgraded || !x->base.stream)
+		return;
+	if (call->body.size)
+		stream_write(x->base.stream, call->body.data, call->body.size);
+	buf_clear(&call->body);
+	if (call->body_ended && !x->sent)
+		stream_end(x->base.stream);
+	x->sent = call->body_ended;
+}
+
+static void become_plain(struct http1_link *x, const struct http1_head *head)
+{
+	const struct http1_head plain = {.framing = HTTP1_UNTIL_CLOSE};
+	x->head_read = x->upgraded = x->until_close = true;
+	x->keep_alive = false;
+	http1_body_init(&x->body, &plain);
+	write_plain(x, x->call);
+	http_call_response(x->call, head->status, head->headers, head->header_count);
+}
+
 static bool read_head(struct http1_link *x)
 {
 	struct err e = ERR_INIT;
@@ -96,7 +119,7 @@ static bool read_head(struct http1_link *x)
 		return false;
 	if (r == 0)
 		r = http1_parse_response(data, head_size, x->call->method, &arena, &head, &e);
-	if (r == 0 && head.status == 101)
+	if (r == 0 && head.status == 101 && !x->call->upgrade)
 		r = err_set(&e, ERR_PROTOCOL, "the server wants to change the protocol");
 	if (r < 0) {
 		err_prefix(&e, "%.60s", x->base.client->authority);
@@ -104,6 +127,10 @@ static bool read_head(struct http1_link *x)
 	}
 	x->taken += head_size;
 	x->scanned = 0;
+	if (head.status == 101) {
+		become_plain(x, &head);
+		return true;
+	}
 	if (head.status < 200)
 		return true;
 	x->head_read = true;
@@ -229,7 +256,11 @@ static void append_head(struct buf *b, const struct http_link *x, const struct h
 		append_header(b, "content-type", call->content_type);
 	for (size_t i = 0; i < call->header_count; i++)
 		append_header(b, call->headers[i].name, call->headers[i].value);
-	if (call->streaming)
+	if (call->upgrade) {
+		append_header(b, "connection", "Upgrade");
+		append_header(b, "upgrade", call->upgrade);
+		buf_printf(b, "content-length: %zu\r\n", call->request_size);
+	} else if (call->streaming)
 		append_header(b, "transfer-encoding", "chunked");
 	else if (call->has_body || strcmp(call->method, "POST") == 0 ||
 		 strcmp(call->method, "PUT") == 0 || strcmp(call->method, "PATCH") == 0)
@@ -262,10 +293,13 @@ static void link_start(struct http_link *base, struct http_call *call)
 	struct http1_link *x = (struct http1_link *)base;
 	struct buf out CLEANUP(buf_done) = BUF_INIT_LIMIT((size_t)128 << 20);
 	x->call = call;
-	x->sent = !call->streaming;
+	x->sent = !call->streaming && !call->upgrade;
 	x->head_read = x->until_close = false;
 	append_head(&out, base, call);
-	if (call->streaming)
+	if (call->upgrade) {
+		buf_append(&out, call->body.data, call->request_size);
+		buf_consume(&call->body, call->request_size);
+	} else if (call->streaming)
 		append_chunks(x, &out, call);
 	else
 		buf_append(&out, call->body.data, call->body.size);
@@ -276,6 +310,10 @@ static void link_write(struct http_call *call)
 {
 	struct http1_link *x = (struct http1_link *)call->connection;
 	struct buf out CLEANUP(buf_done) = BUF_INIT_LIMIT((size_t)128 << 20);
+	if (call->upgrade) {
+		write_plain(x, call);
+		return;
+	}
 	append_chunks(x, &out, call);
 	if (out.size && x->base.stream)
 		stream_write(x->base.stream, out.data, out.size);
@@ -284,7 +322,8 @@ static void link_write(struct http_call *call)
 static size_t link_queued(const struct http_call *call)
 {
 	const struct http_link *x = call->connection;
-	return x->stream ? stream_queued(x->stream) : 0;
+	size_t waiting = call->upgrade ? call->body.size : 0; /* for the 101 */
+	return waiting + (x->stream ? stream_queued(x->stream) : 0);
 }
 
 static void link_resume(struct http_call *call)

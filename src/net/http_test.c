@@ -27,6 +27,7 @@ struct world {
 	int closed, drained, handled;
 	size_t body_bytes;
 	bool body_ended;
+	struct stream *plain; /* of a request that became one */
 };
 
 /* ---- the server's handlers, chosen by path ---- */
@@ -78,6 +79,43 @@ static void tell(struct http_request *r)
 	http_request_free(r);
 }
 
+static void plain_data(void *arg, const uint8_t *data, size_t size)
+{
+	stream_write(((struct world *)arg)->plain, data, size);
+}
+
+static void plain_end(void *arg)
+{
+	stream_write(((struct world *)arg)->plain, "bye", 3);
+	stream_end(((struct world *)arg)->plain);
+}
+
+static void plain_closed(void *arg, const struct err *why)
+{
+	(void)arg, (void)why;
+}
+
+static const struct stream_events plain_events = {
+	.on_data = plain_data, .on_end = plain_end, .on_closed = plain_closed};
+
+/* Says the request's body, then what comes; "no" refuses. */
+static void upgrade(void *arg, struct http_request *r, const char *data, size_t size,
+	const struct err *e)
+{
+	struct world *w = arg;
+	const struct http_header header = {"upgrade", http_request_header(r, "upgrade")};
+	if (e || (size == 2 && memcmp(data, "no", 2) == 0)) {
+		http_respond(r, 409, NULL, 0, "text/plain", "not here", 8);
+		http_request_free(r);
+		return;
+	}
+	char *copy CLEANUP(mem_free_ptr) = mem_dup_bytes(data, size);
+	w->plain = http_request_upgrade(r, &header, 1);
+	assert_non_null(w->plain);
+	stream_set_events(w->plain, &plain_events, w);
+	stream_write(w->plain, copy, size);
+}
+
 static void handle(void *arg, struct http_request *r)
 {
 	struct world *w = arg;
@@ -87,6 +125,8 @@ static void handle(void *arg, struct http_request *r)
 		tell(r);
 	} else if (str_equal(path, "/echo")) {
 		http_request_collect(r, 1 << 20, echo_done, w);
+	} else if (str_equal(path, "/upgrade")) {
+		http_request_collect(r, 1 << 20, upgrade, w);
 	} else if (str_equal(path, "/small")) {
 		http_request_collect(r, 10, echo_done, w);
 	} else if (str_equal(path, "/hold")) {
@@ -145,6 +185,7 @@ static void world_free(struct world *w)
 {
 	http_client_free(w->client);
 	http_request_free(w->held);
+	stream_free(w->plain);
 	if (w->listener)
 		listener_free(w->listener);
 	http_server_free(w->server);
@@ -886,9 +927,62 @@ static void heads_that_are_too_large_are_refused(void **state)
 	check_head_too_large(true);
 }
 
+static struct http_call *start_upgrade(struct world *w, struct answer *a, const char *body)
+{
+	struct http_call_spec spec = {.method = "POST",
+		.path = "/upgrade",
+		.content_type = "text/plain",
+		.body = body,
+		.body_size = strlen(body),
+		.upgrade = "tcp"};
+	a->call = http_call_start(w->client, &spec, &answer_events, a);
+	return a->call;
+}
+
+static bool has_echo(void *arg)
+{
+	return ((struct answer *)arg)->body.size == strlen("request early late");
+}
+
+/* What is written before the answer waits for it; our end is a half close. */
+static void check_upgrade(size_t piece)
+{
+	CLEANUP(world_done) struct world *w = world_new(false, piece);
+	CLEANUP(answer_free) struct answer a = {0};
+	struct http_call *call = start_upgrade(w, &a, "request");
+	http_call_write(call, " early", 6);
+	assert_int_equal(http_call_queued(call), 6 + strlen("request"));
+	test_loop_run(w->l, 100);
+	assert_int_equal(a.status, 101);
+	http_call_write(call, " late", 5);
+	assert_true(test_loop_until(w->l, has_echo, &a, 1000));
+	assert_int_equal(http_call_queued(call), 0);
+	assert_string_equal(buf_text(&a.body), "request early late");
+	http_call_end(call);
+	assert_true(test_loop_until(w->l, is_done, &a, 1000));
+	assert_false(a.failed);
+	assert_string_equal(buf_text(&a.body), "request early latebye");
+	get(w, "/tell", 200, NULL); /* on another connection */
+}
+
+static void protocols_are_changed_when_asked(void **state)
+{
+	(void)state;
+	check_upgrade(0);
+	check_upgrade(1);
+	CLEANUP(world_done) struct world *w = world_new(false, 0);
+	CLEANUP(answer_free) struct answer a = {0};
+	http_call_write(start_upgrade(w, &a, "no"), "unheard", 7);
+	assert_true(test_loop_until(w->l, is_done, &a, 1000));
+	assert_false(a.failed);
+	assert_int_equal(a.status, 409);
+	assert_string_equal(buf_text(&a.body), "not here");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(protocols_are_changed_when_asked),
 		cmocka_unit_test(simple_requests_are_answered),
 		cmocka_unit_test(large_bodies_go_both_ways),
 		cmocka_unit_test(both_directions_stream_at_once),
