@@ -8,6 +8,9 @@
  * stdout, JSON lines: {"done": bytes, "total": bytes} at most ten times a second, then either
  *   {"digest": "sha256:...", "present": bool} or {"error": text of its code, "message": sentence}.
  * Exit status: 0 when the image is there, 1 when not, 2 for a request that cannot be read.
+ *
+ * `continuo-pull export NAME FOLDER...` writes unpacked layers, lowest first, to stdout as the
+ * archive that `docker load` takes; what failed is told on stderr.
  */
 #include <curl/curl.h>
 #include <signal.h>
@@ -21,6 +24,7 @@
 
 #include "base/str.h"
 #include "codec/json.h"
+#include "image/export.h"
 #include "image/fetch.h"
 
 #define REQUEST_MAX ((size_t)1 << 20)
@@ -143,12 +147,25 @@ static int pull(const json_t *request, struct record *ret_record, bool *ret_pres
 	return fetch_image(&f, ret_record, ret_present, e);
 }
 
-int main(void)
+static int export_layers(char **argv)
+{
+	struct err e = ERR_INIT;
+	const struct export x = {
+		.name = argv[2], .layers = (const char *const *)(argv + 3), .fd = STDOUT_FILENO};
+	if (export_image(&x, &e) == 0)
+		return 0;
+	fprintf(stderr, "%s\n", e.text);
+	return 1;
+}
+
+int main(int argc, char **argv)
 {
 	/* Nobody waits for the image when the agent is gone, and its next life cleans up tmp/. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
 	umask(022); /* folders that a layer only implies are open to all users of the container */
+	if (argc > 3 && str_equal(argv[1], "export"))
+		return export_layers(argv);
 	struct err e = ERR_INIT;
 	CLEANUP(json_done) json_t *request = NULL;
 	if (read_request(&request, &e) != 0)
