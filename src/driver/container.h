@@ -55,6 +55,9 @@ struct container_status {
 struct container_events {
 	/* A container that ran has ended; once for each. */
 	void (*on_exit)(void *arg, const struct container_status *status);
+	/* What held the pod's namespaces is gone: they are to be made anew, and what still runs in
+	 * the old ones is to end. Never for engines whose namespaces live by themselves. */
+	void (*on_sandbox_lost)(void *arg, const char *pod_uid);
 	void *arg;
 };
 

@@ -32,6 +32,7 @@ struct bench {
 	struct driver_config config;
 	struct driver *driver;
 	bool real;                    /* containers are real ones */
+	const char *docker;           /* socket of a container engine; null: the engine is oci */
 	struct map seen;              /* uid → struct seen */
 	struct buf events;            /* "UID REASON message\n" ... */
 	const char *rootfs;           /* the image's only layer */
@@ -41,7 +42,8 @@ struct bench {
 	int64_t revision;
 };
 
-/* arguments of the program: fake, or oci STATE_FOLDER RUN_FOLDER CGROUP ROOTFS RUNTIME */
+/* arguments of the program: fake, oci STATE_FOLDER RUN_FOLDER CGROUP ROOTFS RUNTIME, or docker with
+ * a SOCKET in place of the runtime */
 extern struct bench bench;
 int bench_setup(int argc, char **argv);
 void bench_done(void);

@@ -174,7 +174,8 @@ void bench_open(void)
 			.stop_ms_max = 20,
 			.pull_images = true};
 		bench.driver = driver_fake_new(&bench.config, &fake);
-	} else if (driver_oci_new(&bench.config, &bench.driver, &e)) {
+	} else if (bench.docker ? driver_docker_new(&bench.config, &bench.driver, &e)
+				: driver_oci_new(&bench.config, &bench.driver, &e)) {
 		fprintf(stderr, "# %s (%s:%d)\n", e.text, e.file, e.line);
 		exit(1);
 	}
@@ -185,9 +186,11 @@ int bench_setup(int argc, char **argv)
 	bench.loop = loop_uv_new(2);
 	bench.log = (struct log){
 		.level = LOG_INFO, .role = "test", .wall_ms = log_clock, .write = log_write};
-	bench.real = argc > 1 && str_equal(argv[1], "oci");
+	bool docker = argc > 1 && str_equal(argv[1], "docker");
+	bench.real = docker || (argc > 1 && str_equal(argv[1], "oci"));
 	if (bench.real && argc < 7)
 		return -1;
+	bench.docker = docker ? argv[6] : NULL;
 	bench.config = (struct driver_config){.loop = bench.loop,
 		.log = &bench.log,
 		.host = {.image_pull = host_image_pull,
@@ -202,7 +205,9 @@ int bench_setup(int argc, char **argv)
 		.cpu_milli = 3500,
 		.memory_bytes = (int64_t)1 << 30,
 		.cgroup_parent = bench.real ? argv[4] : "",
-		.runtime = bench.real ? argv[6] : "",
+		.runtime = bench.real && !docker ? argv[6] : "",
+		.docker_socket = bench.docker,
+		.pull_program = getenv("PULL_PROGRAM"),
 		.runtime_wrapper = getenv("RUNTIME_WRAPPER"),
 		.pause_program = getenv("PAUSE_PROGRAM"),
 		.backoff_ms = 200,

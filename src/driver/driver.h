@@ -146,12 +146,15 @@ struct driver_config {
 	 */
 	const char *runtime_wrapper;
 	const char *pause_program; /* path of continuo-pause; null: there is none */
+	const char *pull_program;  /* path of continuo-pull; docker only */
+	const char *docker_socket; /* null or "": the usual one */
 	int64_t backoff_ms; /* first delay of restarts and pulls; 0: 10 s. Tests shorten it */
 	int64_t log_bytes;  /* of a log before it is rotated (five are kept); 0: 10 MiB */
 };
 
 struct driver_probe {
 	unsigned capabilities;
+	unsigned lacks; /* of those, what this machine's engine cannot do; for drivers themselves */
 	bool ready;
 	char name[16], version[64]; /* "oci", "runc 1.1.5" */
 	char detail[200];           /* why not ready; what was fallen back from */
@@ -232,6 +235,8 @@ struct driver_ops {
 };
 
 int driver_oci_new(const struct driver_config *config, struct driver **ret_driver,
+	struct err *e) MUST_CHECK;
+int driver_docker_new(const struct driver_config *config, struct driver **ret_driver,
 	struct err *e) MUST_CHECK;
 /* Keeps its pods in memory; start, stop and crash times come from the seed. For tests and the
  * simulator. */

@@ -308,6 +308,8 @@ static void list_is_the_truth(void **state)
 /* From here on only what real containers can show (driver_contract_oci.c). */
 extern const struct CMUnitTest contract_oci[];
 extern const size_t contract_oci_count;
+extern const struct CMUnitTest contract_docker[];
+extern const size_t contract_docker_count;
 extern const struct CMUnitTest contract_hooks[];
 extern const size_t contract_hooks_count;
 
@@ -363,18 +365,22 @@ int main(int argc, char **argv)
 	size_t count = ARRAY_SIZE(all);
 	if (bench_setup(argc, argv)) {
 		fprintf(stderr, "usage: driver-contract fake | oci STATE RUN CGROUP ROOTFS RUNTIME "
-				"[TEST...]\n");
+				"[TEST...] | docker STATE RUN CGROUP ROOTFS SOCKET [TEST...]\n");
 		return 2;
 	}
-	size_t more = bench.real ? contract_oci_count : 0, hooks = contract_hooks_count;
+	size_t real = bench.docker ? contract_docker_count : contract_oci_count;
+	const struct CMUnitTest *reals = bench.docker ? contract_docker : contract_oci;
+	size_t more = bench.real ? real : 0, hooks = contract_hooks_count;
 	struct CMUnitTest *tests = mem_alloc_array(count + hooks + more, sizeof(*tests));
 	memcpy(tests, all, sizeof(all));
 	memcpy(tests + count, contract_hooks, hooks * sizeof(*tests));
-	memcpy(tests + count + hooks, contract_oci, more * sizeof(*tests));
+	memcpy(tests + count + hooks, reals, more * sizeof(*tests));
 	count = keep_named(tests, count + hooks + more, argc > 7 ? argv + 7 : NULL);
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	int rc = _cmocka_run_group_tests(bench.real ? "driver oci" : "driver fake", tests, count,
-		NULL, NULL);
+	int rc = _cmocka_run_group_tests(bench.docker ? "driver docker"
+					 : bench.real ? "driver oci"
+						      : "driver fake",
+		tests, count, NULL, NULL);
 	bench_done();
 	free(tests);
 	return rc;

@@ -321,7 +321,7 @@ static int make_run_folder(const char *path, struct err *e)
 	return rc;
 }
 
-int driver_oci_new(const struct driver_config *config, struct driver **ret_driver, struct err *e)
+struct oci *oci_new(const struct driver_config *config)
 {
 	struct oci *o = mem_new(struct oci);
 	*o = (struct oci){.base.ops = &oci_ops,
@@ -337,10 +337,20 @@ int driver_oci_new(const struct driver_config *config, struct driver **ret_drive
 	map_init(&o->containers, oci_container_free);
 	list_init(&o->queue);
 	list_init(&o->followers);
-	o->rotate_timer = loop_timer_new(config->loop, oci_rotate_on_timer, o);
+	return o;
+}
+
+int oci_make_folders(const struct oci *o, struct err *e)
+{
 	int rc = make_run_folder(o->run_folder, e);
-	if (!rc)
-		rc = oci_make_folder(o->state_folder, 0700, e);
+	return rc ? rc : oci_make_folder(o->state_folder, 0700, e);
+}
+
+int driver_oci_new(const struct driver_config *config, struct driver **ret_driver, struct err *e)
+{
+	struct oci *o = oci_new(config);
+	o->rotate_timer = loop_timer_new(config->loop, oci_rotate_on_timer, o);
+	int rc = oci_make_folders(o, e);
 	if (rc) {
 		oci_free(&o->base);
 		return rc;

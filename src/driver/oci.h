@@ -78,6 +78,11 @@ struct oci {
 };
 
 /* oci.c */
+/* What both engines of this machine (oci, docker) stand on: folders, devices, how a pod's files and
+ * a container's spec are made. Nothing runs and no file is touched yet. */
+struct oci *oci_new(const struct driver_config *config) MUST_CHECK;
+/* run_folder on a tmpfs, state_folder. Blocking. */
+int oci_make_folders(const struct oci *o, struct err *e) MUST_CHECK;
 struct oci *oci_of(struct container_engine *x);
 struct oci *oci_ref(struct oci *o);
 void oci_unref(struct oci *o);

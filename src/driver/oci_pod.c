@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "driver/devices.h"
 
 char **oci_strings_copy(const char *const *list)
@@ -64,4 +65,17 @@ void oci_pod_free(struct oci_pod *p)
 	free(p->run_folder);
 	free(p->state_folder);
 	free(p);
+}
+
+const json_t *oci_pod_container(const json_t *pod, const char *name)
+{
+	static const char *const lists[] = {"initContainers", "containers"};
+	for (size_t n = 0; n < ARRAY_SIZE(lists); n++) {
+		size_t i;
+		json_t *item;
+		json_array_foreach (json_at(pod, "spec", lists[n]), i, item)
+			if (str_equal(json_text(item, "", "name"), name))
+				return item;
+	}
+	return NULL;
 }

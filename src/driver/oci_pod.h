@@ -21,12 +21,18 @@ struct oci_pod {
 struct oci_pod *oci_pod_new(struct oci *o, const struct container_pod *from) MUST_CHECK;
 void oci_pod_free(struct oci_pod *p); /* null is fine */
 
+/* Of the Pod's tree; borrowed; null: it has none of that name. */
+const json_t *oci_pod_container(const json_t *pod, const char *name) MUST_CHECK;
+
 /* Copies of null terminated lists; null becomes an empty one. */
 char **oci_strings_copy(const char *const *list) MUST_CHECK;
 void oci_strings_free(char **list);
 
 /* Blocking. */
 const char *oci_pod_hostname(const json_t *pod, char ret_name[static 65]);
+/* Its folders and volumes, anew for those that changed. */
+int oci_pod_make_volumes(const struct oci_pod *p, struct err *e) MUST_CHECK;
+int oci_pod_write_files(const struct oci_pod *p, struct err *e) MUST_CHECK; /* but hosts */
 int oci_pod_write_hosts(const struct oci_pod *p, struct err *e) MUST_CHECK;
 
 #endif

@@ -370,19 +370,6 @@ static void conmon_release(struct oci_run *r, bool go)
 	(void)!oci_wait(r->conmon);
 }
 
-static const json_t *run_container(const struct oci_run *r)
-{
-	static const char *const lists[] = {"initContainers", "containers"};
-	for (size_t n = 0; n < ARRAY_SIZE(lists); n++) {
-		size_t i;
-		json_t *item;
-		json_array_foreach (json_at(r->pod->tree, "spec", lists[n]), i, item)
-			if (str_equal(json_text(item, "", "name"), r->name))
-				return item;
-	}
-	return NULL;
-}
-
 static int run_write_meta(const struct oci_run *r, struct err *e)
 {
 	json_t *meta CLEANUP(json_done) = json_pack("{s:s,s:s,s:i,s:b}", "uid", r->pod->uid, "name",
@@ -401,7 +388,7 @@ static int run_write_spec(const struct oci_run *r, const char *rootfs, struct er
 		.id = r->id,
 		.uid = r->pod->uid,
 		.pod = r->pod->tree,
-		.container = run_container(r),
+		.container = oci_pod_container(r->pod->tree, r->name),
 		.image = image,
 		.objects = (const struct object *const *)r->pod->objects,
 		.object_count = r->pod->object_count,

@@ -202,8 +202,19 @@ struct sandbox_job {
 	struct err e;
 };
 
-static int sandbox_volumes(const struct oci_pod *p, struct err *e)
+int oci_pod_write_files(const struct oci_pod *p, struct err *e)
 {
+	int rc = write_resolv(p, e);
+	return rc ? rc : write_hostname(p, e);
+}
+
+int oci_pod_make_volumes(const struct oci_pod *p, struct err *e)
+{
+	int rc = oci_make_folder(p->run_folder, 0700, e);
+	if (!rc)
+		rc = oci_make_folder(p->state_folder, 0700, e);
+	if (rc)
+		return rc;
 	struct volumes v = {.pod = p->tree,
 		.objects = (const struct object *const *)p->objects,
 		.object_count = p->object_count,
@@ -226,8 +237,7 @@ static void sandbox_start_work(void *arg)
 	char hostname[65];
 	char *folder CLEANUP(mem_free_ptr) = mem_format("%s/ns", p->run_folder);
 	char *pinned CLEANUP(mem_free_ptr) = mem_format("%s/ns/ipc", p->run_folder);
-	if (oci_make_folder(p->run_folder, 0700, e) || oci_make_folder(p->state_folder, 0700, e) ||
-		sandbox_volumes(p, e))
+	if (oci_pod_make_volumes(p, e))
 		return;
 	if (job->update || access(pinned, F_OK) == 0)
 		return;
@@ -238,8 +248,7 @@ static void sandbox_start_work(void *arg)
 		oci_remove_tree(folder);
 		return;
 	}
-	if (write_resolv(p, e) || write_hostname(p, e))
-		return;
+	(void)!oci_pod_write_files(p, e);
 }
 
 static void sandbox_job_free(struct sandbox_job *job)

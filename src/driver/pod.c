@@ -284,7 +284,7 @@ static void pods_on_probe(void *arg, const struct driver_probe *from)
 {
 	struct pods_probe_call *call = arg;
 	struct driver_probe p = *from;
-	p.capabilities = call->pods->capabilities;
+	p.capabilities = call->pods->capabilities & ~from->lacks;
 	call->done(call->arg, &p);
 	pods_unref(call->pods);
 	free(call);
@@ -743,6 +743,23 @@ static void pods_on_exit(void *arg, const struct container_status *status)
 		run_ended(c, status->exit_code, status->oom_killed, status->finished_ms);
 }
 
+/* The network is attached anew with the new namespace, under the same address. */
+static void pods_on_sandbox_lost(void *arg, const char *uid)
+{
+	struct pods *d = arg;
+	struct pod *p = map_get(&d->map, uid);
+	if (!p || p->stopping || p->finished ||
+		(p->sandbox != SANDBOX_READY && p->sandbox != SANDBOX_ATTACHING))
+		return;
+	pod_event(p, false, "SandboxChanged",
+		"Pod sandbox changed, it will be killed and re-created.");
+	p->sandbox = SANDBOX_NONE;
+	for (size_t i = 0; i < p->container_count; i++)
+		run_kill(&p->containers[i], 0, "has lost its pod's namespaces");
+	pod_touch(p);
+	pod_step(p);
+}
+
 static void adopt_pod(void *arg, const char *uid, const char *spec, const char *record)
 {
 	struct pods *d = arg;
@@ -806,7 +823,8 @@ int pods_new(const struct driver_config *config, struct container_engine *engine
 	d->engine = engine;
 	d->capabilities = capabilities;
 	d->references = 1;
-	struct container_events events = {.on_exit = pods_on_exit, .arg = d};
+	struct container_events events = {
+		.on_exit = pods_on_exit, .on_sandbox_lost = pods_on_sandbox_lost, .arg = d};
 	engine->ops->set_events(engine, &events);
 	int rc = engine->ops->list(engine, adopt_pod, adopt_container, d, e);
 	if (rc) {

@@ -1,0 +1,330 @@
+/*
+ * How ends are seen: by the engine's events, and by comparing what counts as running with what the
+ * engine has after each connection, so that nothing is missed while the engine or the agent was
+ * away. The events are asked for first: what happens during the comparison is an event.
+ *
+ *           answer of events             list
+ *   AWAY ───────────────────▶ COMPARING ──────▶ CONNECTED
+ *     ▲                            │                │
+ *     └────────────────────────────┴────────────────┘ the connection ended
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "driver/docker.h"
+
+#define RETRY_MS 250
+#define SWEEP_MS 600000 /* between two looks for what is of no more use */
+#define LINE_MAX_BYTES 65536
+
+/* ---- ends ---- */
+
+void docker_exit_tell(struct docker_container *c, const json_t *state)
+{
+	struct docker *d = c->docker;
+	char id[CONTAINER_ID_SIZE], *uid CLEANUP(mem_free_ptr) = mem_dup_string(c->uid);
+	memcpy(id, c->id, sizeof(id));
+	struct container_status status = {.id = id,
+		.pod_uid = uid,
+		.exit_code = (int)json_int(state, 128 + SIGKILL, "ExitCode"),
+		.lost = !state};
+	if (time_parse(json_text(state, "", "FinishedAt"), &status.finished_ms, NULL) < 0 ||
+		status.finished_ms <= 0)
+		status.finished_ms = loop_wall_ms(d->loop);
+	status.oom_killed = status.exit_code != 0 && json_bool(state, false, "OOMKilled");
+	c->running = false;
+	docker_container_pid(c, 0);
+	d->events.on_exit(d->events.arg, &status);
+}
+
+struct docker_checking {
+	struct docker *docker;
+	char id[CONTAINER_ID_SIZE];
+};
+
+static void check_on_inspected(void *arg, int status, const json_t *answer, const struct err *e)
+{
+	struct docker_checking *x = arg;
+	struct docker *d = x->docker;
+	struct docker_container *c = d->closed ? NULL : map_get(&d->containers, x->id);
+	const json_t *state = json_at(answer, "State");
+	(void)status;
+	if (c)
+		c->checking = false;
+	if (c && c->running && e && e->code == ERR_NOT_FOUND)
+		docker_exit_tell(c, NULL); /* somebody removed it */
+	else if (c && c->running && !e && !json_bool(state, true, "Running"))
+		docker_exit_tell(c, state);
+	else if (c && c->running && !e && c->pid != json_int(state, 0, "Pid"))
+		docker_container_pid(c, (int)json_int(state, 0, "Pid"));
+	docker_unref(d);
+	free(x);
+}
+
+void docker_check(struct docker_container *c)
+{
+	char name[DOCKER_NAME_SIZE];
+	if (!c->running || c->checking)
+		return;
+	struct docker_checking *x = mem_new(struct docker_checking);
+	x->docker = docker_ref(c->docker);
+	memcpy(x->id, c->id, sizeof(x->id));
+	c->checking = true;
+	docker_container_name(c->uid, c->name, c->attempt, name);
+	docker_request(c->docker, "GET", NULL, check_on_inspected, x, "/containers/%s/json", name);
+}
+
+/* ---- pause containers ---- */
+
+struct docker_pause_check {
+	struct docker *docker;
+	char *uid;
+};
+
+/* One that was replaced ended too: what has the name now decides. */
+static void pause_on_inspected(void *arg, int status, const json_t *answer, const struct err *e)
+{
+	struct docker_pause_check *x = arg;
+	struct docker *d = x->docker;
+	bool gone = e ? e->code == ERR_NOT_FOUND : !json_bool(answer, true, "State", "Running");
+	(void)status;
+	if (!d->closed && gone && map_take(&d->sandboxes, x->uid)) {
+		log_warn(d->log, "sandbox_lost", "pod=%s", x->uid);
+		d->events.on_sandbox_lost(d->events.arg, x->uid);
+	}
+	docker_unref(d);
+	free(x->uid);
+	free(x);
+}
+
+static void pause_check(struct docker *d, const char *uid)
+{
+	char name[DOCKER_NAME_SIZE];
+	if (!map_has(&d->sandboxes, uid))
+		return;
+	struct docker_pause_check *x = mem_new(struct docker_pause_check);
+	*x = (struct docker_pause_check){.docker = docker_ref(d), .uid = mem_dup_string(uid)};
+	docker_pause_name(uid, name);
+	docker_request(d, "GET", NULL, pause_on_inspected, x, "/containers/%s/json", name);
+}
+
+/* ---- comparing ---- */
+
+struct docker_compare {
+	struct docker *docker;
+	struct map running; /* ids of containers and uids of pause containers */
+	bool sweep;         /* what ended and belongs to no pod goes too */
+};
+
+static void leftover_on_removed(void *arg, int status, const json_t *answer, const struct err *e)
+{
+	(void)status, (void)answer, (void)e;
+	docker_unref(arg);
+}
+
+static bool pod_is_known(const struct docker *d, const char *uid)
+{
+	char *folder CLEANUP(mem_free_ptr) = mem_format("%s/pods/%s", d->oci->run_folder, uid);
+	return access(folder, F_OK) == 0;
+}
+
+/* What nobody knows goes at once when it runs; what ended may be the log of a pod that comes back
+ * after a boot. */
+static void compare_leftover(const struct docker_compare *x, const json_t *item, bool running,
+	bool pause)
+{
+	struct docker *d = x->docker;
+	const char *uid = json_text(item, "", "Labels", DOCKER_LABEL_UID);
+	const char *id = json_text(item, "", "Labels", DOCKER_LABEL_ID);
+	bool known = pod_is_known(d, uid);
+	bool ours = pause ? known : map_has(&d->containers, id);
+	if (ours || (!running && (known || !x->sweep)))
+		return;
+	docker_request(d, "DELETE", NULL, leftover_on_removed, docker_ref(d),
+		"/containers/%s?force=1&v=1", json_text(item, "", "Id"));
+}
+
+static void compare_item(struct docker_compare *x, const json_t *item)
+{
+	struct docker *d = x->docker;
+	const json_t *labels = json_object_get(item, "Labels");
+	const char *uid = json_text(labels, "", DOCKER_LABEL_UID);
+	bool pause = str_equal(json_text(labels, "", DOCKER_LABEL_ROLE), "pause");
+	bool running = str_equal(json_text(item, "", "State"), "running");
+	char *key CLEANUP(mem_free_ptr) =
+		mem_format("%s/%s", uid, json_text(labels, "", DOCKER_LABEL_CONTAINER));
+	intptr_t next = atoi(json_text(labels, "0", DOCKER_LABEL_ATTEMPT)) + 1;
+	if (running)
+		map_put(&x->running, pause ? uid : json_text(labels, "", DOCKER_LABEL_ID), d);
+	if (!pause && (intptr_t)map_get(&d->attempts, key) < next)
+		map_put(&d->attempts, key, (void *)next);
+	compare_leftover(x, item, running, pause);
+}
+
+/* Namespaces first: what was in lost ones is not run again in them. */
+static void compare_known(struct docker_compare *x)
+{
+	struct docker *d = x->docker;
+	MAP_EACH (&d->sandboxes, entry)
+		if (!map_has(&x->running, entry->key))
+			pause_check(d, entry->key);
+	MAP_EACH (&d->containers, entry) {
+		struct docker_container *c = entry->value;
+		if (c->running && (!map_has(&x->running, c->id) || c->pid <= 0))
+			docker_check(c);
+	}
+}
+
+static void compare_on_list(void *arg, int status, const json_t *list, const struct err *e)
+{
+	struct docker_compare *x = arg;
+	struct docker *d = x->docker;
+	size_t i;
+	json_t *item;
+	(void)status;
+	if (e && !d->closed)
+		log_err(d->log, LOG_WARN, "containers_not_compared", e, "retry_ms=%d", RETRY_MS);
+	if (e && d->retry && d->link == DOCKER_COMPARING)
+		loop_timer_start(d->retry, RETRY_MS);
+	if (!e && !d->closed) {
+		json_array_foreach (list, i, item)
+			compare_item(x, item);
+		compare_known(x);
+		if (d->link == DOCKER_COMPARING)
+			d->link = DOCKER_CONNECTED;
+	}
+	map_done(&x->running);
+	docker_unref(d);
+	free(x);
+}
+
+static void compare(struct docker *d, bool sweep)
+{
+	struct docker_compare *x = mem_new(struct docker_compare);
+	*x = (struct docker_compare){.docker = docker_ref(d), .sweep = sweep};
+	char *label CLEANUP(mem_free_ptr) = mem_format(DOCKER_LABEL_NODE "=%s", d->oci->node_name);
+	const char *const labels[] = {label, NULL};
+	char *query CLEANUP(mem_free_ptr) = docker_label_query("&all=1", labels);
+	docker_request(d, "GET", NULL, compare_on_list, x, "/containers/json%s", query);
+}
+
+/* ---- events ---- */
+
+static void watch_event(struct docker *d, const json_t *event)
+{
+	const char *action = json_text(event, "", "Action");
+	const json_t *labels = json_at(event, "Actor", "Attributes");
+	if (!str_equal(action, "die") && !str_equal(action, "died"))
+		return;
+	if (str_equal(json_text(labels, "", DOCKER_LABEL_ROLE), "pause")) {
+		pause_check(d, json_text(labels, "", DOCKER_LABEL_UID));
+		return;
+	}
+	struct docker_container *c =
+		map_get(&d->containers, json_text(labels, "", DOCKER_LABEL_ID));
+	if (c)
+		docker_check(c);
+}
+
+static void watch_line(struct docker *d, const char *line, size_t size)
+{
+	json_t *event CLEANUP(json_done) = NULL;
+	if (size > 1 && json_decode(line, size, &event, NULL) == 0)
+		watch_event(d, event);
+}
+
+static void watch_on_body(void *arg, const uint8_t *data, size_t size)
+{
+	struct docker *d = arg;
+	buf_append(&d->lines, data, size);
+	size_t taken = 0;
+	const char *end;
+	while ((end = memchr(d->lines.data + taken, '\n', d->lines.size - taken))) {
+		const char *line = d->lines.data + taken;
+		watch_line(d, line, (size_t)(end - line));
+		taken = (size_t)(end + 1 - d->lines.data);
+	}
+	buf_consume(&d->lines, taken);
+	if (d->lines.size > LINE_MAX_BYTES)
+		buf_clear(&d->lines); /* no event of ours is so long */
+}
+
+static void watch_on_response(void *arg, int status, const struct http_header *headers,
+	size_t header_count)
+{
+	struct docker *d = arg;
+	(void)headers, (void)header_count;
+	if (status != 200)
+		return; /* on_done follows */
+	d->link = DOCKER_COMPARING;
+	log_info(d->log, "engine_connected", "driver=docker");
+	compare(d, false);
+}
+
+static void watch_on_done(void *arg, const struct err *e)
+{
+	struct docker *d = arg;
+	if (d->link != DOCKER_AWAY)
+		log_warn(d->log, "engine_lost", "driver=docker why=\"%s\"",
+			e ? e->text : "the events ended");
+	d->link = DOCKER_AWAY;
+	d->probed = false; /* another one may come back */
+	http_call_free(take_ptr(d->watch));
+	buf_clear(&d->lines);
+	loop_timer_start(d->retry, RETRY_MS);
+}
+
+static const struct http_call_events watch_events = {
+	.on_response = watch_on_response, .on_body = watch_on_body, .on_done = watch_on_done};
+
+static void watch_open(struct docker *d)
+{
+	json_t *filters CLEANUP(json_done) =
+		json_pack("{s:[s],s:[s,s],s:[s++]}", "type", "container", "event", "die", "died",
+			"label", DOCKER_LABEL_NODE, "=", d->oci->node_name);
+	char *text CLEANUP(mem_free_ptr) = json_encode_string(filters);
+	struct buf path CLEANUP(buf_done) = BUF_INIT;
+	buf_append_string(&path, "/events?filters=");
+	docker_query_append(&path, text);
+	const struct docker_stream stream = {.method = "GET", .path = buf_text(&path)};
+	d->watch = docker_api_stream(d->api, &stream, &watch_events, d);
+}
+
+static void watch_on_retry(void *arg)
+{
+	struct docker *d = arg;
+	if (!d->watch)
+		watch_open(d);
+	else if (d->link == DOCKER_COMPARING)
+		compare(d, false);
+}
+
+static void watch_on_sweep(void *arg)
+{
+	struct docker *d = arg;
+	if (d->link == DOCKER_CONNECTED) {
+		compare(d, true);
+		docker_image_sweep(d);
+	}
+	loop_timer_start(d->sweep, SWEEP_MS);
+}
+
+void docker_watch_start(struct docker *d)
+{
+	d->retry = loop_timer_new(d->loop, watch_on_retry, d);
+	d->sweep = loop_timer_new(d->loop, watch_on_sweep, d);
+	loop_timer_start(d->sweep, SWEEP_MS);
+	watch_open(d);
+}
+
+void docker_watch_stop(struct docker *d)
+{
+	http_call_free(take_ptr(d->watch));
+	loop_timer_free(take_ptr(d->retry));
+	loop_timer_free(take_ptr(d->sweep));
+}
