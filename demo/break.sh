@@ -14,13 +14,15 @@ pids() {
 	find "$root/$topo_id/$1/pods" -name cgroup.procs -exec cat {} + 2>/dev/null
 }
 
-# containers HOST...: "HOST PID START" of the first process of each container there, which conmon started.
+# containers HOST...: "HOST PID START" of the first process of each container there: its parent, conmon or a shim
+# of containerd, is in no container.
 containers() {
-	local host pid parent
+	local host pid parent all
 	for host in "$@"; do
-		for pid in $(pids "$host"); do
+		all=" $(pids "$host" | tr '\n' ' ')"
+		for pid in $all; do
 			parent=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status" 2>/dev/null)
-			[ "$(cat "/proc/${parent:-0}/comm" 2>/dev/null)" = conmon ] &&
+			[ -n "$parent" ] && [[ $all != *" $parent "* ]] &&
 				echo "$host $pid $(sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f20)"
 		done
 	done | sort

@@ -50,7 +50,9 @@ static const struct key {
 	{"runFolder", "--run-folder", KEY_TEXT, "FOLDER",
 		"emptied by reboots, " AGENT_RUN_FOLDER " unless set"},
 	{"driver", "--driver", KEY_TEXT, "NAME",
-		"oci unless set; fake runs nothing, to try things out"},
+		"oci unless set; docker, also for Podman; fake runs nothing, to try things out"},
+	{"dockerSocket", "--docker-socket", KEY_TEXT, "PATH",
+		"of the container engine, " AGENT_DOCKER_SOCKET " unless set"},
 	{"runtime", "--runtime", KEY_TEXT, "NAME", "runc or crun; else whichever works here"},
 	{"cgroupParent", "--cgroup-parent", KEY_TEXT, "PATH",
 		"control group of the pods; else below the agent's own"},
@@ -400,7 +402,24 @@ static void set_texts(struct agent_options *o, const json_t *values)
 	o->registries_file = text_of(o, values, "registries", NULL);
 	o->program_folder = text_of(o, values, "programFolder", "");
 	o->driver = text_of(o, values, "driver", "oci");
+	o->docker_socket = text_of(o, values, "dockerSocket", AGENT_DOCKER_SOCKET);
 	o->listen = text_of(o, values, "listen", AGENT_LISTEN);
+}
+
+static int check_driver(const struct agent_options *o, struct err *e)
+{
+	static const char *const drivers[] = {"oci", "docker", "fake"};
+	bool known = false;
+	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
+		known = known || str_equal(o->driver, drivers[i]);
+	if (!known)
+		return err_set(e, ERR_INVALID, "driver \"%s\": want oci, docker or fake",
+			o->driver);
+	if (o->docker_socket[0] != '/' || strlen(o->docker_socket) > 107) /* sockaddr_un */
+		return err_set(e, ERR_INVALID,
+			"dockerSocket \"%.120s\": want an absolute path of at most 107 characters",
+			o->docker_socket);
+	return 0;
 }
 
 static int set_all(struct fs *fs, struct agent_options *o, const json_t *values, struct err *e)
@@ -418,8 +437,8 @@ static int set_all(struct fs *fs, struct agent_options *o, const json_t *values,
 		r = set_token(fs, o, values, e);
 	if (r == 0)
 		r = log_level_parse(text_of(o, values, "logLevel", "info"), &o->log_level, e);
-	if (r == 0 && !str_equal(o->driver, "oci") && !str_equal(o->driver, "fake"))
-		r = err_set(e, ERR_INVALID, "driver \"%s\": want oci or fake", o->driver);
+	if (r == 0)
+		r = check_driver(o, e);
 	if (r == 0 && (o->agent.state_folder[0] != '/' || o->agent.run_folder[0] != '/'))
 		r = err_set(e, ERR_INVALID, "state and run folder must be absolute paths");
 	return r;

@@ -13,6 +13,7 @@
 #define AGENT_CONFIG_FILE "/etc/continuo/agent.yaml" /* read when it is there */
 #define AGENT_STATE_FOLDER "/var/lib/continuo/agent"
 #define AGENT_RUN_FOLDER "/run/continuo/agent"
+#define AGENT_DOCKER_SOCKET "/var/run/docker.sock"
 /* Plain HTTP for people and Prometheus on this machine; the port that kubelets have for it. */
 #define AGENT_LISTEN "127.0.0.1:10255"
 
@@ -22,7 +23,8 @@ struct agent_options {
 	const char *registries_file;  /* null: none */
 	const char *proxy, *no_proxy; /* null: not set (outgoing.h) */
 	const char *program_folder;   /* of continuo-pull, -runtime, -pause; "": this program's */
-	const char *driver;           /* "oci", or "fake": pods in memory only, to try things out */
+	const char *driver;           /* "oci", "docker", or "fake": pods in memory only */
+	const char *docker_socket;    /* path */
 	const char *listen;           /* "none": no endpoint */
 	enum log_level log_level;
 	bool help, version;

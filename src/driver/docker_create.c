@@ -180,8 +180,9 @@ static json_t *create_log(const struct docker_create *c)
 	char size[32];
 	if (c->podman)
 		return json_pack("{s:s}", "Type", "k8s-file");
+	/* A record is half as long again as conmon's, so that as many lines are kept. */
 	snprintf(size, sizeof(size), "%lld",
-		(long long)(c->log_bytes > 0 ? c->log_bytes : LOG_BYTES));
+		(long long)(c->log_bytes > 0 ? c->log_bytes : LOG_BYTES) * 3 / 2);
 	return json_pack("{s:s,s:{s:s,s:s}}", "Type", "json-file", "Config", "max-size", size,
 		"max-file", LOG_FILES);
 }

@@ -172,6 +172,28 @@ static void run_on_replaced(void *arg, int status, const json_t *answer, const s
 	run_create(arg);
 }
 
+/* A privileged container gets all capabilities that the engine has heard of: an old one refuses
+ * new ones, one at a time. What a pod names itself is never left out. */
+static bool run_drop_capability(const struct docker_run *r, const char *message)
+{
+	const json_t *container = oci_pod_container(r->pod->tree, r->name);
+	const char *name = strstr(message, "unknown capability: \"CAP_");
+	json_t *add = json_at(r->body, "HostConfig", "CapAdd"), *item;
+	size_t i;
+	if (!name || !json_bool(container, false, "securityContext", "privileged"))
+		return false;
+	name += strlen("unknown capability: \"CAP_");
+	size_t size = strcspn(name, "\"");
+	json_array_foreach (add, i, item) {
+		const char *text = json_text_or(item, "");
+		if (strlen(text) != size || strncmp(text, name, size) != 0)
+			continue;
+		json_array_remove(add, i);
+		return true;
+	}
+	return false;
+}
+
 static void run_on_created(void *arg, int status, const json_t *answer, const struct err *e)
 {
 	struct docker_run *r = arg;
@@ -181,6 +203,8 @@ static void run_on_created(void *arg, int status, const json_t *answer, const st
 		r->again = true;
 		docker_request(r->docker, "DELETE", NULL, run_on_replaced, r,
 			"/containers/%s?force=1&v=1", r->docker_name);
+	} else if (e && run_drop_capability(r, e->text)) {
+		run_create(r);
 	} else if (e) {
 		run_fail(r, e, "create");
 	} else {

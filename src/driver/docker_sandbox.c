@@ -313,7 +313,8 @@ static void removal_on_removed(void *arg, int status, const json_t *answer, cons
 {
 	struct docker_removal *r = arg;
 	(void)status, (void)answer;
-	if (e && e->code != ERR_NOT_FOUND)
+	bool under_way = e && e->code == ERR_CONFLICT && strstr(e->text, "in progress");
+	if (e && e->code != ERR_NOT_FOUND && !under_way)
 		r->e = *e;
 	removal_next(r);
 }

@@ -779,6 +779,79 @@ const struct CMUnitTest contract_oci[] = {
 };
 const size_t contract_oci_count = ARRAY_SIZE(contract_oci);
 
+/* ---- an engine that is a daemon of its own; ENGINE kill, ENGINE start end and start it ---- */
+
+static void engine(const char *verb)
+{
+	CLEANUP(mem_free_ptr) char *command = mem_format("%s %s", getenv("ENGINE"), verb);
+	assert_int_equal(system(command), 0);
+}
+
+static bool restarted_twice(const char *name)
+{
+	return bench_container(name, 0)->restarts >= 2;
+}
+
+static bool is_run_anew(const char *name)
+{
+	return is_ready(name) && bench_container(name, 0)->restarts >= 1;
+}
+
+/* Containers that outlive their engine (live restore) are found as they were. Others end with it,
+ * and so do the pod's namespaces: all of it comes back by itself. */
+static void engines_may_die(void **state)
+{
+	(void)state;
+	bool live = getenv("ENGINE_LIVE") != NULL;
+	if (!getenv("ENGINE"))
+		skip();
+	bench_start("ze", POD("sleep 500", "", ""));
+	bench_start("zf",
+		"{'restartPolicy':'Never','containers':[{'name':'main','image':'test','command':["
+		"'/bin/sh','-c','while [ ! -e /tmp/end ]; do sleep 0.1; done; exit 6']}]}");
+	assert_true(bench_wait(is_ready, "ze", 8000));
+	assert_true(bench_wait(is_ready, "zf", 8000));
+	int pid = bench_container("ze", 0)->pid;
+	CLEANUP(mem_free_ptr)
+	char *end = mem_format("touch /proc/%d/root/tmp/end", bench_container("zf", 0)->pid);
+	engine("kill");
+	assert_int_equal(system(end), 0);
+	bench_sleep(500); /* it ends while nobody watches */
+	bench_start("zg", POD("sleep 500", "", ""));
+	engine("start");
+	assert_true(bench_wait(is_terminated, "zf", 15000));
+	assert_int_equal(bench_container("zf", 0)->exit_code, live ? 6 : 137);
+	if (live) {
+		assert_int_equal(bench_container("ze", 0)->pid, pid);
+		assert_int_equal(bench_container("ze", 0)->restarts, 0);
+	} else {
+		assert_true(bench_wait(is_run_anew, "ze", 20000));
+		assert_true(bench_event("ze", "SandboxChanged"));
+	}
+	assert_true(bench_wait(is_ready, "zg", 20000));
+	CLEANUP(mem_free_ptr) char *inside = bench_exec("ze", "ls /sys/class/net", NULL);
+	assert_string_equal(inside, "lo\n");
+	bench_stop("ze", 0);
+	bench_stop("zf", 0);
+	bench_stop("zg", 0);
+}
+
+/* Somebody else removes what is ours: the pod comes back. */
+static void removed_containers_come_back(void **state)
+{
+	(void)state;
+	if (!getenv("ENGINE"))
+		skip();
+	bench_start("zh", POD("sleep 500", "", ""));
+	assert_true(bench_wait(is_ready, "zh", 8000));
+	engine("remove continuo_main_zh_0");
+	assert_true(bench_wait(is_run_anew, "zh", 15000));
+	engine("remove continuo-pause_zh");
+	assert_true(bench_wait(restarted_twice, "zh", 15000));
+	assert_true(bench_wait(is_ready, "zh", 15000));
+	bench_stop("zh", 0);
+}
+
 /* The same for an engine that watches its containers by itself. */
 extern const struct CMUnitTest contract_docker[];
 extern const size_t contract_docker_count;
@@ -804,6 +877,8 @@ const struct CMUnitTest contract_docker[] = {
 	cmocka_unit_test(startup_holds_liveness_back),
 	cmocka_unit_test(containers_share_processes),
 	cmocka_unit_test(pods_are_adopted),
+	cmocka_unit_test(engines_may_die),
+	cmocka_unit_test(removed_containers_come_back),
 	cmocka_unit_test(starts_are_quick),
 	cmocka_unit_test(nothing_is_left),
 };

@@ -72,10 +72,24 @@ static void on_fatal(void *context, const struct err *e)
 	loop_uv_stop(p->loop);
 }
 
+/* The helpers lie beside this program unless the configuration says where. */
+static const char *helper_path(struct program *p, const char *name)
+{
+	char self[4096];
+	if (*p->options.program_folder)
+		return arena_format(&p->options.arena, "%s/%s", p->options.program_folder, name);
+	ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	self[size > 0 ? size : 0] = '\0';
+	char *slash = strrchr(self, '/');
+	if (slash)
+		*slash = '\0';
+	return arena_format(&p->options.arena, "%s/%s", self, name);
+}
+
 static int make_driver(void *context, const struct driver_config *config,
 	struct driver **ret_driver, struct err *e)
 {
-	const struct program *p = context;
+	struct program *p = context;
 	static const struct driver_fake_config fake = {.start_ms_max = 50, .stop_ms_max = 50};
 	if (str_equal(p->options.driver, "fake")) {
 		struct driver_config alone = *config; /* nothing of its pods is on the machine */
@@ -83,6 +97,12 @@ static int make_driver(void *context, const struct driver_config *config,
 		alone.host.network_detach = NULL;
 		*ret_driver = driver_fake_new(&alone, &fake);
 		return 0;
+	}
+	if (str_equal(p->options.driver, "docker")) {
+		struct driver_config docker = *config;
+		docker.docker_socket = p->options.docker_socket;
+		docker.pull_program = helper_path(p, "continuo-pull");
+		return driver_docker_new(&docker, ret_driver, e);
 	}
 	return driver_oci_new(config, ret_driver, e);
 }
@@ -129,20 +149,6 @@ static int choose_address(struct program *p, struct err *e)
 	}
 	return err_set(e, ERR_USAGE,
 		"cannot tell by which address other nodes reach this one: give --address IP");
-}
-
-/* The helpers lie beside this program unless the configuration says where. */
-static const char *helper_path(struct program *p, const char *name)
-{
-	char self[4096];
-	if (*p->options.program_folder)
-		return arena_format(&p->options.arena, "%s/%s", p->options.program_folder, name);
-	ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	self[size > 0 ? size : 0] = '\0';
-	char *slash = strrchr(self, '/');
-	if (slash)
-		*slash = '\0';
-	return arena_format(&p->options.arena, "%s/%s", self, name);
 }
 
 /* Two agents on one state folder would fight over its pods. The lock goes with the process. */

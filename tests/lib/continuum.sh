@@ -72,7 +72,8 @@ continuum_server_answers() {
 }
 
 # continuum_agent NAME ADDRESS TIER SITE [lines of its configuration]: an agent with its own network,
-# mounts, /run and state, that joins with a token of its own. Set continuum_run_size for its /run.
+# mounts, /run and state, that joins with a token of its own. Set continuum_run_size for its /run, and
+# continuum_driver=docker for a dockerd of its own.
 continuum_agent() {
 	local name=$1 address=$2 tier=$3 site=$4 more=${5:-} folder=$continuum_folder/$1 token
 	mkdir -p "$folder/state"
@@ -89,7 +90,20 @@ continuum_agent() {
 		cgroupParent: /$topo_id/$name/pods
 		$more
 	EOF
-	cgroup_make "$topo_id/$name/pods" && continuum_mounts "$name" && continuum_agent_start "$name"
+	[ "${continuum_driver:-oci}" = oci ] ||
+		printf '%s\n' "driver: docker" "dockerSocket: /run/docker.sock" >>"$folder/agent.yaml"
+	cgroup_make "$topo_id/$name/pods" && continuum_mounts "$name" && continuum_docker "$name" &&
+		continuum_agent_start "$name"
+}
+
+# continuum_docker NAME: the dockerd of a host whose agent has that driver; in the host's network and mounts. It
+# makes no networks: pods get theirs from the agent.
+continuum_docker() {
+	grep -qx 'driver: docker' "$continuum_folder/$1/agent.yaml" || return 0
+	continuum_run "$1-docker" nsenter --net="/run/netns/$topo_id-$1" --mount="/proc/$(continuum_pid_of "$1-mounts")/ns/mnt" \
+		dockerd --data-root "$continuum_folder/$1/docker" --exec-root /run/docker --pidfile /run/docker.pid \
+		-H unix:///run/docker.sock --bridge none --iptables=false --ip-forward=false --live-restore &&
+		wait_for 30 continuum_in_mounts "$1" curl -fs --unix-socket /run/docker.sock http://docker/_ping
 }
 
 # continuum_mounts NAME: the host's mounts, with a /run of its own. A process that does nothing else keeps
@@ -116,7 +130,8 @@ continuum_agent_start() {
 # what the agent made of the network are gone, the boot id is another one. The disk stays. The agent starts again.
 continuum_reboot() {
 	local link
-	continuum_kill "$1-mounts" && cgroup_end "$topo_id/$1" && cgroup_end "$topo_id/$1-mounts" || return 1
+	continuum_kill "$1-mounts" && cgroup_end "$topo_id/$1" && cgroup_end "$topo_id/$1-docker" &&
+		cgroup_end "$topo_id/$1-mounts" || return 1
 	topo_in "$1" nft flush ruleset
 	for link in $(ip -n "$topo_id-$1" -o link 2>/dev/null | sed -n 's/^[0-9]*: \([^:@]*\).*/\1/p' | grep -vxE 'lo|eth0'); do
 		ip -n "$topo_id-$1" link delete "$link" 2>/dev/null # or it goes with its pod's namespace
@@ -124,7 +139,7 @@ continuum_reboot() {
 	cat /proc/sys/kernel/random/uuid >"$continuum_folder/$1/boot_id"
 	cgroup_make "$topo_id/$1/pods" && continuum_mounts "$1" &&
 		continuum_in_mounts "$1" mount --bind "$continuum_folder/$1/boot_id" /proc/sys/kernel/random/boot_id &&
-		continuum_agent_start "$1"
+		continuum_docker "$1" && continuum_agent_start "$1"
 }
 
 # continuum_nodes_ready COUNT: whether so many nodes are Ready.
