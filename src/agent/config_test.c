@@ -56,6 +56,8 @@ static void test_file_and_flags(void **state)
 	assert_int_equal(o.agent.spool_bytes, 1 << 20);
 	assert_string_equal(o.agent.token, "continuo1.t");
 	assert_string_equal(o.listen, AGENT_LISTEN);
+	assert_string_equal(o.driver, "oci");
+	assert_string_equal(o.docker_socket, "/var/run/docker.sock");
 	agent_options_done(&o);
 }
 
@@ -76,6 +78,10 @@ static void test_errors_are_clear(void **state)
 	check_refused(NULL, WORDS("--node", "x"), "no server given");
 	check_refused(NULL, WORDS("--server", "x"), "want HOST:PORT");
 	check_refused(NULL, WORDS("--server", "x:1", "--tier", "fog"), "want cloud, edge or iot");
+	check_refused(NULL, WORDS("--server", "x:1", "--driver", "podman"),
+		"want oci, docker or fake");
+	check_refused("servers: [a:1]\ndriver: docker\ndockerSocket: here\n", WORDS(NULL),
+		"dockerSocket \"here\": want an absolute path");
 	check_refused(NULL, WORDS("--server", "x:1", "--device", "cam"), "NAME=PATH");
 	check_refused(NULL, WORDS("--server", "x:1", "--label", "cam"), "KEY=VALUE");
 	check_refused(NULL, WORDS("--server", "x:1", "--max-pods", "0"), "1 to 10000");
