@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "agent/agent_private.h"
-#include "agent/devices.h"
 #include "agent/node.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -63,6 +62,7 @@ static void check_network(void *arg)
 	CLEANUP(mem_free_ptr) const char **uids = agent_pods_uids(a->pods, &count);
 	if (a->config.net.ops->keep_only(a->config.net.context, uids, count, &e) < 0)
 		log_err(a->config.log, LOG_WARN, "addresses_not_swept", &e, "pods=%zu", count);
+	agent_devices_keep_only(a->devices, uids, count);
 	a->kept_only = true;
 }
 
@@ -208,7 +208,7 @@ static void open_session(struct agent *a)
 static void report_node(struct agent *a)
 {
 	CLEANUP(json_done)
-	json_t *node = agent_node_make(&a->config, agent_node_name(a), &a->probe);
+	json_t *node = agent_node_make(&a->config, agent_node_name(a), &a->probe, a->devices);
 	CLEANUP(mem_free_ptr) char *text = json_encode_string(json_object_get(node, "status"));
 	agent_reports_node(&a->reports, text);
 }
@@ -238,11 +238,70 @@ static void probe_again(void *arg)
 	a->driver->ops->probe(a->driver, on_probed, a);
 }
 
-/* Each container gets the devices that it asks for. */
+/* ---- devices ---- */
+
 static void give_devices(void *arg, const json_t *tree, struct arena *arena, struct driver_pod *pod)
 {
 	const struct agent *a = arg;
-	agent_devices_give(a->config.devices, a->config.device_count, tree, arena, pod);
+	agent_devices_give(a->devices, pod->pod->uid, tree, arena, pod);
+}
+
+static void on_device_counts(void *arg)
+{
+	struct agent *a = arg;
+	if (a->session)
+		report_node(a);
+	else
+		loop_timer_start(a->next, 0); /* the hello waits for the first look */
+}
+
+static void on_devices_change(void *arg)
+{
+	struct agent *a = arg;
+	if (a->pods)
+		agent_pods_look(a->pods);
+}
+
+static bool on_device_lost(void *arg, const char *uid, const char *message)
+{
+	struct agent *a = arg;
+	return a->pods && agent_pods_fail(a->pods, uid, "DeviceLost", message);
+}
+
+static void on_devices_awaited(void *arg, const char *uid, const char *message)
+{
+	agent_pods_waits(((struct agent *)arg)->pods, uid, "DevicesUnavailable", message);
+}
+
+/* The kubelet's reason for a pod that got to a node which cannot give it its devices. */
+static void on_devices_refused(void *arg, const char *uid, const char *message)
+{
+	agent_pods_refuse(((struct agent *)arg)->pods, uid, "UnexpectedAdmissionError", message);
+}
+
+static bool may_refuse(void *arg)
+{
+	return agent_connected(arg);
+}
+
+static void start_devices(struct agent *a)
+{
+	struct agent_devices_config devices = {.loop = a->config.loop,
+		.log = a->config.log,
+		.fs = a->config.fs,
+		.state_folder = a->config.state_folder,
+		.rules = a->config.devices,
+		.rule_count = a->config.device_count,
+		.boot_id = a->config.facts.boot_id,
+		.events = a->config.device_events,
+		.on_counts = on_device_counts,
+		.on_change = on_devices_change,
+		.on_lost = on_device_lost,
+		.on_waiting = on_devices_awaited,
+		.on_refused = on_devices_refused,
+		.may_refuse = may_refuse,
+		.arg = a};
+	a->devices = agent_devices_new(&devices);
 }
 
 /* Pods live beside the agent in the control group that the machine gave it, so that its limits hold
@@ -288,7 +347,8 @@ static bool may_start(void *arg, const struct object *pod)
 	struct agent *a = arg;
 	if (agent_spool_ended(a->spool, pod->uid))
 		return false; /* the server does not know yet */
-	return !agent_fences_wants(pod) || agent_fences_may_start(a->fences, pod->uid);
+	return agent_devices_ready(a->devices, pod) &&
+	       (!agent_fences_wants(pod) || agent_fences_may_start(a->fences, pod->uid));
 }
 
 static void on_adopted(void *arg, const struct object *pod)
@@ -296,11 +356,19 @@ static void on_adopted(void *arg, const struct object *pod)
 	struct agent *a = arg;
 	if (agent_fences_wants(pod))
 		agent_fences_adopt(a->fences, pod->uid);
+	agent_devices_adopted(a->devices, pod);
+}
+
+static void on_finished(void *arg, const char *uid)
+{
+	agent_devices_drop(((struct agent *)arg)->devices, uid);
 }
 
 static void on_ended(void *arg, const char *uid)
 {
-	agent_fences_drop(((struct agent *)arg)->fences, uid);
+	struct agent *a = arg;
+	agent_fences_drop(a->fences, uid);
+	agent_devices_drop(a->devices, uid);
 }
 
 static void on_fences_change(void *arg)
@@ -363,6 +431,7 @@ static int start_parts(struct agent *a, struct err *e)
 		.give_devices = give_devices,
 		.may_start = may_start,
 		.on_adopted = on_adopted,
+		.on_finished = on_finished,
 		.on_ended = on_ended,
 		.on_listed = check_network,
 		.on_forgotten = on_forgotten,
@@ -382,6 +451,7 @@ static int start_parts(struct agent *a, struct err *e)
 	if (r < 0)
 		return r;
 	start_fences(a);
+	start_devices(a);
 	a->pods = agent_pods_new(&pods);
 	agent_network_init(&a->network, &network);
 	agent_network_open(&a->network); /* as the slice on disk has it: pods that run need it */
@@ -457,7 +527,7 @@ static void on_next(void *arg)
 		a->config.on_fatal(a->config.fatal_context, &a->fatal);
 		return;
 	}
-	if (a->probed && !a->session)
+	if (a->probed && !a->session && agent_devices_known(a->devices))
 		open_session(a);
 	agent_tidy_later(a);
 }
@@ -544,6 +614,7 @@ void agent_free(struct agent *a)
 	if (a->driver)
 		a->driver->ops->free(a->driver);
 	agent_fences_free(a->fences);
+	agent_devices_free(a->devices);
 	agent_host_done(a);
 	agent_network_done(&a->network);
 	a->config.net.ops->free(a->config.net.context);
@@ -608,6 +679,8 @@ void agent_metrics(const struct agent *a, struct buf *b)
 		agent_spool_metrics(a->spool, b);
 	if (a->pods)
 		agent_pods_metrics(a->pods, b);
+	if (a->devices)
+		agent_devices_metrics(a->devices, b);
 	buf_printf(b,
 		"# TYPE continuo_agent_calls_total counter\ncontinuo_agent_calls_total %lld\n",
 		(long long)a->calls.served);

@@ -12,6 +12,7 @@
  *   version        the format of this folder; a newer one is refused
  *   identity.json  certificate, key, CA, domain, node (0600)
  *   key            32 random bytes that seal the slice (0600)
+ *   devices        which pod was given which devices (device/device.h), once one was
  *   slice          the slice, peers and the pod network of the last session, sealed (pki_seal)
  *   spool/         what happened while there was no server (spool.h), sealed too
  * The driver, the pod network and the images keep theirs in subfolders.
@@ -22,6 +23,7 @@
 #include "agent/clock.h"
 #include "base/buf.h"
 #include "base/log.h"
+#include "device/device.h"
 #include "driver/driver.h"
 #include "image/image.h"
 #include "net/http.h"
@@ -136,27 +138,20 @@ void agent_discover(struct fs *fs, const char *state_folder, struct agent_facts 
 
 /* ---- the agent ---- */
 
-struct agent_device {
-	const char *name;           /* "camera": the resource continuo.dev/camera */
-	const char *path;           /* on the host */
-	const char *container_path; /* null: the same */
-	const char *permissions;    /* null: "rw" */
-	int64_t count;              /* how many pods may have it; 0: 1 */
-};
-
 struct agent_config {
 	struct loop *loop;
 	struct log *log;
 	struct fs *fs;
 	const char *state_folder, *run_folder;
-	const char *node_name;      /* "": as the token says */
-	const char *address;        /* of this node, as others reach it */
-	const char *const *servers; /* "HOST:PORT", null terminated, tried in turn */
-	const char *token;          /* to join with; null when joined already */
-	const char *tier;           /* "cloud", "edge", "iot" or "" */
-	const char *const *labels;  /* "key=value", null terminated; may be null */
-	const struct agent_device *devices;
+	const char *node_name;             /* "": as the token says */
+	const char *address;               /* of this node, as others reach it */
+	const char *const *servers;        /* "HOST:PORT", null terminated, tried in turn */
+	const char *token;                 /* to join with; null when joined already */
+	const char *tier;                  /* "cloud", "edge", "iot" or "" */
+	const char *const *labels;         /* "key=value", null terminated; may be null */
+	const struct device_rule *devices; /* must outlive the loop */
 	size_t device_count;
+	bool device_events; /* listen to the kernel's; not in the simulator */
 	int64_t reserved_cpu_milli, reserved_memory_bytes; /* not for pods */
 	int64_t spool_bytes;       /* of what happened on an island, on disk; 0: 8 MiB; < 0: none */
 	int64_t max_pods;          /* 0: 110 */

@@ -4,6 +4,7 @@
 
 #include "agent/agent.h"
 #include "agent/calls.h"
+#include "agent/devices.h"
 #include "agent/fences.h"
 #include "agent/identity.h"
 #include "agent/join.h"
@@ -26,6 +27,7 @@ struct agent {
 	struct agent_network network;
 	struct agent_pods *pods;
 	struct agent_fences *fences;
+	struct agent_devices *devices;
 	struct driver *driver;
 	struct driver_probe probe;
 	struct agent_calls calls;

@@ -32,7 +32,9 @@ static const struct key {
 	{"region", "--region", KEY_TEXT, "NAME", "label topology.kubernetes.io/region"},
 	{"labels", "--label", KEY_MAP, "KEY=VALUE", "a label of the node; repeat for more"},
 	{"devices", "--device", KEY_DEVICES, "NAME=PATH[:INSIDE[:rwm]]",
-		"a device node that pods ask for as continuo.dev/NAME; repeat for more"},
+		"a device node that pods ask for as continuo.dev/NAME; repeat for more. In the "
+		"file also by what a device is: {name, match: {subsystem, kernel, devtype, driver, "
+		"attr, property, path}}"},
 	{"reservedCpu", "--reserve-cpu", KEY_TEXT, "CPU", "not for pods, such as 100m"},
 	{"reservedMemory", "--reserve-memory", KEY_TEXT, "BYTES", "not for pods, such as 16Mi"},
 	{"spoolBytes", "--spool-bytes", KEY_TEXT, "BYTES",
@@ -305,28 +307,7 @@ static void set_labels(struct agent_options *o, const json_t *values)
 
 static int set_devices(struct agent_options *o, const json_t *devices, struct err *e)
 {
-	size_t i, count = json_array_size(devices);
-	json_t *device;
-	struct agent_device *list = arena_new_array(&o->arena, count + 1, struct agent_device);
-	json_array_foreach (devices, i, device) {
-		struct agent_device *d = &list[i];
-		d->name = arena_dup(&o->arena, json_text(device, "", "name"));
-		d->path = arena_dup(&o->arena, json_text(device, "", "path"));
-		d->container_path = arena_dup(&o->arena, json_text(device, NULL, "containerPath"));
-		d->permissions = arena_dup(&o->arena, json_text(device, NULL, "permissions"));
-		d->count = json_int(device, 1, "count");
-		if (!*d->name || d->path[0] != '/' || d->count < 1)
-			return err_set(e, ERR_INVALID,
-				"devices[%zu]: want a name, a path that "
-				"begins with / and a count of at least 1",
-				i);
-		if (d->permissions && strspn(d->permissions, "rwm") != strlen(d->permissions))
-			return err_set(e, ERR_INVALID,
-				"devices[%zu]: permissions are letters of \"rwm\"", i);
-	}
-	o->agent.devices = list;
-	o->agent.device_count = count;
-	return 0;
+	return device_rules_parse(devices, &o->arena, &o->agent.devices, &o->agent.device_count, e);
 }
 
 static int set_token(struct fs *fs, struct agent_options *o, const json_t *values, struct err *e)

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "agent/config.h"
-#include "agent/files_test.h"
+#include "sys/files_test.h"
 
 static int parse(const char *file, const char *const *words, struct agent_options *ret_options,
 	struct err *e)

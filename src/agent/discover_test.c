@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "agent/files_test.h"
 #include "agent/node.h"
+#include "sys/files_test.h"
 
 #define MEMINFO                                                                                    \
 	{                                                                                          \
@@ -69,30 +69,26 @@ static void test_a_machine_that_tells_nothing(void **state)
 static void test_node_object(void **state)
 {
 	(void)state;
-	const struct agent_device devices[] = {{.name = "camera", .path = "/dev/x"}};
 	const char *const labels[] = {"topology.kubernetes.io/zone=site-a", "x=y=z", NULL};
 	struct agent_config c = {.address = "10.0.0.1",
 		.tier = "iot",
 		.labels = labels,
-		.devices = devices,
-		.device_count = 1,
 		.reserved_cpu_milli = 500,
 		.facts = {.cpu_milli = 2000, .memory_bytes = 64 << 20, .architecture = "arm64"}};
 	struct driver_probe probe = {.ready = true, .name = "oci", .version = "runc 1.1.5"};
-	CLEANUP(json_done) json_t *node = agent_node_make(&c, "n1", &probe);
+	CLEANUP(json_done) json_t *node = agent_node_make(&c, "n1", &probe, NULL);
 	const json_t *labels_made = json_at(node, "metadata", "labels");
 	assert_string_equal(json_text(labels_made, "", "kubernetes.io/arch"), "arm64");
 	assert_string_equal(json_text(labels_made, "", "topology.kubernetes.io/zone"), "site-a");
 	assert_string_equal(json_text(labels_made, "", "x"), "y=z");
 	assert_string_equal(json_text(labels_made, "", "continuo.dev/tier"), "iot");
-	assert_string_equal(json_text(node, "", "status", "capacity", "continuo.dev/camera"), "1");
 	assert_string_equal(json_text(node, "", "status", "capacity", "cpu"), "2");
 	assert_string_equal(json_text(node, "", "status", "allocatable", "cpu"), "1500m");
 	assert_string_equal(json_text(node, "", "status", "capacity", "memory"), "64Mi");
 	assert_string_equal(json_text(node, "", "status", "nodeInfo", "containerRuntimeVersion"),
 		"oci://runc-1.1.5");
 	probe.ready = false;
-	CLEANUP(json_done) json_t *lame = agent_node_make(&c, "n1", &probe);
+	CLEANUP(json_done) json_t *lame = agent_node_make(&c, "n1", &probe, NULL);
 	assert_string_equal(json_text(lame, "", "status", "allocatable", "pods"), "0");
 }
 

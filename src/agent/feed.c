@@ -13,8 +13,8 @@ void agent_feed_write_hello(void *arg, struct buf *b)
 {
 	struct agent *a = arg;
 	CLEANUP(json_done)
-	json_t *node =
-		agent_node_make(&a->config, agent_node_name(a), a->probed ? &a->probe : NULL);
+	json_t *node = agent_node_make(&a->config, agent_node_name(a), a->probed ? &a->probe : NULL,
+		a->devices);
 	buf_append_string(b, "{\"type\":\"hello\",\"epoch\":");
 	json_write_string(b, agent_slice_epoch(a->slice));
 	buf_append_string(b, ",\"version\":\"" CONTINUO_VERSION "\",\"node\":");

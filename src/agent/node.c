@@ -43,7 +43,8 @@ static json_t *make_annotations(const struct agent_config *c, const struct drive
 }
 
 /* able: whether pods can run here at all. */
-static json_t *make_resources(const struct agent_config *c, bool allocatable, bool able)
+static json_t *make_resources(const struct agent_config *c, const struct agent_devices *devices,
+	bool allocatable, bool able)
 {
 	json_t *resources = json_object();
 	char text[32];
@@ -58,13 +59,7 @@ static json_t *make_resources(const struct agent_config *c, bool allocatable, bo
 	int64_t pods = !able && allocatable ? 0 : c->max_pods ? c->max_pods : MAX_PODS;
 	snprintf(text, sizeof(text), "%lld", (long long)pods);
 	set(resources, "pods", text);
-	for (size_t i = 0; i < c->device_count; i++) {
-		char name[128];
-		int64_t count = c->devices[i].count ? c->devices[i].count : 1;
-		snprintf(name, sizeof(name), "continuo.dev/%.100s", c->devices[i].name);
-		snprintf(text, sizeof(text), "%lld", (long long)count);
-		set(resources, name, text);
-	}
+	agent_devices_resources(devices, resources);
 	return resources;
 }
 
@@ -88,7 +83,7 @@ static json_t *make_info(const struct agent_config *c, const struct driver_probe
 }
 
 json_t *agent_node_make(const struct agent_config *c, const char *name,
-	const struct driver_probe *probe)
+	const struct driver_probe *probe, const struct agent_devices *devices)
 {
 	bool able = !probe || probe->ready;
 	json_t *addresses = json_array();
@@ -100,6 +95,7 @@ json_t *agent_node_make(const struct agent_config *c, const char *name,
 	return json_pack("{s:s, s:s, s:{s:s, s:o, s:o}, s:{s:o, s:o, s:o, s:o}}", "apiVersion",
 		"v1", "kind", "Node", "metadata", "name", name, "labels", make_labels(c, name),
 		"annotations", make_annotations(c, probe), "status", "capacity",
-		make_resources(c, false, able), "allocatable", make_resources(c, true, able),
-		"addresses", addresses, "nodeInfo", make_info(c, probe));
+		make_resources(c, devices, false, able), "allocatable",
+		make_resources(c, devices, true, able), "addresses", addresses, "nodeInfo",
+		make_info(c, probe));
 }

@@ -3,10 +3,12 @@
 #define CONTINUO_AGENT_NODE_H
 
 #include "agent/agent.h"
+#include "agent/devices.h"
 #include "codec/json.h"
 
-/* New reference. probe: what the driver said; may be null. Conditions are the server's to write. */
+/* New reference. probe: what the driver said; devices: what there is now; both may be null.
+ * Conditions are the server's to write. */
 json_t *agent_node_make(const struct agent_config *c, const char *name,
-	const struct driver_probe *probe) MUST_CHECK;
+	const struct driver_probe *probe, const struct agent_devices *devices) MUST_CHECK;
 
 #endif

@@ -34,11 +34,12 @@ struct pod {
 	char *uid, *key, *namespace, *name;
 	enum pod_stage stage;
 	bool dirty;    /* what it is made of may have changed */
-	bool fenced;   /* its lease ended, and with it the pod */
+	bool fenced;   /* it ended for a reason of the node's: no lease, no device */
 	bool finished; /* Succeeded or Failed: never started again */
 	bool updating;
 	uint64_t digest;    /* of what the driver was told last; 0: unknown */
 	int64_t stop_grace; /* of the stop under way */
+	int64_t end_grace;  /* when fenced */
 	int failures;
 	struct loop_timer *retry;
 	bool has_memory;
@@ -206,7 +207,10 @@ static void note_images(struct pod *pod, const struct driver_state *state)
 static void observe(struct pod *pod, const struct driver_state *state)
 {
 	const struct agent_pods_config *c = &pod->pods->config;
+	bool was_finished = pod->finished;
 	pod->finished = is_over(state->phase);
+	if (pod->finished && !was_finished && c->on_finished)
+		c->on_finished(c->arg, pod->uid);
 	note_images(pod, state);
 	if (!state->stopped || pod->stage == POD_STOPPING)
 		report_status(pod, agent_status_make(state, memory_of(pod), c->host_ip,
@@ -419,7 +423,7 @@ static void step_kept(struct agent_pods *p, struct pod *pod, const struct object
 	if (loop_timer_active(pod->retry))
 		return;
 	if (pod->fenced)
-		stop(p, pod, 0);
+		stop(p, pod, pod->end_grace);
 	else if (o && o->deletion_ms)
 		stop(p, pod, grace_of(o));
 	else if (!o && p->complete)
@@ -511,23 +515,67 @@ void agent_pods_look(struct agent_pods *p)
 	step_later(p, 0);
 }
 
-void agent_pods_fenced(struct agent_pods *p, const char *uid)
+/* Over, for a reason of the node's. */
+static void end(struct agent_pods *p, struct pod *pod, const char *reason, const char *message,
+	int64_t grace_s)
 {
-	static const char why[] =
-		"The node lost its lease, so that the pod may be replaced elsewhere";
-	struct pod *pod = map_get(&p->by_uid, uid);
-	if (!pod || pod->fenced || pod->stage == POD_STOPPED || pod->stage == POD_FORGETTING)
-		return;
 	pod->fenced = true;
 	pod->finished = true;
-	log_warn(p->config.log, "pod_fenced", "pod=%s/%s uid=%s", pod->namespace, pod->name, uid);
-	agent_reports_event(p->config.reports, pod->key, pod->uid, true, "Fenced", why);
-	report_status(pod, agent_status_failed(memory_of(pod), "Fenced", why, p->config.host_ip,
+	pod->end_grace = grace_s;
+	log_warn(p->config.log, str_equal(reason, "Fenced") ? "pod_fenced" : "pod_failed",
+		"pod=%s/%s uid=%s reason=%s why=\"%s\"", pod->namespace, pod->name, pod->uid,
+		reason, message);
+	agent_reports_event(p->config.reports, pod->key, pod->uid, true, reason, message);
+	report_status(pod, agent_status_failed(memory_of(pod), reason, message, p->config.host_ip,
 				   loop_wall_ms(p->config.loop)));
 	/* At once: a start under way makes the step wait for its answer. */
 	if (pod->stage == POD_KEPT || pod->stage == POD_STOPPING)
-		stop(p, pod, 0);
+		stop(p, pod, grace_s);
 	step_later(p, 0);
+}
+
+static struct pod *not_over(struct agent_pods *p, const char *uid)
+{
+	struct pod *pod = map_get(&p->by_uid, uid);
+	bool over =
+		!pod || pod->fenced || pod->stage == POD_STOPPED || pod->stage == POD_FORGETTING;
+	return over ? NULL : pod;
+}
+
+void agent_pods_fenced(struct agent_pods *p, const char *uid)
+{
+	struct pod *pod = not_over(p, uid);
+	if (pod)
+		end(p, pod, "Fenced",
+			"The node lost its lease, so that the pod may be replaced elsewhere", 0);
+}
+
+bool agent_pods_fail(struct agent_pods *p, const char *uid, const char *reason, const char *message)
+{
+	struct pod *pod = not_over(p, uid);
+	if (!pod || pod->finished || pod->stage == POD_NEW || pod->stage == POD_STOPPING)
+		return false;
+	end(p, pod, reason, message, -1);
+	return true;
+}
+
+void agent_pods_refuse(struct agent_pods *p, const char *uid, const char *reason,
+	const char *message)
+{
+	struct pod *pod = not_over(p, uid);
+	if (pod && pod->stage == POD_NEW && wanted(pod))
+		end(p, pod, reason, message, 0);
+}
+
+void agent_pods_waits(struct agent_pods *p, const char *uid, const char *reason,
+	const char *message)
+{
+	struct pod *pod = not_over(p, uid);
+	if (!pod)
+		return;
+	agent_reports_event(p->config.reports, pod->key, pod->uid, true, reason, message);
+	report_status(pod, agent_status_pending(memory_of(pod), reason, message, p->config.host_ip,
+				   loop_wall_ms(p->config.loop)));
 }
 
 static void each_listed(void *arg, const struct driver_state *state)

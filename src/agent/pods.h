@@ -26,14 +26,15 @@ struct agent_pods_config {
 	struct agent_reports *reports;
 	const char *node_name;
 	const char *host_ip;
-	/* Fills in the devices of the pod, in the arena. Null: there are none. */
+	/* Fills in the devices of the pod, in the arena. */
 	void (*give_devices)(void *arg, const json_t *tree, struct arena *a,
 		struct driver_pod *pod);
 	/* Whether a pod may be started now; agent_pods_look comes when that changed. */
 	bool (*may_start)(void *arg, const struct object *pod);
 	void (*on_adopted)(void *arg, const struct object *pod); /* the driver has it from before */
-	void (*on_ended)(void *arg, const char *uid);            /* nothing of it is left */
-	void (*on_listed)(void *arg);                            /* the driver said what it has */
+	void (*on_finished)(void *arg, const char *uid); /* Succeeded or Failed: it runs no more */
+	void (*on_ended)(void *arg, const char *uid);    /* nothing of it is left */
+	void (*on_listed)(void *arg);                    /* the driver said what it has */
 	void (*on_forgotten)(void *arg); /* a pod is gone for good: images may be collected */
 	void *arg;
 };
@@ -60,6 +61,16 @@ void agent_pods_report_all(struct agent_pods *p);
 void agent_pods_look(struct agent_pods *p);
 /* The pod's lease is over: it ends at once, and is Failed with reason Fenced. */
 void agent_pods_fenced(struct agent_pods *p, const char *uid);
+/* The pod ends for a reason of the node's, within its own grace period: it is Failed with that
+ * reason, and an event says why. False: it is over already, or was never started, or is unknown. */
+bool agent_pods_fail(struct agent_pods *p, const char *uid, const char *reason,
+	const char *message);
+/* The pod is not to be started here at all. */
+void agent_pods_refuse(struct agent_pods *p, const char *uid, const char *reason,
+	const char *message);
+/* may_start says no for that reason: the pod is Pending with it, and an event says it. */
+void agent_pods_waits(struct agent_pods *p, const char *uid, const char *reason,
+	const char *message);
 
 /* host.changed of the driver. */
 void agent_pods_observed(struct agent_pods *p, const struct driver_state *state);

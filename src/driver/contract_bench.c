@@ -307,7 +307,7 @@ static void run_operation(pod_operation *operation, const char *name, const char
 	struct object *o CLEANUP(object_done) = make_object(&kind_pod, text);
 	static const struct driver_device devices[] = {
 		{"main", "continuo.dev/null", "/dev/null", "/dev/camera", "rw"},
-		{"main", "continuo.dev/null", "/dev/zero", "/dev/camera1", "r"}};
+		{"main", "continuo.dev/null", "/dev/kmsg", "/dev/camera1", "w"}};
 	struct driver_pod pod = {.pod = o,
 		.devices = devices,
 		.device_count = strstr(spec, "continuo.dev/null") ? ARRAY_SIZE(devices) : 0,

@@ -193,6 +193,7 @@ static int start(struct program *p, struct err *e)
 	c->loop = p->loop;
 	c->log = &p->log;
 	c->fs = fs_real();
+	c->device_events = true;
 	c->runtime_wrapper = helper_path(p, "continuo-runtime");
 	c->pause_program = helper_path(p, "continuo-pause");
 	c->fence_program = helper_path(p, "continuo-fence");

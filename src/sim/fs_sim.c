@@ -1,4 +1,5 @@
 /* struct fs over a simulated disk. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -123,6 +124,25 @@ static int64_t fs_sim_free_bytes(struct fs *fs, const char *path)
 	return all - sim_disk_used(d);
 }
 
+static int fs_sim_node(struct fs *fs, const char *path, struct fs_node *ret_node, struct err *e)
+{
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
+	int r = fs_sim_read(fs, path, &b, e);
+	*ret_node = (struct fs_node){0};
+	if (r == 0 && sscanf(buf_text(&b), "%c %u:%u", &ret_node->type, &ret_node->major,
+			      &ret_node->minor) != 3)
+		ret_node->type = 0;
+	return r;
+}
+
+static int fs_sim_link(struct fs *fs, const char *path, struct buf *ret_text, struct err *e)
+{
+	(void)ret_text;
+	if (!sim_disk_find(disk_of(fs), path))
+		return err_set(e, ERR_NOT_FOUND, "%s: no such file", path);
+	return err_set(e, ERR_IO, "%s: no link", path);
+}
+
 const struct fs_ops sim_fs_ops = {
 	.read = fs_sim_read,
 	.write_atomic = fs_sim_write_atomic,
@@ -130,4 +150,6 @@ const struct fs_ops sim_fs_ops = {
 	.make_folders = fs_sim_make_folders,
 	.list = fs_sim_list,
 	.free_bytes = fs_sim_free_bytes,
+	.node = fs_sim_node,
+	.link = fs_sim_link,
 };

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -198,6 +199,31 @@ static int64_t real_free_bytes(struct fs *fs, const char *path)
 	return (int64_t)v.f_bavail * (int64_t)v.f_frsize;
 }
 
+static int real_node(struct fs *fs, const char *path, struct fs_node *ret_node, struct err *e)
+{
+	(void)fs;
+	struct stat st;
+	if (stat(path, &st) < 0)
+		return err_set_errno(e, errno, "cannot look at %s", path);
+	*ret_node = (struct fs_node){0};
+	if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
+		*ret_node = (struct fs_node){.type = S_ISCHR(st.st_mode) ? 'c' : 'b',
+			.major = major(st.st_rdev),
+			.minor = minor(st.st_rdev)};
+	return 0;
+}
+
+static int real_link(struct fs *fs, const char *path, struct buf *ret_text, struct err *e)
+{
+	(void)fs;
+	char text[PATH_SIZE];
+	ssize_t size = readlink(path, text, sizeof(text));
+	if (size < 0)
+		return err_set_errno(e, errno, "cannot read the link %s", path);
+	buf_append(ret_text, text, (size_t)size);
+	return buf_check(ret_text, path, e);
+}
+
 struct fs *fs_real(void)
 {
 	static const struct fs_ops ops = {
@@ -207,6 +233,8 @@ struct fs *fs_real(void)
 		.make_folders = real_make_folders,
 		.list = real_list,
 		.free_bytes = real_free_bytes,
+		.node = real_node,
+		.link = real_link,
 	};
 	static struct fs real = {&ops};
 	return &real;
@@ -243,4 +271,14 @@ int fs_list(struct fs *fs, const char *path, fs_list_cb *cb, void *arg, struct e
 int64_t fs_free_bytes(struct fs *fs, const char *path)
 {
 	return fs->ops->free_bytes(fs, path);
+}
+
+int fs_node(struct fs *fs, const char *path, struct fs_node *ret_node, struct err *e)
+{
+	return fs->ops->node(fs, path, ret_node, e);
+}
+
+int fs_link(struct fs *fs, const char *path, struct buf *ret_text, struct err *e)
+{
+	return fs->ops->link(fs, path, ret_text, e);
 }

@@ -17,6 +17,17 @@ struct fs {
 	const struct fs_ops *ops;
 };
 
+/* What a path leads to. */
+struct fs_node {
+	char type; /* 'c' or 'b': a device node; 0: anything else */
+	unsigned major, minor;
+};
+
+static inline bool fs_node_equal(const struct fs_node *a, const struct fs_node *b)
+{
+	return a->type == b->type && a->major == b->major && a->minor == b->minor;
+}
+
 typedef int fs_list_cb(void *arg, const char *name, bool is_folder);
 
 struct fs_ops {
@@ -27,6 +38,8 @@ struct fs_ops {
 	int (*make_folders)(struct fs *fs, const char *path, mode_t mode, struct err *e);
 	int (*list)(struct fs *fs, const char *path, fs_list_cb *cb, void *arg, struct err *e);
 	int64_t (*free_bytes)(struct fs *fs, const char *path);
+	int (*node)(struct fs *fs, const char *path, struct fs_node *ret_node, struct err *e);
+	int (*link)(struct fs *fs, const char *path, struct buf *ret_text, struct err *e);
 };
 
 struct fs *fs_real(void);
@@ -48,5 +61,11 @@ int fs_make_folders(struct fs *fs, const char *path, mode_t mode, struct err *e)
  */
 int fs_list(struct fs *fs, const char *path, fs_list_cb *cb, void *arg, struct err *e) MUST_CHECK;
 int64_t fs_free_bytes(struct fs *fs, const char *path); /* -1 when unknown */
+
+/* Follows links (stat(2)). -ERR_NOT_FOUND, -ERR_IO. In the simulator a file whose text is
+ * "c MAJOR:MINOR" or "b MAJOR:MINOR" is a device node. */
+int fs_node(struct fs *fs, const char *path, struct fs_node *ret_node, struct err *e) MUST_CHECK;
+/* The text of a symbolic link, appended. -ERR_NOT_FOUND, -ERR_IO: it is none. */
+int fs_link(struct fs *fs, const char *path, struct buf *ret_text, struct err *e) MUST_CHECK;
 
 #endif

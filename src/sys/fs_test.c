@@ -83,6 +83,28 @@ static void test_list_is_sorted(void **state)
 	assert_int_equal(fs_list(fs_real(), "/nonexistent", note_name, text, &e), -ERR_NOT_FOUND);
 }
 
+static void test_nodes_and_links(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct fs_node node;
+	CLEANUP(buf_done) struct buf text = BUF_INIT;
+	CLEANUP(mem_free_ptr)
+	char *path = mem_format("%s/link", folder);
+	assert_int_equal(symlink("/dev/null", path), 0);
+	assert_int_equal(fs_link(fs_real(), path, &text, &e), 0);
+	assert_string_equal(buf_text(&text), "/dev/null");
+	assert_int_equal(fs_node(fs_real(), path, &node, &e), 0);
+	assert_int_equal(node.type, 'c');
+	assert_int_equal(node.major, 1);
+	assert_int_equal(node.minor, 3);
+	assert_int_equal(fs_node(fs_real(), folder, &node, &e), 0);
+	assert_int_equal(node.type, 0);
+	assert_int_equal(fs_link(fs_real(), folder, &text, &e), -ERR_IO);
+	unlink(path);
+	assert_int_equal(fs_node(fs_real(), path, &node, &e), -ERR_NOT_FOUND);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -102,6 +124,7 @@ int main(void)
 		cmocka_unit_test(test_write_read_replace_remove),
 		cmocka_unit_test(test_read_is_bounded),
 		cmocka_unit_test(test_list_is_sorted),
+		cmocka_unit_test(test_nodes_and_links),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, set_up, tear_down);
