@@ -345,8 +345,6 @@ static int start_driver(struct agent *a, struct err *e)
 static bool may_start(void *arg, const struct object *pod)
 {
 	struct agent *a = arg;
-	if (agent_spool_ended(a->spool, pod->uid))
-		return false; /* the server does not know yet */
 	return agent_devices_ready(a->devices, pod) &&
 	       (!agent_fences_wants(pod) || agent_fences_may_start(a->fences, pod->uid));
 }

@@ -15,6 +15,8 @@ struct gather {
 	const struct agent_slice *slice;
 	const char *namespace;
 	VEC(const struct object *) found;
+	char *withheld; /* OBJECT_KEY_MAX: gets the first key that the slice does not have; or null
+			 */
 };
 
 static void add_named(struct gather *g, const struct kind *kind, const json_t *name)
@@ -23,6 +25,8 @@ static void add_named(struct gather *g, const struct kind *kind, const json_t *n
 	const char *text = json_text_or(name, NULL);
 	if (!text || object_key_of(kind, g->namespace, text, key, NULL) < 0)
 		return;
+	if (g->withheld && !*g->withheld && agent_slice_withheld(g->slice, key))
+		(void)str_copy(g->withheld, OBJECT_KEY_MAX, key);
 	const struct object *o = agent_slice_get(g->slice, key);
 	for (size_t i = 0; i < g->found.count; i++)
 		if (g->found.items[i] == o)
@@ -63,8 +67,7 @@ static void add_of_volumes(struct gather *g, const json_t *volumes)
 	}
 }
 
-static void gather_objects(struct gather *g, const json_t *tree, struct arena *a,
-	struct driver_pod *out)
+static void find_objects(struct gather *g, const json_t *tree)
 {
 	const json_t *spec = json_object_get(tree, "spec");
 	add_of_containers(g, json_object_get(spec, "initContainers"));
@@ -74,6 +77,25 @@ static void gather_objects(struct gather *g, const json_t *tree, struct arena *a
 	json_t *secret;
 	json_array_foreach (json_object_get(spec, "imagePullSecrets"), i, secret)
 		add_named(g, &kind_secret, json_object_get(secret, "name"));
+}
+
+bool agent_pod_lacks_secret(const struct agent_slice *s, const struct object *pod,
+	char ret_key[static OBJECT_KEY_MAX])
+{
+	struct gather g = {.slice = s, .namespace = pod->namespace, .withheld = ret_key};
+	*ret_key = '\0';
+	if (!agent_slice_withholds(s))
+		return false;
+	CLEANUP(json_done) json_t *tree = object_tree(pod);
+	find_objects(&g, tree);
+	vec_done(&g.found);
+	return *ret_key;
+}
+
+static void gather_objects(struct gather *g, const json_t *tree, struct arena *a,
+	struct driver_pod *out)
+{
+	find_objects(g, tree);
 	const struct object **objects =
 		arena_new_array(a, g->found.count + 1, const struct object *);
 	if (g->found.count > 0)

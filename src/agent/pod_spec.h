@@ -17,4 +17,9 @@ struct driver_pod agent_pod_gather(const struct agent_slice *s, const struct obj
 /* A digest of what update carries: the pod without its status, its ConfigMaps and Secrets. */
 uint64_t agent_pod_digest(const struct driver_pod *pod);
 
+/* The key of a Secret that the pod names and that was not to be kept on this machine
+ * (agent_slice_withheld); false: none. */
+bool agent_pod_lacks_secret(const struct agent_slice *s, const struct object *pod,
+	char ret_key[static OBJECT_KEY_MAX]);
+
 #endif

@@ -1,6 +1,7 @@
 #include "agent/pods.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,7 @@ struct pod {
 	bool fenced;   /* it ended for a reason of the node's: no lease, no device */
 	bool finished; /* Succeeded or Failed: never started again */
 	bool updating;
+	bool waits;         /* for a Secret that was not to be kept on this machine */
 	uint64_t digest;    /* of what the driver was told last; 0: unknown */
 	int64_t stop_grace; /* of the stop under way */
 	int64_t end_grace;  /* when fenced */
@@ -211,6 +213,8 @@ static void observe(struct pod *pod, const struct driver_state *state)
 	pod->finished = is_over(state->phase);
 	if (pod->finished && !was_finished && c->on_finished)
 		c->on_finished(c->arg, pod->uid);
+	if (pod->finished && wanted(pod))
+		agent_slice_end(c->slice, pod->uid);
 	note_images(pod, state);
 	if (!state->stopped || pod->stage == POD_STOPPING)
 		report_status(pod, agent_status_make(state, memory_of(pod), c->host_ip,
@@ -367,14 +371,24 @@ static int64_t grace_of(const struct object *o)
 	return json_int(tree, -1, "metadata", "deletionGracePeriodSeconds");
 }
 
+static const char *why_stopped(const struct pod *pod)
+{
+	const struct object *o = agent_slice_get(pod->pods->config.slice, pod->key);
+	if (pod->fenced)
+		return "its_lease_is_over";
+	if (o && !str_equal(o->uid, pod->uid))
+		return "another_pod_has_its_name";
+	return o ? "deleted" : "not_in_the_slice";
+}
+
 static void stop(struct agent_pods *p, struct pod *pod, int64_t grace_s)
 {
 	pod->stop_grace = grace_s;
 	pod->dirty = false;
 	if (pod->stage != POD_STOPPING)
 		set_stage(pod, POD_STOPPING);
-	log_info(p->config.log, "pod_stopping", "pod=%s/%s uid=%s grace_s=%lld", pod->namespace,
-		pod->name, pod->uid, (long long)grace_s);
+	log_info(p->config.log, "pod_stopping", "pod=%s/%s uid=%s grace_s=%lld why=%s",
+		pod->namespace, pod->name, pod->uid, (long long)grace_s, why_stopped(pod));
 	struct operation *operation = operation_new(p, pod->uid, on_stopped);
 	p->driver->ops->stop(p->driver, pod->uid, grace_s, operation_done, operation);
 }
@@ -397,6 +411,32 @@ static void forget(struct agent_pods *p, struct pod *pod)
 	p->driver->ops->forget(p->driver, pod->uid, operation_done, operation);
 }
 
+/* ---- Secrets that the disk does not have ---- */
+
+/* After a boot without a server. The pod waits for it, and says so once. */
+static bool lacks_secret(struct agent_pods *p, struct pod *pod, const struct object *o)
+{
+	char key[OBJECT_KEY_MAX], text[2 * OBJECT_KEY_MAX];
+	bool lacks = agent_pod_lacks_secret(p->config.slice, o, key);
+	bool news = lacks && !pod->waits;
+	pod->waits = lacks;
+	if (!news)
+		return lacks;
+	const char *name = strrchr(key, '/') + 1;
+	snprintf(text, sizeof(text),
+		"Secret \"%s\" is not on this machine: namespace \"%s\" forbids it to be kept "
+		"(continuo.dev/cache-secrets), and no server was heard since the start",
+		name, pod->namespace);
+	log_warn(p->config.log, "secret_not_cached", "pod=%s/%s uid=%s secret=%s action=%s",
+		pod->namespace, pod->name, pod->uid, name, "waits_for_the_server");
+	if (pod->stage != POD_NEW)
+		return true; /* it runs, with what it has */
+	agent_reports_event(p->config.reports, pod->key, pod->uid, true, "SecretNotCached", text);
+	report_status(pod, agent_status_pending(memory_of(pod), "SecretNotCached", text,
+				   p->config.host_ip, loop_wall_ms(p->config.loop)));
+	return true;
+}
+
 /* ---- one step for one pod ---- */
 
 static void step_new(struct agent_pods *p, struct pod *pod, const struct object *o)
@@ -413,6 +453,7 @@ static void step_new(struct agent_pods *p, struct pod *pod, const struct object 
 		stop(p, pod, o ? grace_of(o) : 0);
 	} else if (!pod->finished && !is_over(o->phase) && p->dns_address &&
 		   !loop_timer_active(pod->retry) && !pod->fenced &&
+		   !agent_slice_ended(p->config.slice, pod->uid) && !lacks_secret(p, pod, o) &&
 		   (!p->config.may_start || p->config.may_start(p->config.arg, o))) {
 		start(p, pod, o);
 	}
@@ -428,7 +469,7 @@ static void step_kept(struct agent_pods *p, struct pod *pod, const struct object
 		stop(p, pod, grace_of(o));
 	else if (!o && p->complete)
 		stop(p, pod, -1);
-	else if (o && pod->dirty && !pod->updating && p->dns_address)
+	else if (o && pod->dirty && !pod->updating && p->dns_address && !lacks_secret(p, pod, o))
 		update(p, pod, o);
 }
 
@@ -497,6 +538,7 @@ void agent_pods_object_changed(struct agent_pods *p, const struct kind *kind, co
 void agent_pods_slice_complete(struct agent_pods *p)
 {
 	p->complete = true;
+	agent_slice_complete(p->config.slice);
 	step_later(p, 0);
 }
 
@@ -522,6 +564,7 @@ static void end(struct agent_pods *p, struct pod *pod, const char *reason, const
 	pod->fenced = true;
 	pod->finished = true;
 	pod->end_grace = grace_s;
+	agent_slice_end(p->config.slice, pod->uid);
 	log_warn(p->config.log, str_equal(reason, "Fenced") ? "pod_fenced" : "pod_failed",
 		"pod=%s/%s uid=%s reason=%s why=\"%s\"", pod->namespace, pod->name, pod->uid,
 		reason, message);

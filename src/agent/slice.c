@@ -12,6 +12,8 @@
 #define SAVE_RETRY_MS 10000
 #define SLICE_FILE_MAX ((size_t)64 << 20)
 #define SEAL_NAME "slice"
+#define SLICE_FORMAT 1 /* of the lines in the file; a newer one is not guessed at */
+#define CACHE_SECRETS "continuo.dev/cache-secrets"
 
 struct save {
 	struct agent_slice *slice; /* null: closed meanwhile */
@@ -27,6 +29,9 @@ struct agent_slice {
 	struct agent_slice_config config;
 	struct map objects;
 	char *epoch, *peers, *session;
+	struct map withheld; /* keys of Secrets that the disk does not have */
+	struct map ended;    /* uids of pods */
+	bool newer;          /* the file is of a newer agent: kept until a server was heard */
 	struct pki_seal *seal;
 	struct loop_timer *save_timer;
 	struct save *saving;
@@ -53,16 +58,50 @@ static void write_text_line(struct buf *b, const char *type, const char *field, 
 		buf_printf(b, "{\"type\":\"%s\",\"%s\":%s}\n", type, field, json);
 }
 
+static bool forbids(const struct object *namespace)
+{
+	if (str_equal(object_label(namespace, CACHE_SECRETS), "false"))
+		return true;
+	CLEANUP(json_done) json_t *tree = object_tree(namespace);
+	return str_equal(json_text(tree, "", "metadata", "annotations", CACHE_SECRETS), "false");
+}
+
+static bool may_be_cached(const struct agent_slice *s, const struct object *o)
+{
+	char key[OBJECT_KEY_MAX];
+	if (o->kind != &kind_secret ||
+		object_key_of(&kind_namespace, "", o->namespace, key, NULL) < 0)
+		return true;
+	const struct object *namespace = agent_slice_get(s, key);
+	return !namespace || !forbids(namespace);
+}
+
+static void write_names(struct buf *b, const char *type, const struct map *names)
+{
+	MAP_EACH (names, entry) {
+		buf_printf(b, "{\"type\":\"%s\",\"name\":", type);
+		json_write_string(b, entry->key);
+		buf_append_string(b, "}\n");
+	}
+}
+
 static void write_plain(const struct agent_slice *s, struct buf *b)
 {
-	buf_append_string(b, "{\"type\":\"epoch\",\"epoch\":");
+	buf_printf(b, "{\"type\":\"epoch\",\"format\":%d,\"epoch\":", SLICE_FORMAT);
 	json_write_string(b, s->epoch);
 	buf_append_string(b, "}\n");
+	write_names(b, "withheld", &s->withheld);
+	write_names(b, "ended", &s->ended);
 	write_text_line(b, "session", "session", s->session);
 	write_text_line(b, "peers", "peers", s->peers);
 	MAP_EACH (&s->objects, entry) {
-		buf_append_string(b, "{\"type\":\"put\",\"object\":");
-		object_write(entry->value, b);
+		if (!may_be_cached(s, entry->value)) {
+			buf_append_string(b, "{\"type\":\"withheld\",\"name\":");
+			json_write_string(b, entry->key);
+		} else {
+			buf_append_string(b, "{\"type\":\"put\",\"object\":");
+			object_write(entry->value, b);
+		}
 		buf_append_string(b, "}\n");
 	}
 }
@@ -129,7 +168,7 @@ static void changed(struct agent_slice *s)
 	if (s->loading)
 		return;
 	s->dirty = true;
-	if (!s->saving && !loop_timer_active(s->save_timer))
+	if (!s->newer && !s->saving && !loop_timer_active(s->save_timer))
 		loop_timer_start(s->save_timer, SAVE_DELAY_MS);
 }
 
@@ -159,6 +198,9 @@ int agent_slice_put(struct agent_slice *s, const json_t *tree, char ret_key[stat
 	object_key(o, ret_key);
 	const struct object *old = map_get(&s->objects, ret_key);
 	bool same = old && old->revision == revision && str_equal(old->uid, o->uid);
+	if (old && !str_equal(old->uid, o->uid))
+		map_remove(&s->ended, old->uid);
+	map_remove(&s->withheld, ret_key);
 	map_put(&s->objects, ret_key, o);
 	if (!same)
 		changed(s);
@@ -170,8 +212,40 @@ void agent_slice_delete(struct agent_slice *s, const char *key, const char *uid)
 	const struct object *o = map_get(&s->objects, key);
 	if (!o || (*uid && !str_equal(o->uid, uid)))
 		return;
+	map_remove(&s->ended, o->uid);
 	map_remove(&s->objects, key);
 	changed(s);
+}
+
+void agent_slice_complete(struct agent_slice *s)
+{
+	if (s->withheld.count == 0)
+		return;
+	map_done(&s->withheld);
+	changed(s);
+}
+
+bool agent_slice_withholds(const struct agent_slice *s)
+{
+	return s->withheld.count > 0;
+}
+
+bool agent_slice_withheld(const struct agent_slice *s, const char *key)
+{
+	return map_has(&s->withheld, key);
+}
+
+void agent_slice_end(struct agent_slice *s, const char *uid)
+{
+	if (map_has(&s->ended, uid))
+		return;
+	map_put(&s->ended, uid, s);
+	changed(s);
+}
+
+bool agent_slice_ended(const struct agent_slice *s, const char *uid)
+{
+	return map_has(&s->ended, uid);
 }
 
 const struct object *agent_slice_get(const struct agent_slice *s, const char *key)
@@ -200,6 +274,10 @@ const char *agent_slice_epoch(const struct agent_slice *s)
 
 void agent_slice_set_epoch(struct agent_slice *s, const char *epoch)
 {
+	if (s->newer && !s->loading) {
+		s->newer = false;
+		changed(s);
+	}
 	set_text(s, &s->epoch, epoch);
 }
 
@@ -287,9 +365,18 @@ static int load_line(void *arg, const char *type, json_t *message, struct err *e
 	if (str_equal(type, "put"))
 		return agent_slice_put(s, json_object_get(message, "object"), key, e);
 	if (str_equal(type, "epoch")) {
+		int64_t format = json_int(message, SLICE_FORMAT, "format");
+		if (format > SLICE_FORMAT)
+			return err_set(e, ERR_UNSUPPORTED,
+				"it has format %lld, and this agent knows %d: it is of a newer one",
+				(long long)format, SLICE_FORMAT);
 		agent_slice_set_epoch(s, json_text(message, "", "epoch"));
 		return 0;
 	}
+	if (str_equal(type, "withheld"))
+		map_put(&s->withheld, json_text(message, "", "name"), s);
+	if (str_equal(type, "ended"))
+		map_put(&s->ended, json_text(message, "", "name"), s);
 	CLEANUP(mem_free_ptr) char *text = json_encode_string(json_object_get(message, type));
 	if (text && str_equal(type, "session"))
 		agent_slice_set_session(s, text);
@@ -319,12 +406,21 @@ static int load(struct agent_slice *s, struct err *e)
 
 static void begin_anew(struct agent_slice *s, const struct err *why)
 {
-	log_err(s->config.log, LOG_ERROR, "slice_damaged", why, "action=fetch_again");
+	bool newer = why->code == ERR_UNSUPPORTED;
+	log_err(s->config.log, LOG_ERROR, newer ? "slice_newer" : "slice_damaged", why,
+		"path=%s/slice pods=those_that_run_go_on action=%s", s->config.folder,
+		newer ? "run_the_newer_agent_again_or_let_a_server_send_the_slice"
+		      : "the_server_sends_it_again");
+	s->loading = true;
 	map_done(&s->objects);
 	map_init(&s->objects, object_free);
+	map_done(&s->withheld);
+	map_done(&s->ended);
 	agent_slice_set_epoch(s, "");
 	agent_slice_set_peers(s, "");
 	agent_slice_set_session(s, "");
+	s->loading = false;
+	s->newer = newer;
 }
 
 int agent_slice_open(const struct agent_slice_config *config, struct agent_slice **ret_slice,
@@ -362,6 +458,8 @@ void agent_slice_close(struct agent_slice *s)
 		pki_seal_free(s->seal);
 	loop_timer_free(s->save_timer);
 	map_done(&s->objects);
+	map_done(&s->withheld);
+	map_done(&s->ended);
 	free(s->epoch);
 	free(s->peers);
 	free(s->session);

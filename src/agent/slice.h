@@ -2,6 +2,9 @@
  * The part of the world that this node must run and know, as objects by key, with the peers and the
  * pod network that came with it. On disk it is one sealed file that is replaced as a whole, some
  * time after a change, so that a burst of changes costs one write and an idle agent none.
+ *
+ * Secrets of a namespace with the label or annotation continuo.dev/cache-secrets = "false" never
+ * reach the disk; their keys do, so that an agent that boots without a server knows what it lacks.
  */
 #ifndef CONTINUO_AGENT_SLICE_H
 #define CONTINUO_AGENT_SLICE_H
@@ -23,7 +26,8 @@ struct agent_slice_config {
 struct agent_slice;
 
 /* Makes the key file when there is none and loads the slice when there is one. A damaged slice (or
- * one of another key) is logged and begun anew: the server has it all. */
+ * one of another key) is logged and begun anew: the server has it all. One that a newer agent wrote
+ * is logged and left alone until a server was heard. */
 int agent_slice_open(const struct agent_slice_config *config, struct agent_slice **ret_slice,
 	struct err *e) MUST_CHECK;
 void agent_slice_close(
@@ -42,6 +46,15 @@ const struct map *agent_slice_objects(const struct agent_slice *s); /* key to st
 /* "" before the first session. */
 const char *agent_slice_epoch(const struct agent_slice *s);
 void agent_slice_set_epoch(struct agent_slice *s, const char *epoch);
+/* The slice is known to be whole: what was not cached and did not come does not exist. */
+void agent_slice_complete(struct agent_slice *s);
+/* Whether the key is of a Secret that was there and was not to be kept on this machine. */
+bool agent_slice_withholds(const struct agent_slice *s); /* any */
+bool agent_slice_withheld(const struct agent_slice *s, const char *key);
+/* This pod of the slice ended (Succeeded or Failed) and must not be started again, even after a
+ * reboot without a server. Forgotten with the pod. */
+void agent_slice_end(struct agent_slice *s, const char *uid);
+bool agent_slice_ended(const struct agent_slice *s, const char *uid);
 /* The peers and session messages of the wire as text; "" when unknown. */
 const char *agent_slice_peers(const struct agent_slice *s);
 void agent_slice_set_peers(struct agent_slice *s, const char *json);

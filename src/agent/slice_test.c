@@ -12,6 +12,7 @@
 #include "agent/pod_spec.h"
 #include "agent/services.h"
 #include "net/test_loop.h"
+#include "pki/pki.h"
 
 static char folder[] = "/tmp/continuo-slice-XXXXXX";
 
@@ -19,14 +20,34 @@ struct world {
 	struct loop *l;
 	struct kind_registry *kinds;
 	struct agent_slice *s;
+	struct log log;
+	char said[4096];
 };
+
+static void log_kept(void *context, const char *line)
+{
+	struct world *w = context;
+	snprintf(w->said + strlen(w->said), sizeof(w->said) - strlen(w->said), "%s", line);
+}
+
+static int64_t log_wall(void *context)
+{
+	(void)context;
+	return 0;
+}
 
 static void open_world(struct world *w)
 {
 	w->l = test_loop_new();
 	w->kinds = kind_registry_new();
+	w->said[0] = '\0';
+	w->log = (struct log){.level = LOG_INFO,
+		.role = "agent",
+		.wall_ms = log_wall,
+		.write = log_kept,
+		.context = w};
 	struct agent_slice_config config = {
-		.loop = w->l, .fs = fs_real(), .folder = folder, .kinds = w->kinds};
+		.loop = w->l, .log = &w->log, .fs = fs_real(), .folder = folder, .kinds = w->kinds};
 	struct err e;
 	assert_int_equal(agent_slice_open(&config, &w->s, &e), 0);
 }
@@ -199,6 +220,139 @@ static void test_what_a_pod_names(void **state)
 	close_world(&w);
 }
 
+/* The file as it is, opened or sealed with the key beside it. */
+static void read_plain(struct buf *ret_plain)
+{
+	char path[100];
+	struct buf sealed CLEANUP(buf_done) = BUF_INIT, key CLEANUP(buf_done) = BUF_INIT;
+	snprintf(path, sizeof(path), "%s/key", folder);
+	assert_int_equal(fs_read(fs_real(), path, &key, NULL), 0);
+	snprintf(path, sizeof(path), "%s/slice", folder);
+	assert_int_equal(fs_read(fs_real(), path, &sealed, NULL), 0);
+	struct pki_seal *seal = pki_seal_new((const unsigned char *)key.data);
+	assert_int_equal(pki_open(seal, "slice", sealed.data, sealed.size, ret_plain, NULL), 0);
+	pki_seal_free(seal);
+}
+
+static void write_slice(const char *plain)
+{
+	char path[100];
+	struct buf sealed CLEANUP(buf_done) = BUF_INIT, key CLEANUP(buf_done) = BUF_INIT;
+	snprintf(path, sizeof(path), "%s/key", folder);
+	assert_int_equal(fs_read(fs_real(), path, &key, NULL), 0);
+	struct pki_seal *seal = pki_seal_new((const unsigned char *)key.data);
+	assert_int_equal(pki_seal(seal, "slice", plain, strlen(plain), &sealed, NULL), 0);
+	pki_seal_free(seal);
+	snprintf(path, sizeof(path), "%s/slice", folder);
+	assert_int_equal(fs_write_atomic(fs_real(), path, sealed.data, sealed.size, 0600, NULL), 0);
+}
+
+static void put_namespace(struct world *w, const char *cache, const char *revision)
+{
+	char text[400];
+	snprintf(text, sizeof(text),
+		"{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"ns\","
+		"\"uid\":\"u-ns\",\"resourceVersion\":\"%s\",\"labels\":{"
+		"\"continuo.dev/cache-secrets\":\"%s\"}}}",
+		revision, cache);
+	assert_int_equal(put(w, text), 0);
+}
+
+static void test_forbidden_secrets_stay_off_the_disk(void **state)
+{
+	(void)state;
+	struct world w;
+	struct buf plain CLEANUP(buf_done) = BUF_INIT;
+	char key[OBJECT_KEY_MAX];
+	static const char secret[] = "{\"apiVersion\":\"v1\",\"kind\":\"Secret\"," META(
+		"missing") "},\"data\":{\"k\":\"aHVzaA==\"}}";
+	open_world(&w);
+	fill(&w);
+	put_namespace(&w, "true", "1");
+	assert_int_equal(put(&w, secret), 0);
+	test_loop_run(w.l, 1000);
+	read_plain(&plain);
+	assert_non_null(strstr(buf_text(&plain), "aHVzaA=="));
+	put_namespace(&w, "false", "2"); /* from now on */
+	test_loop_run(w.l, 1000);
+	buf_clear(&plain);
+	read_plain(&plain);
+	assert_null(strstr(buf_text(&plain), "aHVzaA=="));
+	close_world(&w);
+	open_world(&w);
+	const struct object *pod = agent_slice_get(w.s, "core/pods/ns/p");
+	assert_true(agent_pod_lacks_secret(w.s, pod, key));
+	assert_string_equal(key, "core/secrets/ns/missing");
+	struct buf held CLEANUP(buf_done) = BUF_INIT;
+	agent_slice_write_held(w.s, &held);
+	assert_null(strstr(buf_text(&held), "core/secrets")); /* so the server sends it */
+	assert_int_equal(put(&w, secret), 0);
+	assert_false(agent_pod_lacks_secret(w.s, pod, key));
+	close_world(&w);
+	open_world(&w); /* known to be withheld again; but the server no longer has it */
+	agent_slice_complete(w.s);
+	assert_false(agent_pod_lacks_secret(w.s, agent_slice_get(w.s, "core/pods/ns/p"), key));
+	close_world(&w);
+}
+
+static void test_who_ended_is_remembered(void **state)
+{
+	(void)state;
+	struct world w;
+	open_world(&w);
+	fill(&w);
+	agent_slice_end(w.s, "u-p");
+	test_loop_run(w.l, 1000);
+	close_world(&w);
+	open_world(&w);
+	assert_true(agent_slice_ended(w.s, "u-p"));
+	agent_slice_delete(w.s, "core/pods/ns/p", "u-p");
+	assert_false(agent_slice_ended(w.s, "u-p"));
+	close_world(&w);
+}
+
+static void test_a_truncated_file_is_told(void **state)
+{
+	(void)state;
+	struct world w;
+	char command[200];
+	open_world(&w);
+	fill(&w);
+	test_loop_run(w.l, 1000);
+	close_world(&w);
+	snprintf(command, sizeof(command), "truncate -s 50 %s/slice", folder);
+	assert_int_equal(system(command), 0);
+	open_world(&w);
+	assert_int_equal(agent_slice_count(w.s), 0);
+	assert_non_null(strstr(w.said, "slice_damaged"));
+	assert_non_null(strstr(w.said, folder));
+	assert_non_null(strstr(w.said, "action=the_server_sends_it_again"));
+	close_world(&w);
+}
+
+/* A newer agent's file is neither guessed at nor written over while no server can make it good. */
+static void test_a_newer_format_is_told_and_kept(void **state)
+{
+	(void)state;
+	struct world w;
+	struct buf plain CLEANUP(buf_done) = BUF_INIT;
+	write_slice("{\"type\":\"epoch\",\"format\":2,\"epoch\":\"e9\"}\n");
+	open_world(&w);
+	assert_int_equal(agent_slice_count(w.s), 0);
+	assert_non_null(strstr(w.said, "slice_newer"));
+	assert_non_null(strstr(w.said, "format 2"));
+	agent_slice_end(w.s, "u");
+	test_loop_run(w.l, 20000);
+	read_plain(&plain);
+	assert_non_null(strstr(buf_text(&plain), "\"format\":2"));
+	agent_slice_set_epoch(w.s, "e1"); /* a server was heard */
+	test_loop_run(w.l, 1000);
+	buf_clear(&plain);
+	read_plain(&plain);
+	assert_non_null(strstr(buf_text(&plain), "\"format\":1"));
+	close_world(&w);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -221,6 +375,10 @@ int main(void)
 		cmocka_unit_test(test_services),
 		cmocka_unit_test(test_headless_without_ports),
 		cmocka_unit_test(test_what_a_pod_names),
+		cmocka_unit_test(test_forbidden_secrets_stay_off_the_disk),
+		cmocka_unit_test(test_who_ended_is_remembered),
+		cmocka_unit_test(test_a_truncated_file_is_told),
+		cmocka_unit_test(test_a_newer_format_is_told_and_kept),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -490,7 +490,6 @@ static int take_status(void *arg, const char *type, json_t *message, struct err 
 {
 	struct agent_spool *s = arg;
 	const char *uid = json_text(message, "", "uid");
-	const char *phase = json_text(message, "", "status", "phase");
 	(void)e;
 	if (str_equal(type, "dropped"))
 		s->config.reports->dropped = json_int(message, 0, "count");
@@ -498,8 +497,6 @@ static int take_status(void *arg, const char *type, json_t *message, struct err 
 		return 0;
 	CLEANUP(mem_free_ptr) char *text = json_encode_string(json_object_get(message, "status"));
 	agent_reports_status(s->config.reports, json_text(message, "", "key"), uid, text);
-	if (str_equal(phase, "Succeeded") || str_equal(phase, "Failed"))
-		map_put(&s->ended, uid, s);
 	return 0;
 }
 
@@ -558,7 +555,6 @@ struct agent_spool *agent_spool_new(const struct agent_spool_config *config)
 	s->credit = CREDIT_MAX;
 	s->credit_ms = loop_now_ms(config->loop);
 	s->timer = loop_timer_new(config->loop, on_timer, s);
-	map_init(&s->ended, NULL);
 	load(s);
 	return s;
 }
@@ -573,14 +569,8 @@ void agent_spool_free(struct agent_spool *s)
 		pki_seal_free(s->seal);
 	loop_timer_free(s->timer);
 	vec_done(&s->parts);
-	map_done(&s->ended);
 	free(s->folder);
 	free(s);
-}
-
-bool agent_spool_ended(const struct agent_spool *s, const char *uid)
-{
-	return map_has(&s->ended, uid);
 }
 
 void agent_spool_metrics(const struct agent_spool *s, struct buf *b)

@@ -51,8 +51,6 @@ void agent_spool_session(struct agent_spool *s, bool open, const char *node_key)
 /* Something waits, or the server took something. */
 void agent_spool_news(struct agent_spool *s);
 
-/* An earlier life saw the pod end (Succeeded or Failed), whatever the server knows. */
-bool agent_spool_ended(const struct agent_spool *s, const char *uid);
 void agent_spool_metrics(const struct agent_spool *s, struct buf *b);
 
 #endif

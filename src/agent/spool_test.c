@@ -207,8 +207,6 @@ static void it_survives_the_agent_s_death(void **state)
 	end_life(w);
 	test_loop_run(w->l, 3600000);
 	begin_life(w);
-	assert_true(agent_spool_ended(w->spool, "v"));
-	assert_false(agent_spool_ended(w->spool, "u"));
 	agent_spool_session(w->spool, true, "core/nodes/n");
 	send_now(w, &lines);
 	char first[64];
@@ -390,7 +388,6 @@ static void what_is_damaged_is_told_and_passed_by(void **state)
 	damage(w, "0*");
 	damage(w, "status");
 	begin_life(w);
-	assert_false(agent_spool_ended(w->spool, "u"));
 	agent_spool_session(w->spool, true, "core/nodes/n");
 	send_all(w, &lines);
 	assert_non_null(strstr(buf_text(&lines), "number 300"));
