@@ -129,8 +129,8 @@ static bool kill_all(const char *cgroup)
 
 static void set_timer(struct fence *f)
 {
-	struct itimerspec t = {.it_value = {.tv_sec = f->until_ms / 1000,
-				       .tv_nsec = f->until_ms % 1000 * 1000000 + 1}};
+	struct itimerspec t = {.it_value = {.tv_sec = (time_t)(f->until_ms / 1000),
+				       .tv_nsec = (long)(f->until_ms % 1000) * 1000000 + 1}};
 	if (f->fired) {
 		t.it_interval.tv_nsec = AGAIN_NS;
 		t.it_value.tv_sec = 0;

@@ -36,8 +36,35 @@ static long call(long number, long a, long b, long c, long d)
 	return x0;
 }
 
+#elif defined(__arm__)
+
+/* r7 may be the frame pointer of Thumb code, which the compiler does not let us name. */
+static long call(long number, long a, long b, long c, long d)
+{
+	register long r0 __asm__("r0") = a;
+	register long r1 __asm__("r1") = b;
+	register long r2 __asm__("r2") = c;
+	register long r3 __asm__("r3") = d;
+	__asm__ volatile("push {r7}\n\tmov r7, %1\n\tsvc 0\n\tpop {r7}"
+			 : "+r"(r0)
+			 : "r"(number), "r"(r1), "r"(r2), "r"(r3)
+			 : "memory");
+	return r0;
+}
+
 #else
 #error "write the system call of this machine"
+#endif
+
+/* Where the oldest calls of these names take 16 bits. */
+#ifdef SYS_setresuid32
+#define SET_GROUPS SYS_setgroups32
+#define SET_GID SYS_setresgid32
+#define SET_UID SYS_setresuid32
+#else
+#define SET_GROUPS SYS_setgroups
+#define SET_GID SYS_setresgid
+#define SET_UID SYS_setresuid
 #endif
 
 /* As the kernel has it; signals that are ignored need no restorer. */
@@ -45,7 +72,7 @@ struct action {
 	long handler;
 	unsigned long flags;
 	long restorer;
-	unsigned long mask;
+	unsigned long mask[8 / sizeof(long)];
 };
 
 void _start(void) __attribute__((noreturn));
@@ -54,9 +81,9 @@ void _start(void)
 {
 	static const struct action ignore = {.handler = IGNORE};
 	if (call(SYS_rt_sigaction, SIGNAL_CHILD, (long)&ignore, 0, sizeof(ignore.mask)) ||
-		call(SYS_chroot, (long)".", 0, 0, 0) || call(SYS_setgroups, 0, 0, 0, 0) ||
-		call(SYS_setresgid, NOBODY, NOBODY, NOBODY, 0) ||
-		call(SYS_setresuid, NOBODY, NOBODY, NOBODY, 0))
+		call(SYS_chroot, (long)".", 0, 0, 0) || call(SET_GROUPS, 0, 0, 0, 0) ||
+		call(SET_GID, NOBODY, NOBODY, NOBODY, 0) ||
+		call(SET_UID, NOBODY, NOBODY, NOBODY, 0))
 		call(SYS_exit_group, 1, 0, 0, 0);
 	for (;;)
 		call(SYS_ppoll, 0, 0, 0, 0);

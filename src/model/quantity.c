@@ -10,8 +10,7 @@
 #include "model/model.h"
 
 #define NANO_DIGITS 9
-#define DIGITS_SIZE 48
-#define MANTISSA_MAX ((quantity_nano)1000000000000000000) /* 10^18: more digits are rounded */
+#define MANTISSA_MAX ((uint64_t)1000000000000000000) /* 10^18: more digits are rounded */
 
 struct suffix {
 	const char *text;
@@ -32,8 +31,7 @@ static int bad(const char *text, struct err *e)
 }
 
 /* Digits with at most one point. rest: whether digits were cut off below the mantissa. */
-static bool read_digits(const char **at, quantity_nano *ret_mantissa, int *ret_power,
-	bool *ret_rest)
+static bool read_digits(const char **at, uint64_t *ret_mantissa, int *ret_power, bool *ret_rest)
 {
 	const char *p = *at;
 	bool point = false, digits = false;
@@ -44,7 +42,7 @@ static bool read_digits(const char **at, quantity_nano *ret_mantissa, int *ret_p
 		}
 		digits = true;
 		if (*ret_mantissa < MANTISSA_MAX) {
-			*ret_mantissa = *ret_mantissa * 10 + (*p - '0');
+			*ret_mantissa = *ret_mantissa * 10 + (uint64_t)(*p - '0');
 			*ret_power -= point;
 		} else {
 			*ret_rest |= *p != '0';
@@ -79,92 +77,141 @@ static bool read_suffix(const char *text, int *ret_ten, int *ret_two,
 	return true;
 }
 
-/* mantissa * 10^ten, rounded up; false when it does not fit. */
-static bool scale(quantity_nano *value, int ten, bool rest)
+/* A whole number below 10^45, the lowest nine digits first: not every machine has integers of 128
+ * bits, and a mantissa times 2^60 wants 124. */
+struct wide {
+	uint32_t limbs[5];
+};
+
+static bool wide_multiply(struct wide *w, uint32_t factor)
 {
-	for (; ten > 0; ten--)
-		if (__builtin_mul_overflow(*value, (quantity_nano)10, value))
-			return false;
-	for (; ten < 0; ten++) {
-		rest |= *value % 10 != 0;
-		*value /= 10;
+	uint64_t carry = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(w->limbs); i++) {
+		carry += (uint64_t)w->limbs[i] * factor;
+		w->limbs[i] = (uint32_t)(carry % QUANTITY_BILLION);
+		carry /= QUANTITY_BILLION;
 	}
-	*value += rest;
-	return true;
+	return carry == 0;
 }
 
-int quantity_parse(const char *text, quantity_nano *ret_nano, enum quantity_format *ret_format,
-	struct err *e)
+/* Whether there is a rest. */
+static bool wide_divide(struct wide *w, uint32_t divisor)
+{
+	uint64_t rest = 0;
+	for (size_t i = ARRAY_SIZE(w->limbs); i-- > 0;) {
+		rest = rest * QUANTITY_BILLION + w->limbs[i];
+		w->limbs[i] = (uint32_t)(rest / divisor);
+		rest %= divisor;
+	}
+	return rest != 0;
+}
+
+static bool wide_increment(struct wide *w)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(w->limbs); i++) {
+		if (++w->limbs[i] < QUANTITY_BILLION)
+			return true;
+		w->limbs[i] = 0;
+	}
+	return false;
+}
+
+/* mantissa * 2^two * 10^ten, rounded up; false when it does not fit. */
+static bool scale(uint64_t mantissa, int two, int ten, bool rest, struct wide *ret_wide)
+{
+	const uint64_t billion = QUANTITY_BILLION;
+	struct wide w = {{(uint32_t)(mantissa % billion), (uint32_t)(mantissa / billion % billion),
+		(uint32_t)(mantissa / billion / billion)}};
+	for (; two > 0; two -= 10)
+		if (!wide_multiply(&w, 1024))
+			return false;
+	for (; ten > 0 && mantissa; ten--)
+		if (!wide_multiply(&w, 10))
+			return false;
+	for (; ten < 0; ten++)
+		rest |= wide_divide(&w, 10);
+	*ret_wide = w;
+	return !rest || wide_increment(ret_wide);
+}
+
+int quantity_parse(const char *text, struct quantity *ret_quantity,
+	enum quantity_format *ret_format, struct err *e)
 {
 	const char *p = text;
 	bool negative = *p == '-', rest = false;
 	if (*p == '-' || *p == '+')
 		p++;
-	quantity_nano value = 0;
+	uint64_t mantissa = 0, billion = QUANTITY_BILLION;
 	int ten = 0, two = 0;
-	if (!read_digits(&p, &value, &ten, &rest) || !read_suffix(p, &ten, &two, ret_format))
+	if (!read_digits(&p, &mantissa, &ten, &rest) || !read_suffix(p, &ten, &two, ret_format))
 		return bad(text, e);
-	/* 10^19 * 2^60 still fits. */
-	value <<= two;
-	const quantity_nano max = (quantity_nano)INT64_MAX * 1000000000;
-	if ((value && !scale(&value, ten + NANO_DIGITS, rest)) || value > max)
+	struct wide w;
+	bool fits = scale(mantissa, two, ten + NANO_DIGITS, rest, &w) && w.limbs[3] < 10 &&
+		    w.limbs[4] == 0;
+	uint64_t units =
+		fits ? (w.limbs[3] * billion + w.limbs[2]) * billion + w.limbs[1] : UINT64_MAX;
+	if (units > INT64_MAX || (units == INT64_MAX && w.limbs[0] > 0))
 		return err_set(e, ERR_INVALID, "quantity \"%.60s\" is out of range", text);
-	*ret_nano = negative ? -value : value;
+	int sign = negative ? -1 : 1;
+	*ret_quantity = (struct quantity){(int64_t)units * sign, (int32_t)w.limbs[0] * sign};
 	return 0;
 }
 
-static int rounded(const char *text, quantity_nano unit, int64_t *ret_value, struct err *e)
+int quantity_compare(struct quantity a, struct quantity b)
 {
-	quantity_nano nano = 0;
+	if (a.units != b.units)
+		return a.units < b.units ? -1 : 1;
+	return a.nano < b.nano ? -1 : a.nano > b.nano;
+}
+
+/* In parts of a unit, such as 1000, rounded away from zero. */
+static int rounded(const char *text, int32_t parts, int64_t *ret_value, struct err *e)
+{
+	struct quantity q = {0};
 	enum quantity_format format;
-	int r = quantity_parse(text, &nano, &format, e);
+	int64_t value = 0;
+	int r = quantity_parse(text, &q, &format, e);
 	if (r < 0)
 		return r;
-	quantity_nano value = nano / unit;
-	if (nano % unit)
-		value += nano < 0 ? -1 : 1;
-	if (value > INT64_MAX || value < INT64_MIN)
+	int32_t size = QUANTITY_BILLION / parts, below = q.nano / size;
+	if (q.nano % size)
+		below += q.nano < 0 ? -1 : 1;
+	if (__builtin_mul_overflow(q.units, (int64_t)parts, &value) ||
+		__builtin_add_overflow(value, (int64_t)below, &value))
 		return err_set(e, ERR_INVALID, "quantity \"%.60s\" is out of range", text);
-	*ret_value = (int64_t)value;
+	*ret_value = value;
 	return 0;
 }
 
 int quantity_milli(const char *text, int64_t *ret_milli, struct err *e)
 {
-	return rounded(text, 1000000, ret_milli, e);
+	return rounded(text, 1000, ret_milli, e);
 }
 
 int quantity_units(const char *text, int64_t *ret_units, struct err *e)
 {
-	return rounded(text, 1000000000, ret_units, e);
-}
-
-static void format_digits(quantity_nano value, char ret_text[static DIGITS_SIZE])
-{
-	const uint64_t part = 1000000000000000000;
-	unsigned __int128 rest = (unsigned __int128)(value < 0 ? -value : value);
-	uint64_t high = (uint64_t)(rest / part), low = (uint64_t)(rest % part);
-	const char *sign = value < 0 ? "-" : "";
-	if (high)
-		snprintf(ret_text, DIGITS_SIZE, "%s%" PRIu64 "%018" PRIu64, sign, high, low);
-	else
-		snprintf(ret_text, DIGITS_SIZE, "%s%" PRIu64, sign, low);
+	return rounded(text, 1, ret_units, e);
 }
 
 /* The largest power of 1000 that leaves no fraction. */
-static void format_decimal(quantity_nano nano, bool exponent,
+static void format_decimal(struct quantity q, bool exponent,
 	char ret_text[static QUANTITY_TEXT_SIZE])
 {
 	static const char *const names[] = {"n", "u", "m", "", "k", "M", "G", "T", "P", "E"};
+	const char *sign = q.units < 0 || q.nano < 0 ? "-" : "";
+	uint64_t units = (uint64_t)(q.units < 0 ? -q.units : q.units);
+	int nano = q.nano < 0 ? -q.nano : q.nano, width = NANO_DIGITS;
 	size_t step = 0;
-	while (nano && nano % 1000 == 0 && step + 1 < ARRAY_SIZE(names)) {
+	for (; step < 3 && nano % 1000 == 0; step++, width -= 3)
 		nano /= 1000;
-		step++;
-	}
-	if (!nano)
-		step = 3;
-	char digits[DIGITS_SIZE];
-	format_digits(nano, digits);
+	for (; step >= 3 && units && units % 1000 == 0 && step + 1 < ARRAY_SIZE(names); step++)
+		units /= 1000;
+	char digits[48];
+	if (width > 0 && units)
+		snprintf(digits, sizeof(digits), "%s%" PRIu64 "%0*d", sign, units, width, nano);
+	else
+		snprintf(digits, sizeof(digits), "%s%" PRIu64, sign,
+			width > 0 ? (uint64_t)nano : units);
 	if (exponent && step != 3)
 		snprintf(ret_text, QUANTITY_TEXT_SIZE, "%se%d", digits, (int)step * 3 - 9);
 	else
@@ -184,15 +231,14 @@ static void format_binary(int64_t value, char *ret_text, size_t size)
 
 int quantity_canonical(const char *text, char ret_text[static QUANTITY_TEXT_SIZE], struct err *e)
 {
-	quantity_nano nano = 0;
+	struct quantity q = {0};
 	enum quantity_format format;
-	int r = quantity_parse(text, &nano, &format, e);
+	int r = quantity_parse(text, &q, &format, e);
 	if (r < 0)
 		return r;
-	const quantity_nano unit = 1000000000;
-	bool small = nano < 1024 * unit && nano > -1024 * unit;
+	bool small = q.units < 1024 && q.units > -1024;
 	if (format != QUANTITY_BINARY || small) {
-		format_decimal(nano, format == QUANTITY_EXPONENT, ret_text);
+		format_decimal(q, format == QUANTITY_EXPONENT, ret_text);
 		return 0;
 	}
 	int64_t value = 0;
@@ -206,7 +252,8 @@ int quantity_canonical(const char *text, char ret_text[static QUANTITY_TEXT_SIZE
 void quantity_format_milli(int64_t milli, char ret_text[static 32])
 {
 	char text[QUANTITY_TEXT_SIZE];
-	format_decimal((quantity_nano)milli * 1000000, false, text);
+	struct quantity q = {milli / 1000, (int32_t)(milli % 1000) * 1000000};
+	format_decimal(q, false, text);
 	(void)str_copy(ret_text, 32, text);
 }
 

@@ -13,15 +13,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_quantity(const char *text)
 {
 	char canonical[QUANTITY_TEXT_SIZE];
-	quantity_nano before = 0, after = 0;
+	struct quantity before = {0}, after = {0};
 	enum quantity_format format;
 	if (quantity_canonical(text, canonical, NULL) < 0)
 		return;
 	if (quantity_parse(text, &before, &format, NULL) < 0 ||
 		quantity_parse(canonical, &after, &format, NULL) < 0)
 		abort();
-	quantity_nano difference = after > before ? after - before : before - after;
-	if (difference >= 1000000000)
+	int64_t units = after.units - before.units;
+	int32_t nano = after.nano - before.nano;
+	if (units > 1 || units < -1 || (units == 1 && nano >= 0) || (units == -1 && nano <= 0))
 		abort();
 }
 

@@ -22,7 +22,7 @@ static bool is_native(const char *name)
 static void check_amount(struct findings *f, const struct path *p, const char *name,
 	const json_t *value)
 {
-	quantity_nano nano = 0;
+	struct quantity q = {0};
 	enum quantity_format format;
 	const char *why = format_check(FORMAT_LABEL_KEY, name);
 	if (why)
@@ -30,16 +30,17 @@ static void check_amount(struct findings *f, const struct path *p, const char *n
 	else if (!is_native(name) && !strchr(name, '/'))
 		find_invalid_text(f, p, name,
 			"must be a standard resource type or fully qualified");
-	if (quantity_parse(json_text_or(value, ""), &nano, &format, NULL) < 0 || nano < 0)
+	if (quantity_parse(json_text_or(value, ""), &q, &format, NULL) < 0 || q.units < 0 ||
+		q.nano < 0)
 		find_invalid(f, p, value, "must be greater than or equal to 0");
-	else if (!is_native(name) && nano % 1000000000)
+	else if (!is_native(name) && q.nano)
 		find_invalid(f, p, value, "must be an integer");
 }
 
 static void check_request(struct findings *f, const struct path *p, const char *name,
 	const json_t *request, const json_t *limit)
 {
-	quantity_nano want = 0, most = 0;
+	struct quantity want = {0}, most = {0};
 	enum quantity_format format;
 	char why[256];
 	if (!limit && !is_native(name))
@@ -49,7 +50,8 @@ static void check_request(struct findings *f, const struct path *p, const char *
 		quantity_parse(json_text_or(limit, ""), &most, &format, NULL) < 0)
 		return;
 	bool exact = !is_native(name);
-	if (exact ? want == most : want <= most)
+	int order = quantity_compare(want, most);
+	if (exact ? order == 0 : order <= 0)
 		return;
 	snprintf(why, sizeof(why), "must be %s %.100s limit of %.60s",
 		exact ? "equal to" : "less than or equal to", name, json_text_or(limit, ""));

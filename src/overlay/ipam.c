@@ -16,7 +16,7 @@ int ipam_init(struct ipam *p, struct ipv4_range range, struct err *e)
 			range.prefix);
 	*p = (struct ipam){.range = range, .next = range.first + 2};
 	map_init(&p->by_uid, free);
-	p->used = mem_alloc_array(ipv4_range_size(range) / 64 + 1, sizeof(*p->used));
+	p->used = mem_alloc_array((size_t)(ipv4_range_size(range) / 64) + 1, sizeof(*p->used));
 	return 0;
 }
 
@@ -194,7 +194,7 @@ static void forget_all(struct ipam *p)
 {
 	map_done(&p->by_uid);
 	map_init(&p->by_uid, free);
-	memset(p->used, 0, (ipv4_range_size(p->range) / 64 + 1) * sizeof(*p->used));
+	memset(p->used, 0, ((size_t)(ipv4_range_size(p->range) / 64) + 1) * sizeof(*p->used));
 	p->next = p->range.first + 2;
 }
 
