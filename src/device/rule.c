@@ -9,8 +9,8 @@
 
 #define PATTERN_MAX 255 /* bytes of one */
 #define PAIRS_MAX 16
-#define NAME_MAX_SIZE 63 /* of a resource's name behind its prefix (Kubernetes: qualified names)   \
-			  */
+/* Of a resource's name behind its prefix (Kubernetes: qualified names). */
+#define NAME_MAX_SIZE 63
 
 /* ---- patterns ---- */
 
