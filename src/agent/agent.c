@@ -388,6 +388,7 @@ static void start_fences(struct agent *a)
 	struct agent_fences_config fences = {.loop = a->config.loop,
 		.log = a->config.log,
 		.program = a->config.fence_program,
+		.maker = a->config.fence_maker,
 		.run_folder = a->config.run_folder,
 		.cgroup_parent = a->cgroup_parent,
 		.client = renewal_client,

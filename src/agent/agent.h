@@ -21,6 +21,7 @@
 #define CONTINUO_AGENT_AGENT_H
 
 #include "agent/clock.h"
+#include "agent/fences.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "device/device.h"
@@ -157,9 +158,10 @@ struct agent_config {
 	int64_t max_pods;          /* 0: 110 */
 	const char *cgroup_parent; /* of pods; null: by facts */
 	const char *runtime, *runtime_wrapper, *pause_program; /* driver.h */
-	const char *fence_program;   /* path of continuo-fence; null: no handover pod can run */
-	const char *network_backend; /* null: "direct" */
-	const char *resolv_conf;     /* null: "/etc/resolv.conf" */
+	const char *fence_program; /* path of continuo-fence; null: no handover pod can run */
+	struct agent_fence_maker fence_maker; /* in its place, if it has one */
+	const char *network_backend;          /* null: "direct" */
+	const char *resolv_conf;              /* null: "/etc/resolv.conf" */
 	struct agent_facts facts;
 	struct agent_clock *clock; /* that of the transport; null: the agent's own */
 	struct agent_transport transport;

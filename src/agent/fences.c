@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/list.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -38,6 +39,7 @@ struct beat {
 struct agent_fences {
 	struct agent_fences_config config;
 	struct map by_uid;
+	struct list raises;
 	struct loop_timer *beat, *deadline;
 	struct beat beats[BEATS_KEPT];
 	int64_t next_id, lease_ms;
@@ -46,7 +48,8 @@ struct agent_fences {
 
 /* Raising one is under way when the fence may be dropped: it finds its way by the uid. */
 struct raise {
-	struct agent_fences *fences; /* null is never: fences live as long as the loop's agent */
+	struct list link;
+	struct agent_fences *fences; /* null: the agent ends */
 	char *uid;
 };
 
@@ -203,41 +206,64 @@ static void connect_fence(struct fence *x)
 	stream_set_events(x->stream, &events, x);
 }
 
-static void on_raised(void *arg, const struct process_result *r)
+static void raise_free(struct raise *raise)
 {
-	struct raise *raise = arg;
-	struct fence *x = map_get(&raise->fences->by_uid, raise->uid);
-	if (x && x->state == FENCE_RAISING && r->status == 0) {
-		connect_fence(x);
-	} else if (x && x->state == FENCE_RAISING) {
-		log_error(x->fences->config.log, "fence_not_raised", "pod=%s status=%d why=\"%s\"",
-			x->uid, r->status, r->err_text);
-		x->state = FENCE_NONE;
-		if (x->runs)
-			expire(x, "its fence could not be raised");
-	}
+	list_remove(&raise->link);
 	free(raise->uid);
 	free(raise);
+}
+
+static void raise_done(void *arg, int status, const char *why)
+{
+	struct raise *raise = arg;
+	struct fence *x = raise->fences ? map_get(&raise->fences->by_uid, raise->uid) : NULL;
+	raise_free(raise);
+	if (!x || x->state != FENCE_RAISING)
+		return;
+	if (status == 0) {
+		connect_fence(x);
+		return;
+	}
+	log_error(x->fences->config.log, "fence_not_raised", "pod=%s status=%d why=\"%s\"", x->uid,
+		status, why);
+	x->state = FENCE_NONE;
+	if (x->runs)
+		expire(x, "its fence could not be raised");
+}
+
+static void on_raised(void *arg, const struct process_result *r)
+{
+	raise_done(arg, r->status, r->err_text);
+}
+
+static int run_program(struct fence *x, struct raise *raise, struct err *e)
+{
+	const struct agent_fences_config *c = &x->fences->config;
+	CLEANUP(mem_free_ptr) char *cgroup = mem_format("%s/pod-%s", c->cgroup_parent, x->uid);
+	CLEANUP(mem_free_ptr) char *until = mem_format("%" PRId64, x->fences->until_ms);
+	const char *const argv[] = {c->program, x->path, cgroup, until, NULL};
+	return process_run(c->loop, argv, NULL, 0, on_raised, raise, e);
 }
 
 static void raise_fence(struct fence *x)
 {
 	struct agent_fences *f = x->fences;
+	const struct agent_fence_maker *m = &f->config.maker;
 	struct err e = ERR_INIT;
-	if (!f->config.program)
+	if (!f->config.program && !m->raise)
 		return;
-	CLEANUP(mem_free_ptr)
-	char *cgroup = mem_format("%s/pod-%s", f->config.cgroup_parent, x->uid);
-	CLEANUP(mem_free_ptr) char *until = mem_format("%" PRId64, f->until_ms);
-	const char *const argv[] = {f->config.program, x->path, cgroup, until, NULL};
 	struct raise *raise = mem_new(struct raise);
-	*raise = (struct raise){f, mem_dup_string(x->uid)};
+	*raise = (struct raise){.fences = f, .uid = mem_dup_string(x->uid)};
+	list_append(&f->raises, &raise->link);
 	x->state = FENCE_RAISING;
-	if (process_run(f->config.loop, argv, NULL, 0, on_raised, raise, &e) == 0)
+	if (m->raise) {
+		m->raise(m->context, x->path, x->uid, f->until_ms, raise_done, raise);
+		return;
+	}
+	if (run_program(x, raise, &e) == 0)
 		return;
 	log_err(f->config.log, LOG_ERROR, "fence_not_raised", &e, "pod=%s", x->uid);
-	free(raise->uid);
-	free(raise);
+	raise_free(raise);
 	x->state = FENCE_NONE;
 	if (x->runs)
 		expire(x, "its fence could not be raised");
@@ -284,7 +310,9 @@ static void on_beat(void *arg)
 	if (f->by_uid.count == 0)
 		return;
 	struct http_client *client = f->config.client(f->config.arg);
-	loop_timer_start(f->beat, holds(f, 0) && client ? f->lease_ms / 4 : BEAT_FIRST_MS);
+	/* What fences of old tell says how long the lease holds, not how long one is. */
+	bool calm = holds(f, 0) && client && f->lease_ms;
+	loop_timer_start(f->beat, calm ? f->lease_ms / 4 : BEAT_FIRST_MS);
 	if (!client)
 		return;
 	char line[64];
@@ -377,6 +405,7 @@ struct agent_fences *agent_fences_new(const struct agent_fences_config *config)
 	struct agent_fences *f = mem_new(struct agent_fences);
 	f->config = *config;
 	map_init(&f->by_uid, fence_free);
+	list_init(&f->raises);
 	f->beat = loop_timer_new(config->loop, on_beat, f);
 	f->deadline = loop_timer_new(config->loop, on_deadline, f);
 	uint32_t seed;
@@ -389,6 +418,10 @@ void agent_fences_free(struct agent_fences *f)
 {
 	if (!f)
 		return;
+	LIST_EACH (&f->raises, link) {
+		LIST_ITEM(link, struct raise, link)->fences = NULL;
+		list_remove(link);
+	}
 	map_done(&f->by_uid);
 	loop_timer_free(f->beat);
 	loop_timer_free(f->deadline);

@@ -29,12 +29,21 @@
 
 struct agent_fences;
 
+/* How fences come to stand, where not as processes of this machine (simulator). done comes on a
+ * later turn; status as of a process, 0 when it stands. */
+struct agent_fence_maker {
+	void (*raise)(void *context, const char *path, const char *pod_uid, int64_t until_ms,
+		void (*done)(void *arg, int status, const char *why), void *arg);
+	void *context;
+};
+
 struct agent_fences_config {
 	struct loop *loop;
 	struct log *log;
-	const char *program;       /* path of continuo-fence; null: no handover pod can run */
-	const char *run_folder;    /* sockets */
-	const char *cgroup_parent; /* a pod's group is CGROUP_PARENT/pod-UID */
+	const char *program;            /* path of continuo-fence; null: no handover pod can run */
+	const char *run_folder;         /* sockets */
+	const char *cgroup_parent;      /* a pod's group is CGROUP_PARENT/pod-UID */
+	struct agent_fence_maker maker; /* in the program's place, if it has one */
 	/* For beats, while there is a session; else null. */
 	struct http_client *(*client)(void *arg);
 	void (*on_change)(void *arg);                   /* a pod may start now */

@@ -341,6 +341,12 @@ static void update(struct agent_pods *p, struct pod *pod, const struct object *o
 	p->driver->ops->update(p->driver, &r.pod, operation_done, operation);
 }
 
+static void ended(struct agent_pods *p, const struct pod *pod)
+{
+	if (p->config.on_ended)
+		p->config.on_ended(p->config.arg, pod->uid);
+}
+
 static void on_stopped(struct agent_pods *p, struct pod *pod, const struct err *e)
 {
 	if (pod->stage != POD_STOPPING)
@@ -356,8 +362,7 @@ static void on_stopped(struct agent_pods *p, struct pod *pod, const struct err *
 	set_stage(pod, POD_STOPPED);
 	log_info(p->config.log, "pod_stopped", "pod=%s/%s uid=%s", pod->namespace, pod->name,
 		pod->uid);
-	if (p->config.on_ended)
-		p->config.on_ended(p->config.arg, pod->uid);
+	ended(p, pod);
 	if (may_be_gone(pod))
 		agent_reports_gone(p->config.reports, pod->key, pod->uid);
 }
@@ -442,8 +447,7 @@ static bool lacks_secret(struct agent_pods *p, struct pod *pod, const struct obj
 static void step_new(struct agent_pods *p, struct pod *pod, const struct object *o)
 {
 	if (!o && pod->failures == 0) {
-		if (p->config.on_ended)
-			p->config.on_ended(p->config.arg, pod->uid);
+		ended(p, pod);
 		agent_reports_forget(p->config.reports, pod->uid);
 		CLEANUP(mem_free_ptr) char *uid = mem_dup_string(pod->uid);
 		map_remove(&p->by_uid, uid);
@@ -451,8 +455,9 @@ static void step_new(struct agent_pods *p, struct pod *pod, const struct object 
 		/* A start that failed may have left something; to stop what is unknown succeeds. */
 		set_stage(pod, POD_KEPT);
 		stop(p, pod, o ? grace_of(o) : 0);
-	} else if (!pod->finished && !is_over(o->phase) && p->dns_address &&
-		   !loop_timer_active(pod->retry) && !pod->fenced &&
+	} else if (pod->finished || is_over(o->phase)) {
+		ended(p, pod); /* it was not known when its start was prepared */
+	} else if (p->dns_address && !loop_timer_active(pod->retry) && !pod->fenced &&
 		   !agent_slice_ended(p->config.slice, pod->uid) && !lacks_secret(p, pod, o) &&
 		   (!p->config.may_start || p->config.may_start(p->config.arg, o))) {
 		start(p, pod, o);

@@ -245,8 +245,15 @@ struct driver_fake_config {
 	int64_t start_ms_min, start_ms_max, stop_ms_max;
 	int64_t crash_mean_ms; /* between two crashes of a container; 0: they never crash */
 	bool pull_images;      /* through host.image_pull; else all images count as present */
+	/* A container of the pod began or ended; null: nobody wants to know. Context is the
+	 * host's. */
+	void (*ran)(void *context, const char *pod_uid, bool began);
 };
 struct driver *driver_fake_new(const struct driver_config *config,
 	const struct driver_fake_config *fake) MUST_CHECK;
+
+/* SIGKILL for all that runs in the pod, as a fence sends it: nobody asked the driver. Whether there
+ * is anything of the pod. */
+bool driver_fake_kill(struct driver *d, const char *pod_uid);
 
 #endif

@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "driver/container.h"
 #include "driver/fake_script.h"
+#include "driver/pod.h"
 
 #define LOG_MAX ((size_t)4096) /* bytes kept of a run's output */
 
@@ -66,9 +67,18 @@ static void fake_log_free(void *value)
 	free(l);
 }
 
+static void fake_tell(struct fake_container *c, bool began)
+{
+	const struct fake *f = c->fake;
+	if (f->fake.ran)
+		f->fake.ran(f->config.host.context, c->uid, began);
+}
+
 static void fake_container_free(void *value)
 {
 	struct fake_container *c = value;
+	if (c->running && !c->fake->closed)
+		fake_tell(c, false);
 	loop_timer_free(c->timer);
 	loop_timer_free(c->crash_timer);
 	fake_script_done(&c->script);
@@ -103,6 +113,7 @@ static void fake_answer(void *arg)
 		struct fake_container *c = call->container;
 		c->running = true;
 		c->pid = ++f->pids;
+		fake_tell(c, true);
 		call->run(call->arg, c->pid, NULL);
 		fake_begin(c);
 	} else if (call->run) {
@@ -156,6 +167,7 @@ static void fake_end(struct fake_container *c, int exit_code)
 	if (!c->running)
 		return;
 	c->running = false;
+	fake_tell(c, false);
 	loop_timer_stop(c->timer);
 	loop_timer_stop(c->crash_timer);
 	if (l)
@@ -534,6 +546,21 @@ static const struct container_engine_ops fake_ops = {.name = "fake",
 	.exec_pause = fake_exec_pause,
 	.exec_cancel = fake_exec_cancel,
 	.free = fake_free};
+
+bool driver_fake_kill(struct driver *d, const char *pod_uid)
+{
+	struct fake *f = fake_of(CONTAINER_OF(d, struct pods, base)->engine);
+	bool any = false;
+	MAP_EACH (&f->containers, entry) {
+		struct fake_container *c = entry->value;
+		if (!str_equal(c->uid, pod_uid))
+			continue;
+		any = true;
+		if (c->running)
+			(void)fake_signal(&f->base, c->id, SIGKILL, NULL);
+	}
+	return any;
+}
 
 struct driver *driver_fake_new(const struct driver_config *config,
 	const struct driver_fake_config *fake)

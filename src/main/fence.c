@@ -23,21 +23,20 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/fence_core.h"
+
 #define ROOT "/sys/fs/cgroup"
 #define PATH_SIZE 1024
 #define DEPTH_MAX 8
-#define AGENTS_MAX 4      /* connections: the agent's, and one that a dead agent left */
-#define AGAIN_NS 50000000 /* what was being started comes to life after the first kill */
-#define GONE_ROUNDS 1200  /* a minute without a control group: there is nothing left to guard */
+#define AGAIN_NS (FENCE_AGAIN_MS * 1000000)
 
 struct fence {
 	const char *path, *cgroup;
 	struct stat own; /* the socket's file: who finds another there was replaced */
 	int listener, timer;
-	int agents[AGENTS_MAX];
-	char lines[AGENTS_MAX][64];
-	int64_t until_ms;
-	bool fired;
+	int agents[FENCE_AGENTS_MAX];
+	char lines[FENCE_AGENTS_MAX][FENCE_LINE_SIZE];
+	struct fence_core core;
 	int gone;
 };
 
@@ -129,30 +128,30 @@ static bool kill_all(const char *cgroup)
 
 static void set_timer(struct fence *f)
 {
-	struct itimerspec t = {.it_value = {.tv_sec = (time_t)(f->until_ms / 1000),
-				       .tv_nsec = (long)(f->until_ms % 1000) * 1000000 + 1}};
-	if (f->fired) {
+	struct itimerspec t = {.it_value = {.tv_sec = (time_t)(f->core.until_ms / 1000),
+				       .tv_nsec = (long)(f->core.until_ms % 1000) * 1000000 + 1}};
+	if (f->core.fired) {
 		t.it_interval.tv_nsec = AGAIN_NS;
 		t.it_value.tv_sec = 0;
 		t.it_value.tv_nsec = AGAIN_NS;
 	}
-	if (timerfd_settime(f->timer, f->fired ? 0 : TFD_TIMER_ABSTIME, &t, NULL) < 0)
+	if (timerfd_settime(f->timer, f->core.fired ? 0 : TFD_TIMER_ABSTIME, &t, NULL) < 0)
 		abort();
 }
 
 static void say(const struct fence *f, int fd)
 {
-	char line[48];
-	int size = f->fired ? snprintf(line, sizeof(line), "fired\n")
-			    : snprintf(line, sizeof(line), "until %lld\n", (long long)f->until_ms);
-	(void)!send(fd, line, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	char line[FENCE_LINE_SIZE];
+	size_t size = fence_core_say(&f->core, line);
+	(void)!send(fd, line, size, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static void on_deadline(struct fence *f)
 {
 	uint64_t count;
 	(void)!read(f->timer, &count, sizeof(count));
-	if (!f->fired && now_ms() < f->until_ms) {
+	bool first = !f->core.fired;
+	if (!fence_core_due(&f->core, now_ms())) {
 		set_timer(f);
 		return;
 	}
@@ -161,33 +160,26 @@ static void on_deadline(struct fence *f)
 		(there.st_ino != f->own.st_ino || there.st_ctim.tv_sec != f->own.st_ctim.tv_sec ||
 			there.st_ctim.tv_nsec != f->own.st_ctim.tv_nsec))
 		exit(0);
-	bool first = !f->fired;
-	f->fired = true;
 	f->gone = kill_all(f->cgroup) ? 0 : f->gone + 1;
 	if (first) {
 		set_timer(f);
-		for (int i = 0; i < AGENTS_MAX; i++)
+		for (int i = 0; i < FENCE_AGENTS_MAX; i++)
 			if (f->agents[i] >= 0)
 				say(f, f->agents[i]);
 	}
-	if (f->gone > GONE_ROUNDS)
+	if (f->gone > FENCE_GONE_ROUNDS)
 		exit(0);
 }
 
 /* ---- the agent ---- */
 
-/* A deadline moves forward only, and a fence that fired never stands again. */
 static void obey(struct fence *f, const char *line)
 {
-	long long until_ms;
-	if (strcmp(line, "quit") == 0)
+	enum fence_word word = fence_core_obey(&f->core, line, now_ms());
+	if (word == FENCE_QUIT)
 		exit(0);
-	if (sscanf(line, "until %lld", &until_ms) != 1 || f->fired || now_ms() >= f->until_ms)
-		return;
-	if (until_ms > f->until_ms) {
-		f->until_ms = until_ms;
+	if (word == FENCE_LATER)
 		set_timer(f);
-	}
 }
 
 static void on_bytes(struct fence *f, int i)
@@ -201,14 +193,12 @@ static void on_bytes(struct fence *f, int i)
 		f->agents[i] = -1;
 		return;
 	}
-	for (ssize_t k = 0; k < size; k++) {
-		size_t used = strlen(f->lines[i]);
-		if (bytes[k] == '\n') {
+	for (ssize_t k = 0; k < size;) {
+		bool whole;
+		k += (ssize_t)fence_core_take(f->lines[i], bytes + k, (size_t)(size - k), &whole);
+		if (whole) {
 			obey(f, f->lines[i]);
 			f->lines[i][0] = '\0';
-		} else if (used + 1 < sizeof(f->lines[i])) {
-			f->lines[i][used] = bytes[k];
-			f->lines[i][used + 1] = '\0';
 		}
 	}
 }
@@ -218,7 +208,7 @@ static void on_agent(struct fence *f)
 	int fd = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0)
 		return;
-	for (int i = 0; i < AGENTS_MAX; i++)
+	for (int i = 0; i < FENCE_AGENTS_MAX; i++)
 		if (f->agents[i] < 0) {
 			f->agents[i] = fd;
 			f->lines[i][0] = '\0';
@@ -231,16 +221,16 @@ static void on_agent(struct fence *f)
 static void guard(struct fence *f)
 {
 	for (;;) {
-		struct pollfd fds[2 + AGENTS_MAX] = {
+		struct pollfd fds[2 + FENCE_AGENTS_MAX] = {
 			{.fd = f->timer, .events = POLLIN}, {.fd = f->listener, .events = POLLIN}};
-		for (int i = 0; i < AGENTS_MAX; i++)
+		for (int i = 0; i < FENCE_AGENTS_MAX; i++)
 			fds[2 + i] = (struct pollfd){.fd = f->agents[i], .events = POLLIN};
-		if (poll(fds, 2 + AGENTS_MAX, -1) < 0)
+		if (poll(fds, 2 + FENCE_AGENTS_MAX, -1) < 0)
 			continue;
 		/* The deadline first: what came after it is too late. */
-		if (fds[0].revents || now_ms() >= f->until_ms)
+		if (fds[0].revents || now_ms() >= f->core.until_ms)
 			on_deadline(f);
-		for (int i = 0; i < AGENTS_MAX; i++)
+		for (int i = 0; i < FENCE_AGENTS_MAX; i++)
 			if (fds[2 + i].revents && f->agents[i] >= 0)
 				on_bytes(f, i);
 		if (fds[1].revents)
@@ -268,7 +258,7 @@ static int listen_on(const char *path)
 	umask(077);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-		listen(fd, AGENTS_MAX) < 0)
+		listen(fd, FENCE_AGENTS_MAX) < 0)
 		return -1;
 	return fd;
 }
@@ -292,8 +282,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: continuo-fence SOCKET CGROUP UNTIL_MS\n");
 		return 2;
 	}
-	struct fence f = {.path = argv[1], .cgroup = argv[2], .until_ms = atoll(argv[3])};
-	for (int i = 0; i < AGENTS_MAX; i++)
+	struct fence f = {.path = argv[1], .cgroup = argv[2], .core.until_ms = atoll(argv[3])};
+	for (int i = 0; i < FENCE_AGENTS_MAX; i++)
 		f.agents[i] = -1;
 	f.listener = listen_on(argv[1]);
 	if (f.listener < 0 || stat(f.path, &f.own) < 0)

@@ -15,14 +15,20 @@ struct options {
 	bool trace;
 };
 
-#define PLANT_NAMES "lying-fsync, plain-secrets, haste, no-brake"
+#define PLANT_NAMES                                                                                \
+	"lying-fsync, plain-secrets, haste, no-brake, fence-late, no-fence, early-handover, "      \
+	"wild-drift"
 
 static int plant_of(const char *name)
 {
 	static const char *const names[] = {[SIM_PLANT_LYING_FSYNC] = "lying-fsync",
 		[SIM_PLANT_PLAIN_SECRETS] = "plain-secrets",
 		[SIM_PLANT_HASTE] = "haste",
-		[SIM_PLANT_NO_BRAKE] = "no-brake"};
+		[SIM_PLANT_NO_BRAKE] = "no-brake",
+		[SIM_PLANT_FENCE_LATE] = "fence-late",
+		[SIM_PLANT_NO_FENCE] = "no-fence",
+		[SIM_PLANT_EARLY_HANDOVER] = "early-handover",
+		[SIM_PLANT_WILD_DRIFT] = "wild-drift"};
 	if (!name)
 		return SIM_PLANT_NONE;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

@@ -8,7 +8,7 @@
 
 struct leases {
 	struct server *server;
-	int64_t lease_ms, began_ms;
+	int64_t lease_ms, wait_ms, began_ms;
 	struct map until; /* node -> int64_t *: when its lease is surely over */
 	struct map ended; /* uid of a pod -> its node's name */
 };
@@ -18,11 +18,12 @@ static int64_t with_drift(int64_t ms)
 	return ms + (ms * LEASE_DRIFT_PERMILLE + 999) / 1000;
 }
 
-struct leases *leases_new(struct server *s, int64_t lease_ms)
+struct leases *leases_new(struct server *s, int64_t lease_ms, int64_t wait_ms)
 {
 	struct leases *x = mem_new(struct leases);
 	x->server = s;
 	x->lease_ms = lease_ms ? lease_ms : LEASE_MS;
+	x->wait_ms = wait_ms ? wait_ms : with_drift(x->lease_ms);
 	x->began_ms = loop_now_ms(s->loop);
 	map_init(&x->until, free);
 	map_init(&x->ended, free);
@@ -54,7 +55,7 @@ void leases_beat(struct leases *x, const char *node, int64_t id)
 	int64_t *until_ms = map_get(&x->until, node);
 	if (!until_ms)
 		map_put(&x->until, node, until_ms = mem_new(int64_t));
-	*until_ms = loop_now_ms(x->server->loop) + with_drift(x->lease_ms);
+	*until_ms = loop_now_ms(x->server->loop) + x->wait_ms;
 	CLEANUP(json_done)
 	json_t *grant = json_pack("{s:s, s:I, s:I}", "type", "lease", "beat", (json_int_t)id, "ms",
 		(json_int_t)x->lease_ms);
@@ -66,7 +67,7 @@ static bool is_over(const struct leases *x, const char *node)
 {
 	int64_t now_ms = loop_now_ms(x->server->loop);
 	const int64_t *until_ms = map_get(&x->until, node);
-	int64_t begin_ms = x->began_ms + with_drift(x->lease_ms);
+	int64_t begin_ms = x->began_ms + x->wait_ms;
 	return now_ms > begin_ms && (!until_ms || now_ms > *until_ms);
 }
 

@@ -15,7 +15,8 @@
 #define LEASE_MS 10000
 #define LEASE_DRIFT_PERMILLE 5
 
-struct leases *leases_new(struct server *s, int64_t lease_ms) MUST_CHECK; /* 0: LEASE_MS */
+/* lease_ms, wait_ms: as in server_config. */
+struct leases *leases_new(struct server *s, int64_t lease_ms, int64_t wait_ms) MUST_CHECK;
 void leases_free(struct leases *x);
 /* A node asks; nothing is granted while one of its pods is being removed. */
 void leases_beat(struct leases *x, const char *node, int64_t id);

@@ -167,7 +167,7 @@ int server_new(const struct server_config *config, struct server **ret_server, s
 	}
 	s->http = http_server_new(s->loop, router_handle, s);
 	s->revocations = revocations_new(s);
-	s->leases = leases_new(s, config->lease_ms);
+	s->leases = leases_new(s, config->lease_ms, config->lease_wait_ms);
 	s->feed = feed_new(s);
 	int64_t blind_ms = blind_for_ms(s, config->blind_ms ? config->blind_ms : BLIND_MS);
 	s->blind_until_ms = loop_now_ms(s->loop) + blind_ms;

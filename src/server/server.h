@@ -41,7 +41,9 @@ struct server_config {
 	int64_t blind_ms; /* after the start nobody is evicted for so long, and for twice the time
 			     that the handshakes of all nodes take; 0: 30000 */
 	int64_t lease_ms; /* of nodes with handover pods; 0: 10000 */
-	uint64_t seed;    /* of names' suffixes and placement */
+	/* When a lease is over here; 0: after lease_ms and the drift. Less is a planted bug. */
+	int64_t lease_wait_ms;
+	uint64_t seed; /* of names' suffixes and placement */
 };
 
 /* Makes what every domain has (namespaces default and kube-system) and starts to reconcile.

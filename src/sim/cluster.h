@@ -67,6 +67,8 @@ void sim_engine_power_off(struct sim_engine *x);
 /* For agent_config.driver_new; context is the engine. */
 int sim_engine_driver(void *context, const struct driver_config *config, struct driver **ret_driver,
 	struct err *e);
+/* SIGKILL for what runs in a pod; whether there is anything of it. */
+bool sim_engine_kill_pod(struct sim_engine *x, const char *uid);
 /* Calls each for every pod that the engine has. */
 void sim_engine_each(struct sim_engine *x,
 	void (*each)(void *arg, const struct driver_state *state), void *arg);
@@ -77,6 +79,7 @@ struct sim_node {
 	struct sim_cluster *cluster;
 	struct sim_machine *machine;
 	struct sim_engine engine;
+	struct list fences;    /* struct sim_fence, those that were raised last at the end */
 	struct sim_loop *loop; /* of the agent; null: not running */
 	struct sim_log log;
 	struct agent *agent;
@@ -93,6 +96,15 @@ void sim_node_start(struct sim_node *n);
 void sim_node_kill(struct sim_node *n, bool power_loss);
 void sim_node_done(struct sim_node *n);
 
+/* ---- fence.c: what guards handover pods when the agent dies ---- */
+
+/* For agent_fence_maker; context is the node. */
+void sim_fence_raise(void *context, const char *path, const char *pod_uid, int64_t until_ms,
+	void (*done)(void *arg, int status, const char *why), void *arg);
+bool sim_fence_kill_one(struct sim_node *n, uint64_t which); /* false: there is none */
+void sim_fences_power_off(struct sim_node *n);
+size_t sim_fences_count(const struct sim_node *n);
+
 /* ---- workload.c ---- */
 
 struct sim_workload;
@@ -103,6 +115,24 @@ uint64_t sim_workload_acknowledged(const struct sim_workload *w);
 /* Compares what was acknowledged with what the store holds. */
 void sim_workload_check(struct sim_workload *w);
 void sim_workload_free(struct sim_workload *w);
+
+/* ---- singletons.c: Deployments of one pod that must never run twice ---- */
+
+struct sim_singletons;
+struct sim_singletons *sim_singletons_new(struct sim_cluster *c) MUST_CHECK;
+void sim_singletons_pause(struct sim_singletons *s, bool paused);
+bool sim_singletons_idle(const struct sim_singletons *s);
+/* What engines do: a start is asked for, a container begins or ends, nothing of a pod is left. */
+void sim_singletons_started(struct sim_singletons *s, const struct sim_node *n,
+	const struct object *pod);
+void sim_singletons_ran(struct sim_singletons *s, const char *uid, bool began);
+void sim_singletons_gone(struct sim_singletons *s, const char *uid);
+void sim_singletons_power_lost(struct sim_singletons *s, const struct sim_node *n);
+void sim_singletons_booted(struct sim_singletons *s, const struct sim_node *n);
+/* The store has changed; pods: all that there are. */
+void sim_singletons_check(struct sim_singletons *s, const struct store_list *pods);
+uint64_t sim_singletons_moves(const struct sim_singletons *s); /* handovers between nodes */
+void sim_singletons_free(struct sim_singletons *s);
 
 /* ---- calls.c ---- */
 
@@ -155,6 +185,7 @@ struct sim_cluster {
 	int node_count;
 	struct sim_machine *client;
 	struct sim_workload *workload;
+	struct sim_singletons *singletons;
 	struct sim_calls *calls;
 	uint64_t troubles; /* how often the client lost the server, by a crash or a partition */
 	struct sim_faults *faults;

@@ -46,6 +46,22 @@ static void engine_event(void *context, const char *pod_uid, bool warning, const
 		x->driver->host.event(x->driver->host.context, pod_uid, warning, reason, message);
 }
 
+/* It is the agent that starts containers. */
+static bool engine_may_run(void *context, const char *pod_uid)
+{
+	const struct sim_engine *x = context;
+	return x->driver && x->driver->host.may_run(x->driver->host.context, pod_uid);
+}
+
+static void engine_ran(void *context, const char *pod_uid, bool began)
+{
+	const struct sim_engine *x = context;
+	struct sim_world *w = x->cluster->world;
+	sim_trace_line(&w->trace, w->now_us, "container %s %s %s", x->node->machine->name, pod_uid,
+		began ? "begins" : "ends");
+	sim_singletons_ran(x->cluster->singletons, pod_uid, began);
+}
+
 static void engine_changed(void *context, const struct driver_state *state)
 {
 	struct sim_engine *x = context;
@@ -55,8 +71,10 @@ static void engine_changed(void *context, const struct driver_state *state)
 		state->stopped            ? " stopped"
 		: state->containers_ready ? " ready"
 					  : "");
-	if (state->stopped)
+	if (state->stopped) {
 		sim_checks_gone(x->cluster->checks, x->node, state->uid);
+		sim_singletons_gone(x->cluster->singletons, state->uid);
+	}
 	if (x->driver && x->driver->host.changed)
 		x->driver->host.changed(x->driver->host.context, state);
 }
@@ -68,6 +86,7 @@ void sim_engine_start(struct sim_engine *x)
 		.host = {.network_attach = engine_attach,
 			.event = engine_event,
 			.changed = engine_changed,
+			.may_run = engine_may_run,
 			.context = x},
 		.state_folder = "/engine",
 		.run_folder = "/run",
@@ -77,7 +96,8 @@ void sim_engine_start(struct sim_engine *x)
 	struct driver_fake_config fake = {.seed = rand_next(&x->loop->rand),
 		.start_ms_min = 50,
 		.start_ms_max = 3000,
-		.stop_ms_max = 2000};
+		.stop_ms_max = 2000,
+		.ran = engine_ran};
 	x->fake = driver_fake_new(&config, &fake);
 }
 
@@ -91,6 +111,12 @@ void sim_engine_power_off(struct sim_engine *x)
 	x->fake = NULL;
 	x->loop = NULL;
 	sim_checks_power_lost(x->cluster->checks, x->node);
+	sim_singletons_power_lost(x->cluster->singletons, x->node);
+}
+
+bool sim_engine_kill_pod(struct sim_engine *x, const char *uid)
+{
+	return x->fake && driver_fake_kill(x->fake, uid);
 }
 
 static void no_answer(void *arg, const struct err *e)
@@ -156,6 +182,7 @@ static void driver_start(struct driver *d, const struct driver_pod *pod, driver_
 	struct sim_engine *x = of(d)->engine;
 	trace_call(of(d), "start", pod->pod->uid);
 	sim_checks_started(x->cluster->checks, x->node, pod->pod->uid);
+	sim_singletons_started(x->cluster->singletons, x->node, pod->pod);
 	x->cluster->pods_started++;
 	x->fake->ops->start(x->fake, pod, answer, call_new(of(d), done, arg));
 }

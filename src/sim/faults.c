@@ -29,7 +29,8 @@ struct strike {
 	uint64_t count;
 };
 
-#define STRIKES 8 /* see kinds */
+#define STRIKES 10     /* see kinds */
+#define DRIFT_PPM 5000 /* as docs/time-and-leases.md states it */
 struct sim_faults {
 	struct sim_cluster *cluster;
 	unsigned kinds;
@@ -209,6 +210,47 @@ static void jump_back(struct strike *s)
 	set_clock(s, 0);
 }
 
+/* Each at the bound, either way, or in between; all of them at once, as it is their difference that
+ * matters. */
+static void drift(struct strike *s)
+{
+	struct sim_cluster *c = s->faults->cluster;
+	struct sim_world *w = c->world;
+	int most = c->config->plant == SIM_PLANT_WILD_DRIFT ? 40 * DRIFT_PPM : DRIFT_PPM;
+	for (int i = 0; i < machine_count(s->faults); i++) {
+		static const int edges[] = {-1, 0, 1};
+		uint64_t edge = rand_below(&s->rand, 4);
+		int rate = edge < 3 ? edges[edge] * most : (int)rand_between(&s->rand, -most, most);
+		sim_machine_set_rate(w->machines.items[i], rate);
+		sim_trace_line(&w->trace, w->now_us, "clock %d drifts by %d ppm", i, rate);
+	}
+}
+
+static void drift_ends(struct strike *s)
+{
+	struct sim_world *w = s->faults->cluster->world;
+	for (int i = 0; i < machine_count(s->faults); i++)
+		sim_machine_set_rate(w->machines.items[i], 0);
+}
+
+/* One fence alone. With its agent down as well nobody would be left to end its pod. */
+static void crash_fence(struct strike *s)
+{
+	struct sim_cluster *c = s->faults->cluster;
+	uint64_t from = rand_below(&s->rand, (uint64_t)c->node_count);
+	uint64_t which = rand_below(&s->rand, 8);
+	for (uint64_t i = 0; i < (uint64_t)c->node_count; i++) {
+		struct sim_node *n = &c->nodes[(from + i) % (uint64_t)c->node_count];
+		if (n->loop && sim_fence_kill_one(n, which))
+			return;
+	}
+}
+
+static void nothing_to_heal(struct strike *s)
+{
+	(void)s;
+}
+
 /* ---- striking and healing ---- */
 
 static const struct strike_kind {
@@ -227,6 +269,8 @@ static const struct strike_kind {
 	{SIM_FAULT_DISK, fill_server, free_server, {1, 45}, {5, 90}},
 	{SIM_FAULT_CLOCK, jump, jump_back, {1, 45}, {5, 90}},
 	{SIM_FAULT_BLACKOUT, black_out, partition_heal, {3, 3}, {2, 20}},
+	{SIM_FAULT_DRIFT, drift, drift_ends, {20, 200}, {1, 30}},
+	{SIM_FAULT_CRASH, crash_fence, nothing_to_heal, {1, 1}, {5, 60}},
 };
 
 static void strike(struct strike *s)
@@ -287,12 +331,13 @@ void sim_faults_step(struct sim_faults *f)
 
 void sim_faults_count(const struct sim_faults *f, struct sim_result *r)
 {
-	r->crashes = f->strikes[0].count + f->strikes[1].count;
+	r->crashes = f->strikes[0].count + f->strikes[1].count + f->strikes[9].count;
 	r->partitions = f->strikes[2].count;
 	r->delays = f->strikes[3].count;
 	r->full_disks = f->strikes[4].count + f->strikes[5].count;
 	r->clock_jumps = f->strikes[6].count;
 	r->blackouts = f->strikes[7].count;
+	r->drifts = f->strikes[8].count;
 }
 
 struct sim_faults *sim_faults_new(struct sim_cluster *c, unsigned faults)

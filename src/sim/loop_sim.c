@@ -10,6 +10,8 @@
 	100000 /* of a dead process: a timer that starts itself again would never end              \
 		*/
 
+#define SPIN_TURNS 700
+
 static struct sim_loop *of(struct loop *l)
 {
 	return CONTAINER_OF(l, struct sim_loop, loop);
@@ -17,12 +19,13 @@ static struct sim_loop *of(struct loop *l)
 
 static int64_t now_ms(struct loop *l)
 {
-	return of(l)->world->now_us / 1000;
+	return sim_machine_now_us(of(l)->machine) / 1000;
 }
 
 static int64_t wall_ms(struct loop *l)
 {
-	return SIM_START_WALL_MS + of(l)->world->now_us / 1000 + of(l)->machine->wall_offset_ms;
+	const struct sim_machine *m = of(l)->machine;
+	return SIM_START_WALL_MS + m->world->now_us / 1000 + m->wall_offset_ms;
 }
 
 static void random_bytes(struct loop *l, void *ret_bytes, size_t size)
@@ -39,7 +42,10 @@ struct timer {
 	struct list link;
 	struct sim_loop *loop;
 	uint64_t id;
-	bool due; /* of a dead process: it was running, or was started since */
+	int64_t due_us; /* by the machine's clock */
+	int64_t turns_since_us;
+	int turns;
+	bool due;       /* of a dead process: it was running, or was started since */
 	loop_timer_cb *cb;
 	void *arg;
 };
@@ -49,9 +55,23 @@ static struct timer *timer_of(struct loop_timer *t)
 	return CONTAINER_OF(t, struct timer, timer);
 }
 
+/* A timer that starts itself again with no delay, for a whole millisecond: a processor would be busy
+ * with nothing else. */
+static void count_turn(struct timer *t)
+{
+	struct sim_world *w = t->loop->world;
+	if (w->now_us - t->turns_since_us > 1000) {
+		t->turns_since_us = w->now_us;
+		t->turns = 0;
+	}
+	if (++t->turns > SPIN_TURNS && !w->spins)
+		w->spins = t->loop->name;
+}
+
 static void fire_timer(struct sim_event *e)
 {
 	struct timer *t = CONTAINER_OF(e, struct timer, event);
+	count_turn(t);
 	sim_trace_line(&t->loop->world->trace, t->loop->world->now_us, "timer %s %s %" PRIu64,
 		t->loop->machine->name, t->loop->name, t->id);
 	t->cb(t->arg);
@@ -61,10 +81,27 @@ static void fire_timer(struct sim_event *e)
 static void timer_start(struct loop_timer *base, int64_t delay_ms)
 {
 	struct timer *t = timer_of(base);
+	const struct sim_machine *m = t->loop->machine;
 	t->due = t->loop->dead;
+	t->due_us = sim_machine_now_us(m) + (delay_ms > 0 ? delay_ms * 1000 : 0);
 	if (!t->loop->dead)
-		sim_event_at(t->loop->world, &t->event,
-			t->loop->world->now_us + delay_ms * 1000 + 1);
+		sim_event_at(t->loop->world, &t->event, sim_machine_when_us(m, t->due_us) + 1);
+}
+
+void sim_machine_set_rate(struct sim_machine *m, int rate_ppm)
+{
+	m->clock_us = sim_machine_now_us(m);
+	m->clock_at_us = m->world->now_us;
+	m->rate_ppm = rate_ppm;
+	LIST_EACH (&m->loops, loop_link) {
+		struct sim_loop *l = LIST_ITEM(loop_link, struct sim_loop, link);
+		LIST_EACH (&l->timers, link) {
+			struct timer *t = LIST_ITEM(link, struct timer, link);
+			if (t->event.slot)
+				sim_event_at(m->world, &t->event,
+					sim_machine_when_us(m, t->due_us) + 1);
+		}
+	}
 }
 
 static void timer_stop(struct loop_timer *base)

@@ -31,6 +31,9 @@ struct sim_loop *sim_loop_new(struct sim_machine *m, const char *name) MUST_CHEC
 void sim_loop_kill(struct sim_loop *l, bool power_loss);
 void sim_loop_free(struct sim_loop *l); /* killed before; null is fine */
 
+/* Its clock runs so many millionths too fast from now on; timers that run follow it. */
+void sim_machine_set_rate(struct sim_machine *m, int rate_ppm);
+
 /* The machine at the other end of a stream of ours. */
 struct sim_machine *sim_stream_machine(const struct stream *s);
 

@@ -6,6 +6,9 @@
  * or until its keep-alive finds out.
  *
  * An opening connection is a pipe towards the client whose first segment is "open".
+ *
+ * "unix:PATH" is a socket of the machine itself. Whoever listens there last has it, as after an
+ * unlink and a bind.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -73,17 +76,18 @@ struct conn {
 	int64_t syn_us; /* when the client began */
 	struct sim_machine *target;
 	int port;
-	int busy; /* one of its events is running */
+	char path[128]; /* of a socket; else "" */
+	int busy;       /* one of its events is running */
 };
 
 struct sim_listener {
 	struct listener listener;
 	struct list link; /* in loop->listeners */
 	struct sim_loop *loop;
-	int port;
+	int port; /* 0: a socket */
 	listener_cb *cb;
 	void *arg;
-	char address[64];
+	char address[136];
 };
 
 static struct end *of(const struct stream *s)
@@ -392,6 +396,20 @@ static struct sim_listener *find_listener(const struct sim_machine *m, int port)
 	return NULL;
 }
 
+static struct sim_listener *find_socket(const struct sim_machine *m, const char *path)
+{
+	struct sim_listener *found = NULL;
+	LIST_EACH (&m->loops, loop_link) {
+		struct sim_loop *l = LIST_ITEM(loop_link, struct sim_loop, link);
+		LIST_EACH (&l->listeners, link) {
+			struct sim_listener *x = LIST_ITEM(link, struct sim_listener, link);
+			if (str_equal(x->address, path))
+				found = x;
+		}
+	}
+	return found;
+}
+
 static void accept_conn(struct conn *c, struct sim_listener *x)
 {
 	struct end *end = &c->ends[1];
@@ -423,7 +441,8 @@ static void on_syn(struct sim_event *event)
 			close_end(client, ERR_TIMEOUT, true, "no answer");
 		return;
 	}
-	struct sim_listener *x = find_listener(c->target, c->port);
+	struct sim_listener *x =
+		*c->path ? find_socket(c->target, c->path) : find_listener(c->target, c->port);
 	c->busy++;
 	if (x)
 		accept_conn(c, x);
@@ -472,7 +491,9 @@ struct stream *sim_net_connect(struct loop *base, const char *address)
 	c->syn_us = w->now_us;
 	list_append(&w->conns, &c->link);
 	size_t size;
-	if (sim_net_parse(address, &size, &c->port))
+	if (str_starts(address, "unix:"))
+		c->target = str_copy(c->path, sizeof(c->path), address) ? l->machine : NULL;
+	else if (sim_net_parse(address, &size, &c->port))
 		c->target = sim_machine_find(w, address, size);
 	join_ends(c, l->machine, c->target ? c->target : l->machine);
 	struct end *end = &c->ends[0];
@@ -507,12 +528,14 @@ int sim_net_listen(struct loop *base, const char *address, listener_cb *cb, void
 {
 	struct sim_loop *l = CONTAINER_OF(base, struct sim_loop, loop);
 	size_t size;
-	int port;
-	if (!sim_net_parse(address, &size, &port))
-		return err_set(e, ERR_INVALID, "address \"%s\": want HOST:PORT", address);
-	if (!port)
+	int port = 0;
+	bool socket = str_starts(address, "unix:");
+	if (!socket && !sim_net_parse(address, &size, &port))
+		return err_set(e, ERR_INVALID, "address \"%s\": want HOST:PORT or unix:PATH",
+			address);
+	if (!socket && !port)
 		port = 30000 + (int)(l->machine->ports++ % 10000);
-	if (find_listener(l->machine, port))
+	if (!socket && find_listener(l->machine, port))
 		return err_set(e, ERR_IO, "%s is in use", address);
 	struct sim_listener *x = mem_new(struct sim_listener);
 	*x = (struct sim_listener){.listener = {listener_text, free_listener},
@@ -520,7 +543,10 @@ int sim_net_listen(struct loop *base, const char *address, listener_cb *cb, void
 		.port = port,
 		.cb = cb,
 		.arg = arg};
-	snprintf(x->address, sizeof(x->address), "%s:%d", l->machine->address, port);
+	if (socket)
+		snprintf(x->address, sizeof(x->address), "%s", address);
+	else
+		snprintf(x->address, sizeof(x->address), "%s:%d", l->machine->address, port);
 	list_append(&l->listeners, &x->link);
 	*ret_listener = &x->listener;
 	return 0;

@@ -186,6 +186,7 @@ void sim_node_init(struct sim_cluster *c, struct sim_node *n, int number)
 	n->tier = tiers[number % 5];
 	bool far = strcmp(n->tier, "cloud") != 0;
 	n->machine = sim_machine_new(c->world, name, address, far ? 8000 : 400, far ? 6000 : 300);
+	list_init(&n->fences);
 	n->engine.cluster = c;
 	n->engine.node = n;
 	sim_checks_watch(c->checks, n->machine);
@@ -215,9 +216,10 @@ void sim_node_start(struct sim_node *n)
 	if (n->loop)
 		return;
 	struct sim_world *w = n->cluster->world;
-	n->machine->powered = true;
+	sim_machine_boot(n->machine);
 	if (!n->engine.fake) {
 		sim_engine_start(&n->engine);
+		sim_singletons_booted(n->cluster->singletons, n);
 		snprintf(n->facts.boot_id, sizeof(n->facts.boot_id), "boot-%llu",
 			(unsigned long long)++n->powered_on);
 	}
@@ -238,6 +240,7 @@ void sim_node_start(struct sim_node *n)
 		.transport = {&transport_ops, n, true},
 		.net = {&net_ops, n},
 		.images = {&images_ops, n},
+		.fence_maker = {sim_fence_raise, n},
 		.driver_new = sim_engine_driver,
 		.driver_context = &n->engine,
 		.on_fatal = on_fatal,
@@ -268,6 +271,7 @@ void sim_node_kill(struct sim_node *n, bool power_loss)
 		n->loop = NULL;
 	}
 	if (power_loss) {
+		sim_fences_power_off(n);
 		sim_engine_power_off(&n->engine);
 		n->machine->powered = false;
 		sim_disk_power_loss(n->machine->disk);

@@ -99,6 +99,8 @@ static int start(struct sim_server *x, struct err *e)
 		config.silence_ms = 2000;
 	if (x->cluster->config->plant == SIM_PLANT_NO_BRAKE)
 		config.blind_ms = 1;
+	if (x->cluster->config->plant == SIM_PLANT_EARLY_HANDOVER)
+		config.lease_wait_ms = 500;
 	r = server_new(&config, &x->server, e);
 	if (r < 0)
 		return r;
@@ -110,7 +112,7 @@ void sim_server_start(struct sim_cluster *c)
 	struct sim_server *x = &c->server;
 	if (x->loop)
 		return;
-	x->machine->powered = true;
+	sim_machine_boot(x->machine);
 	x->loop = sim_loop_new(x->machine, "server");
 	x->checked_revision = 0;
 	x->started_us = c->world->now_us;

@@ -22,7 +22,7 @@ int sim_faults_parse(const char *text, unsigned *ret_faults, struct err *e)
 	} names[] = {{"all", SIM_FAULT_ALL}, {"none", 0}, {"crash", SIM_FAULT_CRASH},
 		{"partition", SIM_FAULT_PARTITION}, {"delay", SIM_FAULT_DELAY},
 		{"disk", SIM_FAULT_DISK}, {"clock", SIM_FAULT_CLOCK},
-		{"blackout", SIM_FAULT_BLACKOUT}};
+		{"blackout", SIM_FAULT_BLACKOUT}, {"drift", SIM_FAULT_DRIFT}};
 	unsigned faults = 0;
 	while (*text) {
 		size_t size = strcspn(text, ","), i = 0;
@@ -75,6 +75,7 @@ static void cluster_init(struct sim_cluster *c, const struct sim_config *config)
 	for (int i = 0; i < c->node_count; i++)
 		sim_node_init(c, &c->nodes[i], i + 1);
 	c->faults = sim_faults_new(c, config->faults);
+	c->singletons = sim_singletons_new(c);
 	c->workload = sim_workload_new(c);
 	c->calls = sim_calls_new(c);
 	sim_server_start(c);
@@ -90,6 +91,7 @@ static void cluster_done(struct sim_cluster *c)
 	for (int i = 0; i < c->node_count; i++)
 		sim_node_done(&c->nodes[i]);
 	sim_server_done(c);
+	sim_singletons_free(c->singletons);
 	sim_checks_free(c->checks);
 	free(c->nodes);
 	sim_world_free(c->world);
@@ -122,6 +124,7 @@ static void converge(struct sim_cluster *c)
 	while (!*c->violation && c->world->now_us < bound_us) {
 		run_until(c, c->world->now_us + LOOK_US);
 		if (sim_workload_idle(c->workload) && sim_calls_idle(c->calls) &&
+			sim_singletons_idle(c->singletons) &&
 			sim_checks_converged(c->checks, why, sizeof(why))) {
 			sim_trace_line(&c->world->trace, c->world->now_us, "converged");
 			return;
@@ -135,11 +138,13 @@ static void cycle(struct sim_cluster *c, int64_t end_us)
 {
 	sim_workload_pause(c->workload, false);
 	sim_calls_pause(c->calls, false);
+	sim_singletons_pause(c->singletons, false);
 	sim_faults_begin(c->faults);
 	int64_t until_us = c->world->now_us + FAULTS_US;
 	run_until(c, until_us < end_us ? until_us : end_us);
 	sim_workload_pause(c->workload, true);
 	sim_calls_pause(c->calls, true);
+	sim_singletons_pause(c->singletons, true);
 	sim_faults_stop(c->faults);
 	converge(c);
 }
@@ -150,11 +155,12 @@ static void faults_text(unsigned faults, char ret_text[static 64])
 		faults == 0 ? "none" : "");
 	if (*ret_text)
 		return;
-	snprintf(ret_text, 64, "%s%s%s%s%s%s", faults & SIM_FAULT_CRASH ? "crash," : "",
+	snprintf(ret_text, 64, "%s%s%s%s%s%s%s", faults & SIM_FAULT_CRASH ? "crash," : "",
 		faults & SIM_FAULT_PARTITION ? "partition," : "",
 		faults & SIM_FAULT_DELAY ? "delay," : "", faults & SIM_FAULT_DISK ? "disk," : "",
 		faults & SIM_FAULT_CLOCK ? "clock," : "",
-		faults & SIM_FAULT_BLACKOUT ? "blackout," : "");
+		faults & SIM_FAULT_BLACKOUT ? "blackout," : "",
+		faults & SIM_FAULT_DRIFT ? "drift," : "");
 	ret_text[strlen(ret_text) - 1] = '\0';
 }
 
@@ -168,6 +174,7 @@ static void fill_result(struct sim_cluster *c, struct sim_result *r)
 		.pods_started = c->pods_started};
 	sim_faults_count(c->faults, r);
 	sim_calls_count(c->calls, r);
+	r->handovers = sim_singletons_moves(c->singletons);
 	r->evictions = sim_checks_evictions(c->checks);
 	memcpy(r->violation, c->violation, sizeof(r->violation));
 	sim_trace_hash(&c->world->trace, r->hash);
@@ -176,12 +183,13 @@ static void fill_result(struct sim_cluster *c, struct sim_result *r)
 		"%s seed=%" PRIu64 " nodes=%d simulated_s=%" PRId64 " faults=%s events=%" PRIu64
 		" acknowledged=%" PRIu64 " pods_started=%" PRIu64 " crashes=%" PRIu64
 		" partitions=%" PRIu64 " delays=%" PRIu64 " full_disks=%" PRIu64
-		" clock_jumps=%" PRIu64 " blackouts=%" PRIu64 " evictions=%" PRIu64
-		" calls=%" PRIu64 "/%" PRIu64 " hash=%s",
+		" clock_jumps=%" PRIu64 " blackouts=%" PRIu64 " drifts=%" PRIu64
+		" evictions=%" PRIu64 " handovers=%" PRIu64 " calls=%" PRIu64 "/%" PRIu64
+		" hash=%s",
 		r->ok ? "ok" : "VIOLATION", c->config->seed, c->node_count, r->simulated_ms / 1000,
 		faults, r->events, r->acknowledged, r->pods_started, r->crashes, r->partitions,
-		r->delays, r->full_disks, r->clock_jumps, r->blackouts, r->evictions,
-		r->calls_answered, r->calls, r->hash);
+		r->delays, r->full_disks, r->clock_jumps, r->blackouts, r->drifts, r->evictions,
+		r->handovers, r->calls_answered, r->calls, r->hash);
 }
 
 int sim_run(const struct sim_config *config, struct sim_result *ret_result, struct err *e)

@@ -25,16 +25,21 @@ enum sim_fault {
 	SIM_FAULT_DISK = 8,      /* disks of the server and of nodes that are full */
 	SIM_FAULT_CLOCK = 16,    /* clocks of single machines that jump, up to a day, and back */
 	SIM_FAULT_BLACKOUT = 32, /* three seconds in which one node reaches nobody */
-	SIM_FAULT_ALL = 63,
+	SIM_FAULT_DRIFT = 64,    /* clocks that run too fast or too slow, within the stated bound */
+	SIM_FAULT_ALL = 127,
 };
 
 /* Bugs put in on purpose, to show that the checks see them. */
 enum sim_plant {
 	SIM_PLANT_NONE,
-	SIM_PLANT_LYING_FSYNC,   /* the server's disk says that it synced and did not */
-	SIM_PLANT_PLAIN_SECRETS, /* the server's seal leaves Secrets as they are */
-	SIM_PLANT_HASTE,         /* nodes are lost after two seconds of silence */
-	SIM_PLANT_NO_BRAKE,      /* a new server does not take itself for blind */
+	SIM_PLANT_LYING_FSYNC,    /* the server's disk says that it synced and did not */
+	SIM_PLANT_PLAIN_SECRETS,  /* the server's seal leaves Secrets as they are */
+	SIM_PLANT_HASTE,          /* nodes are lost after two seconds of silence */
+	SIM_PLANT_NO_BRAKE,       /* a new server does not take itself for blind */
+	SIM_PLANT_FENCE_LATE,     /* fences count a lease from when they hear of it */
+	SIM_PLANT_NO_FENCE,       /* fences kill nothing */
+	SIM_PLANT_EARLY_HANDOVER, /* the server does not wait until a lease is over */
+	SIM_PLANT_WILD_DRIFT,     /* clocks drift by forty times the bound */
 };
 
 struct sim_config {
@@ -52,14 +57,14 @@ struct sim_result {
 	char hash[33];
 	int64_t simulated_ms;
 	uint64_t events, acknowledged, crashes, partitions, delays, full_disks, clock_jumps,
-		blackouts, evictions, pods_started;
+		blackouts, drifts, evictions, handovers, pods_started;
 	uint64_t calls,
 		calls_answered; /* logs and exec: ended, and those of them without an error */
 	char line[600];         /* the outcome in one line, as `continuo sim` prints it last */
 };
 
 /* "all", "none" or names with commas: "crash,delay". -ERR_USAGE. */
-#define SIM_FAULT_NAMES "crash, partition, delay, disk, clock, blackout"
+#define SIM_FAULT_NAMES "crash, partition, delay, disk, clock, blackout, drift"
 int sim_faults_parse(const char *text, unsigned *ret_faults, struct err *e) MUST_CHECK;
 
 /* Runs to the end or to the first violation. -ERR_USAGE for a config out of range; a violation is a

@@ -111,6 +111,35 @@ void sim_world_free(struct sim_world *w)
 	free(w);
 }
 
+/* ---- clocks ---- */
+
+#define MILLION INT64_C(1000000)
+
+int64_t sim_machine_now_us(const struct sim_machine *m)
+{
+	int64_t passed_us = m->world->now_us - m->clock_at_us;
+	return m->clock_us + passed_us + passed_us * m->rate_ppm / MILLION;
+}
+
+int64_t sim_machine_when_us(const struct sim_machine *m, int64_t clock_us)
+{
+	int64_t left_us = clock_us - m->clock_us, rate = MILLION + m->rate_ppm;
+	if (!m->rate_ppm || left_us <= 0)
+		return m->clock_at_us + left_us;
+	return m->clock_at_us + (left_us * MILLION + rate - 1) / rate;
+}
+
+#define BOOT_US INT64_C(5000000) /* until the first process of ours runs */
+
+void sim_machine_boot(struct sim_machine *m)
+{
+	if (m->powered)
+		return;
+	m->powered = true;
+	m->clock_us = BOOT_US;
+	m->clock_at_us = m->world->now_us;
+}
+
 /* ---- machines and links ---- */
 
 /* Links are a lower triangle: that of a with b is at a * (a + 1) / 2 + b, a being the later one. */

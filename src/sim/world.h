@@ -54,8 +54,17 @@ struct sim_machine {
 	struct list loops;      /* struct sim_loop: the processes that run */
 	uint64_t boots;         /* processes ever started: seeds of their randomness */
 	uint64_t ports;         /* given to connections so far */
-	int64_t wall_offset_ms; /* fault: its clock is wrong by that; monotonic time never is */
+	int64_t wall_offset_ms; /* fault: its wall clock is wrong by that */
+	/* CLOCK_BOOTTIME: what it said at a moment of the world's, and (fault: drift) by how many
+	 * millionths it has run too fast since. It never jumps, except to 0 at a boot. */
+	int64_t clock_us, clock_at_us;
+	int rate_ppm;
 };
+
+void sim_machine_boot(struct sim_machine *m); /* nothing if it has power */
+int64_t sim_machine_now_us(const struct sim_machine *m);
+/* The first moment of the world's at which the machine's clock says clock_us, if its rate stays. */
+int64_t sim_machine_when_us(const struct sim_machine *m, int64_t clock_us);
 
 /* Between two machines, in both directions. */
 struct sim_link {
@@ -76,6 +85,7 @@ struct sim_world {
 	struct sim_link *links; /* see sim_link */
 	struct list conns;      /* net_sim.c: every connection that is not quite gone */
 	uint64_t conns_made;
+	const char *spins; /* name of a process that is busy with nothing; null: none */
 };
 
 struct sim_world *sim_world_new(uint64_t seed) MUST_CHECK;
