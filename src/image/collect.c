@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/vec.h"
+#include "image/partial.h"
 #include "image/record.h"
 #include "image/tree.h"
 
@@ -129,6 +130,8 @@ int record_collect(struct fs *fs, const char *folder, const char *const *ids_in_
 {
 	struct collection c = {.fs = fs, .folder = folder};
 	map_init(&c.layers, NULL);
+	if (fs_free_bytes(fs, folder) < free_bytes)
+		partial_collect(folder, 0, 0); /* the cheapest room: it can be fetched again */
 	CLEANUP(mem_free_ptr) char *path = mem_format("%s/images", folder);
 	int rc = fs_list(fs, path, add_image, &c, e);
 	if (rc == 0) {

@@ -1,9 +1,7 @@
 /*
- * One pull, from a name to a record with all its layers in the content store. Layers stream from
- * the registry straight into the unpacker, several at a time, each on a thread of its own with
- * its own connection. A layer that is there already is not fetched again, also when an earlier pull
- * failed half way. Pulls of several processes may run on one store at the same time: a lock per
- * layer makes the later one wait. Blocks. Linked into continuo-pull alone.
+ * One pull from a registry, from a name to a record with all its layers in the content store
+ * (layers.h), each thread with its own connection. Blobs that broke off go on where they stopped
+ * (download.h, partial.h), also those of an earlier pull. Blocks. Linked into continuo-pull alone.
  */
 #ifndef CONTINUO_IMAGE_FETCH_H
 #define CONTINUO_IMAGE_FETCH_H

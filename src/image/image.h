@@ -22,8 +22,9 @@ struct image_store_config {
 	const char *pull_path; /* the program continuo-pull */
 	/* JSON, read at each pull; null: none. Per host (with its port):
 	 * {"registry.example:5000": {"ca": "/path/ca.pem", "insecure": true, "mirror":
-	 * "host:port"}} ca: trusted besides the system's; insecure: plain http; mirror: is asked
-	 * first (with its own entry here), the host itself when the mirror fails or has not got it.
+	 * ["host:port"]}} ca: trusted besides the system's; insecure: plain http; mirror: one, or a
+	 * list, asked in order (each with its own entry here), the host itself when they fail or
+	 * have not got it.
 	 */
 	const char *registries_file;
 	const char *const *pull_env; /* continuo-pull's environment; null: the agent's own */

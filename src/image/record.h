@@ -6,6 +6,7 @@
  *   refs/HEX.json     by the SHA-256 of the whole name: {"reference", "digest"}
  *   layers/sha256-HEX unpacked, complete when it has this name
  *   locks/sha256-HEX  flock while a layer is made; locks/records while these files are written
+ *   partial/sha256-HEX the beginning of a layer's blob as it is transferred (partial.h)
  *   tmp/              what is being made
  *
  * Written by continuo-pull, read by it and the agent. Blocks on the disk: in the agent, in jobs.

@@ -12,6 +12,7 @@
 #include "image/digest.h"
 
 #define TOKEN_MAX ((size_t)64 << 10)
+#define SOURCES_MAX (REGISTRY_MIRRORS_MAX + 1)
 #define PROBLEM_MAX ((size_t)16 << 10) /* bytes read of an error's body */
 
 /* Where the repository can be had: the host itself, or a mirror of it. */
@@ -28,7 +29,7 @@ struct source {
 
 struct registry {
 	struct image_reference reference;
-	struct source sources[2];
+	struct source sources[SOURCES_MAX];
 	size_t source_count;
 	size_t current; /* set by the manifest, before the threads start */
 	pthread_mutex_t lock;
@@ -48,18 +49,41 @@ static int source_init(struct source *s, const char *host, const json_t *registr
 	return 0;
 }
 
+/* "mirror": "host", or a list of them. */
+static int add_mirrors(struct registry *r, const json_t *registries, const json_t *docker_config,
+	struct err *e)
+{
+	const char *host = r->reference.host;
+	const json_t *mirrors =
+		json_at(registries ? json_object_get(registries, host) : NULL, "mirror");
+	size_t count = json_is_array(mirrors) ? json_array_size(mirrors) : mirrors != NULL;
+	if (count > REGISTRY_MIRRORS_MAX)
+		return err_set(e, ERR_INVALID, "registries file: %s has more than %d mirrors", host,
+			REGISTRY_MIRRORS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		const json_t *one = json_is_array(mirrors) ? json_array_get(mirrors, i) : mirrors;
+		const char *mirror = json_text_or(one, NULL);
+		if (!mirror || (!mirror[0] && json_is_array(mirrors)))
+			return err_set(e, ERR_INVALID,
+				"registries file: mirror of %s must be \"HOST:PORT\" or a list of "
+				"such texts",
+				host);
+		int rc = mirror[0] ? source_init(&r->sources[r->source_count++], mirror, registries,
+					     docker_config, r->reference.repository, e)
+				   : 0;
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
 int registry_open(const struct image_reference *reference, const json_t *registries,
 	const json_t *docker_config, struct registry **ret_registry, struct err *e)
 {
 	struct registry *r = mem_new(struct registry);
 	r->reference = *reference;
 	pthread_mutex_init(&r->lock, NULL);
-	const json_t *entry = registries ? json_object_get(registries, reference->host) : NULL;
-	const char *mirror = json_text(entry, "", "mirror");
-	int rc = 0;
-	if (mirror[0])
-		rc = source_init(&r->sources[r->source_count++], mirror, registries, docker_config,
-			reference->repository, e);
+	int rc = add_mirrors(r, registries, docker_config, e);
 	if (rc == 0)
 		rc = source_init(&r->sources[r->source_count++], reference->host, registries,
 			docker_config, reference->repository, e);
@@ -262,7 +286,7 @@ static char *copy_authorization(struct registry *r, const struct source *s,
 }
 
 static int request_once(struct registry *r, struct source *s, struct transfer_client *client,
-	const char *url, const char *accept, unsigned *ret_generation,
+	const char *url, const char *accept, int64_t offset, unsigned *ret_generation,
 	struct transfer **ret_transfer, struct err *e)
 {
 	CLEANUP(mem_free_ptr)
@@ -270,6 +294,7 @@ static int request_once(struct registry *r, struct source *s, struct transfer_cl
 	struct transfer_request request = {
 		.url = url,
 		.accept = accept,
+		.offset = offset,
 		.authorization = authorization,
 		.ca_file = s->ca_file,
 		.allow_http = s->insecure,
@@ -288,9 +313,11 @@ static bool can_authorize(const struct source *s, const struct transfer_answer *
 	return s->has_credentials || strncasecmp(a->challenge, "bearer", 6) == 0;
 }
 
-/* GET of path below /v2/REPOSITORY/; a 401 is answered once. *ret_transfer has status 200. */
+/* GET of path below /v2/REPOSITORY/, from offset on; a 401 is answered once. *ret_transfer has
+ * status 200, or 206 where a part was asked for. */
 static int get(struct registry *r, struct source *s, struct transfer_client *client,
-	const char *path, const char *accept, struct transfer **ret_transfer, struct err *e)
+	const char *path, const char *accept, int64_t offset, struct transfer **ret_transfer,
+	struct err *e)
 {
 	const char *host = strcmp(s->host, "docker.io") == 0 ? "registry-1.docker.io" : s->host;
 	CLEANUP(mem_free_ptr)
@@ -299,11 +326,11 @@ static int get(struct registry *r, struct source *s, struct transfer_client *cli
 	for (bool tried = false;; tried = true) {
 		struct transfer *t;
 		unsigned generation;
-		int rc = request_once(r, s, client, url, accept, &generation, &t, e);
+		int rc = request_once(r, s, client, url, accept, offset, &generation, &t, e);
 		if (rc != 0)
 			return rc;
 		const struct transfer_answer *a = transfer_answer(t);
-		if (a->status == 200) {
+		if (a->status == 200 || (a->status == 206 && offset > 0)) {
 			*ret_transfer = t;
 			return 0;
 		}
@@ -327,7 +354,7 @@ static int manifest_from(struct registry *r, struct source *s, struct transfer_c
 	CLEANUP(mem_free_ptr)
 	char *path = mem_format("manifests/%s", tag);
 	struct transfer *t;
-	int rc = get(r, s, client, path, MANIFEST_ACCEPT, &t, e);
+	int rc = get(r, s, client, path, MANIFEST_ACCEPT, 0, &t, e);
 	if (rc != 0)
 		return rc;
 	rc = transfer_read_all(t, ret_text, e);
@@ -367,65 +394,90 @@ int registry_get_manifest(struct registry *r, struct transfer_client *client, co
 
 struct registry_blob {
 	struct transfer *transfer;
-	struct digest *digest;
-	struct manifest_blob wanted;
 	const struct source *source;
-	int64_t size;
-	bool complete;
+	int64_t to_skip;
 };
 
-int registry_open_blob(struct registry *r, struct transfer_client *client,
-	const struct manifest_blob *blob, struct registry_blob **ret_blob, struct err *e)
+/* Whether "bytes 100-199/200" begins where it was asked to. */
+static bool range_begins_at(const char *range, int64_t offset)
 {
-	CLEANUP(mem_free_ptr)
-	char *path = mem_format("blobs/%s", blob->digest);
-	struct source *s = &r->sources[r->current];
+	long long first;
+	int end = 0;
+	return sscanf(range, "bytes %lld-%n", &first, &end) == 1 && end > 0 && first == offset;
+}
+
+static int open_from(struct registry *r, struct source *s, struct transfer_client *client,
+	const char *path, int64_t offset, struct registry_blob **ret_blob, struct err *e)
+{
 	struct transfer *t;
-	int rc = get(r, s, client, path, NULL, &t, e);
+	int rc = get(r, s, client, path, NULL, offset, &t, e);
 	if (rc != 0)
 		return rc;
+	const struct transfer_answer *a = transfer_answer(t);
+	if (a->status == 206 && !range_begins_at(a->content_range, offset)) {
+		rc = err_set(e, ERR_PROTOCOL,
+			"registry %s gives \"%s\" when asked for byte %lld on", s->host,
+			a->content_range, (long long)offset);
+		transfer_close(t);
+		return rc;
+	}
 	struct registry_blob *b = mem_new(struct registry_blob);
 	b->transfer = t;
-	b->digest = digest_new();
-	b->wanted = *blob;
 	b->source = s;
+	b->to_skip = a->status == 206 ? 0 : offset;
 	*ret_blob = b;
 	return 0;
 }
 
-static int check_blob(struct registry_blob *b, struct err *e)
+int registry_open_blob(struct registry *r, struct transfer_client *client,
+	const struct manifest_blob *blob, int64_t offset, struct registry_blob **ret_blob,
+	struct err *e)
 {
-	char found[DIGEST_TEXT_SIZE];
-	digest_end(b->digest, found);
-	if (b->size != b->wanted.size || strcmp(found, b->wanted.digest) != 0)
-		return err_set(e, ERR_CORRUPT,
-			"registry %s gave %lld bytes with the digest %s instead of %lld bytes with "
-			"%s",
-			b->source->host, (long long)b->size, found, (long long)b->wanted.size,
-			b->wanted.digest);
-	b->complete = true;
-	return 0;
+	CLEANUP(mem_free_ptr)
+	char *path = mem_format("blobs/%s", blob->digest);
+	struct err first = ERR_INIT;
+	/* A mirror may have lost the blob, or be gone by now; what it said is what is told. */
+	for (size_t i = r->current; i < r->source_count; i++) {
+		struct err why = ERR_INIT;
+		if (open_from(r, &r->sources[i], client, path, offset, ret_blob, &why) == 0)
+			return 0;
+		if (first.code == ERR_OK)
+			first = why;
+	}
+	if (e)
+		*e = first;
+	return -(int)first.code;
+}
+
+static int read_some(struct registry_blob *b, const void **ret_data, size_t *ret_size,
+	struct err *e)
+{
+	int rc = transfer_read(b->transfer, ret_data, ret_size, e);
+	if (rc != 0)
+		err_prefix(e, "registry %s", b->source->host);
+	return rc;
 }
 
 int registry_read_blob(struct registry_blob *b, const void **ret_data, size_t *ret_size,
 	struct err *e)
 {
-	*ret_size = 0;
-	if (b->complete)
-		return 0;
-	int rc = transfer_read(b->transfer, ret_data, ret_size, e);
-	if (rc != 0) {
-		err_prefix(e, "registry %s", b->source->host);
-		return rc;
+	for (;;) {
+		int rc = read_some(b, ret_data, ret_size, e);
+		if (rc != 0 || *ret_size == 0 || b->to_skip == 0)
+			return rc;
+		if ((int64_t)*ret_size > b->to_skip) {
+			*ret_data = (const char *)*ret_data + b->to_skip;
+			*ret_size -= (size_t)b->to_skip;
+			b->to_skip = 0;
+			return 0;
+		}
+		b->to_skip -= (int64_t)*ret_size;
 	}
-	if (*ret_size == 0)
-		return check_blob(b, e);
-	b->size += (int64_t)*ret_size;
-	if (b->size > b->wanted.size)
-		return err_set(e, ERR_CORRUPT, "registry %s gives more than the %lld bytes of %s",
-			b->source->host, (long long)b->wanted.size, b->wanted.digest);
-	digest_add(b->digest, *ret_data, *ret_size);
-	return 0;
+}
+
+const char *registry_blob_host(const struct registry_blob *b)
+{
+	return b->source->host;
 }
 
 void registry_close_blob(struct registry_blob *b)
@@ -433,6 +485,5 @@ void registry_close_blob(struct registry_blob *b)
 	if (!b)
 		return;
 	transfer_close(b->transfer);
-	digest_free(b->digest);
 	free(b);
 }

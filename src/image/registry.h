@@ -1,9 +1,9 @@
 /*
  * The pull half of the OCI distribution protocol (distribution-spec v1.0, "Pull"), for one
- * repository: manifests and blobs, each checked against its digest as it streams. Credentials and
- * tokens are looked up when the registry asks for them. A mirror from the registries file is tried
- * first. Blocks. Threads may share a struct registry as long as each has its own transfer_client.
- * Linked into continuo-pull alone.
+ * repository: manifests, checked against their digests, and blobs as they come. Credentials and
+ * tokens are looked up when the registry asks for them. Mirrors from the registries file are tried
+ * first, in order. Blocks. Threads may share a struct registry as long as each has its own
+ * transfer_client. Linked into continuo-pull alone.
  */
 #ifndef CONTINUO_IMAGE_REGISTRY_H
 #define CONTINUO_IMAGE_REGISTRY_H
@@ -14,6 +14,8 @@
 #include "image/image.h"
 #include "image/manifest.h"
 #include "image/transfer.h"
+
+#define REGISTRY_MIRRORS_MAX 8
 
 struct registry;
 
@@ -31,14 +33,17 @@ int registry_get_manifest(struct registry *r, struct transfer_client *client, co
 	struct buf *ret_text, char ret_digest[static MANIFEST_DIGEST_SIZE],
 	struct err *e) MUST_CHECK;
 
-/* A blob as a stream: pieces until size 0. The end is only reported when size and digest were
- * right, else -ERR_CORRUPT; so a reader must read to the end before it trusts anything. */
+/* A blob as a stream, from offset on; pieces until size 0. Asks the source that gave the manifest,
+ * then those behind it. Where a server sends all of it although a part was asked for, the beginning
+ * is read over. Nothing is checked against the digest (download.h does), nor is the size. Errors as
+ * above; -ERR_PROTOCOL also for another part than the one that was asked for. */
 struct registry_blob;
 int registry_open_blob(struct registry *r, struct transfer_client *client,
-	const struct manifest_blob *blob, struct registry_blob **ret_blob,
+	const struct manifest_blob *blob, int64_t offset, struct registry_blob **ret_blob,
 	struct err *e) MUST_CHECK;
 int registry_read_blob(struct registry_blob *b, const void **ret_data, size_t *ret_size,
 	struct err *e) MUST_CHECK;
-void registry_close_blob(struct registry_blob *b); /* null is fine */
+const char *registry_blob_host(const struct registry_blob *b); /* valid as long as the registry */
+void registry_close_blob(struct registry_blob *b);             /* null is fine */
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "codec/json.h"
+#include "image/partial.h"
 #include "image/record.h"
 #include "image/tree.h"
 #include "sys/process.h"
@@ -486,6 +487,8 @@ int image_store_open(const struct image_store_config *config, struct image_store
 	int rc = fs_make_folders(fs_real(), temporary, 0700, e);
 	if (rc == 0)
 		rc = fs_list(fs_real(), temporary, clear_temporary, s, e);
+	if (rc == 0)
+		partial_collect(s->folder, PARTIAL_AGE_MAX_S, INT64_MAX);
 	if (rc != 0) {
 		store_unref(s);
 		return rc;

@@ -99,6 +99,7 @@ static size_t on_header(char *line, size_t unit, size_t count, void *arg)
 	copy_header(line, size, "docker-content-digest", a->digest, sizeof(a->digest));
 	copy_header(line, size, "retry-after", a->retry_after, sizeof(a->retry_after));
 	copy_header(line, size, "content-type", a->content_type, sizeof(a->content_type));
+	copy_header(line, size, "content-range", a->content_range, sizeof(a->content_range));
 	return size;
 }
 
@@ -177,6 +178,11 @@ static void set_options(struct transfer *t, const struct transfer_request *r)
 	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	if (goes_directly(r->url))
 		curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+	if (r->offset > 0) {
+		char range[32];
+		snprintf(range, sizeof(range), "%lld-", (long long)r->offset);
+		curl_easy_setopt(easy, CURLOPT_RANGE, range);
+	}
 	if (r->ca_file)
 		curl_easy_setopt(easy, CURLOPT_CAINFO, r->ca_file);
 }

@@ -22,6 +22,7 @@ struct transfer_request {
 	const char *accept;        /* null: none */
 	const char *authorization; /* the header's value; never sent to another host; null: none */
 	const char *ca_file;       /* trusted besides the system's; null: none */
+	int64_t offset;            /* > 0: asks for the rest from there on (Range) */
 	bool allow_http;           /* also for redirects */
 };
 
@@ -32,6 +33,7 @@ struct transfer_answer {
 	char digest[80];      /* Docker-Content-Digest */
 	char retry_after[40]; /* Retry-After */
 	char content_type[128];
+	char content_range[80]; /* Content-Range, of a 206 */
 };
 
 struct transfer_client *transfer_client_new(void);

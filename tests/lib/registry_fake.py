@@ -5,7 +5,8 @@ usage: registry_fake.py LAYOUT PORT_FILE LOG
 
 Serves the images of an OCI layout on a free port of 127.0.0.1 (written to PORT_FILE) as MODE/NAME:TAG,
 where NAME is a name of the layout; a second port stands for a foreign blob store. Each request adds a
-line to LOG: port (main, blobs), method, path, the Authorization header or "-".
+line to LOG: port (main, blobs), method, path, the Authorization header or "-"; one with a Range header another:
+port, RANGE, path, its value.
 """
 import http.server
 import json
@@ -58,6 +59,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         authorization = self.headers.get("Authorization", "-")
         LOG.write(f"{self.role} GET {self.path} {authorization}\n")
+        if "Range" in self.headers:
+            LOG.write(f"{self.role} RANGE {self.path} {self.headers['Range']}\n")
         path = self.path.split("?")[0]
         if path == "/token":
             return self.give_token(authorization)
@@ -161,6 +164,67 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data[: len(data) // 2])
         self.close_connection = True
+        return True
+
+    def begin_part(self, what, honour=True):
+        """The head of an answer with the blob from where it was asked for; returns the bytes to send."""
+        data, first = read_blob(what), 0
+        if honour and "Range" in self.headers:
+            first = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
+        self.send_response(206 if first else 200)
+        if first:
+            self.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(data) - first))
+        self.end_headers()
+        return data[first:]
+
+    def mode_brittle(self, name, kind, what, _):
+        """Connections break after two million bytes; Range is understood."""
+        if kind != "blobs":
+            return False
+        self.wfile.write(self.begin_part(what)[:2000000])
+        self.close_connection = True
+        return True
+
+    def mode_norange(self, name, kind, what, _):
+        """The first connection for a blob breaks; Range is ignored."""
+        if kind != "blobs":
+            return False
+        failures[what] = failures.get(what, 0) + 1
+        data = self.begin_part(what, honour=False)
+        self.wfile.write(data[: len(data) // 2] if failures[what] == 1 else data)
+        self.close_connection = True
+        return True
+
+    def mode_hang(self, name, kind, what, _):
+        """Half of a large blob, then nothing more."""
+        if kind != "blobs" or len(read_blob(what)) < 1 << 20:
+            return False
+        data = self.begin_part(what)
+        self.wfile.write(data[: len(data) // 2])
+        self.wfile.flush()
+        threading.Event().wait()
+
+    def mode_range(self, name, kind, what, _):
+        """Range is understood."""
+        if kind != "blobs":
+            return False
+        self.wfile.write(self.begin_part(what))
+        return True
+
+    def mode_badrange(self, name, kind, what, _):
+        """Sends another part than the one that was asked for."""
+        if kind != "blobs" or "Range" not in self.headers:
+            return self.mode_cut(name, kind, what, _)
+        data = read_blob(what)
+        self.answer(206, data[7:], Content_Range=f"bytes 7-{len(data) - 1}/{len(data)}")
+        return True
+
+    def mode_noblobs(self, name, kind, *_):
+        """A mirror that has the manifests alone."""
+        if kind != "blobs":
+            return False
+        self.problem(404, "blob unknown")
         return True
 
     def mode_redirect(self, name, kind, what, authorization):

@@ -67,7 +67,9 @@ fake=127.0.0.1:$(cat "$work/port")
 cat >"$work/registries.json" <<-EOF
 	{"$plain": {"insecure": true}, "$fake": {"insecure": true}, "$secure": {"ca": "$work/ca.pem"},
 	 "127.0.0.1:1": {"insecure": true}, "docker.io": {"mirror": "$plain"},
-	 "mirrored.example": {"mirror": "$fake"}}
+	 "mirrored.example": {"mirror": "$fake"},
+	 "many.example": {"mirror": ["127.0.0.1:1", "$secure", "$plain"]},
+	 "bad.example": {"mirror": ["$plain", 7]}}
 EOF
 
 # ---- helpers ----
@@ -134,6 +136,8 @@ credentials() { # HOST USER PASSWORD: a config.json as a part of the request
 }
 auth=$(credentials "$secure" user secret)
 fresh
+gives "over the third mirror, when two have not got it" "many.example/team/app:1"
+fresh
 gives "private CA and basic auth" "$secure/app:1" "$auth"
 fresh
 gives "a token from a token server" "$fake/token/app:1"
@@ -155,6 +159,46 @@ for _ in $(seq 6); do
 done
 tap_check "two at the same time, six times" test $both -eq 6
 [ $both -eq 6 ] || tap_note <<<"$answer"
+
+# ---- what broke off goes on ----
+ranges() { grep -c "RANGE /v2/$1/" "$work/requests"; }
+data_is_whole() { cmp "$work/big/data" "$store"/layers/*/data; }
+nothing_partial() { [ -z "$(ls "$store/partial")" ]; }
+fresh
+gives "a blob whose connection breaks and breaks" "$fake/brittle/big:1"
+tap_check "each time it was asked for the rest" test "$(ranges brittle)" -eq 3
+tap_check "and is whole" data_is_whole
+tap_check "no partial file is left" nothing_partial
+fresh
+gives "from a registry that ignores Range" "$fake/norange/big:1"
+tap_check "whole too" data_is_whole
+kept() { [ "$(cat "$store"/partial/* 2>/dev/null | wc -c)" -ge 3000000 ]; }
+hang() { # a pull that is killed in the middle of a blob
+	fresh
+	"$pull" <<<"{\"folder\": \"$store\", \"reference\": \"$fake/hang/big:1\", \"registriesFile\":
+		\"$work/registries.json\", \"temporary\": \"killed\"}" >/dev/null &
+	wait_for 10 kept
+	kill -KILL $!
+	wait $! 2>/dev/null
+}
+hang
+tap_check "a pull that is killed leaves what came" kept
+gives "the next one" "$fake/range/big:1"
+tap_check "asks for the rest alone" grep -qE 'RANGE /v2/range/.* bytes=3[0-9]{6}-$' "$work/requests"
+tap_check "and has it whole" data_is_whole
+tap_check "then the partial file goes" nothing_partial
+hang
+shred -n 1 -x "$store"/partial/*
+gives "a partial file that is damaged" "$fake/range/big:1"
+tap_check "does no harm" data_is_whole
+hang
+touch -d '2 days ago' "$store"/partial/*
+cp --sparse=never "$store"/partial/* "$store/partial/sha256-$(printf old | sha256sum | cut -c1-64)"
+touch -d '2 days ago' "$store"/partial/*
+gives "what is older than a day" "$fake/range/big:1"
+tap_check "is not kept" nothing_partial
+refuses "another part than was asked for" "$fake/badrange/big:1" "protocol error" "when asked for byte"
+refuses "a mirror that is no name" "bad.example/x:1" invalid "or a list of such texts"
 
 # ---- what is refused ----
 refuses "a reference that is none" "A b" invalid "is no repository"
@@ -184,7 +228,7 @@ refuses "a blob with another digest" "$fake/wrong/app:1" "stored data is corrupt
 refuses "a blob that is too long" "$fake/long/app:1" "stored data is corrupt" "more than"
 refuses "a manifest with another digest" "$fake/wrongmanifest/app:1" "stored data is corrupt" "manifest with the digest"
 refuses "a digest that the registry has not got" "$plain/team/app@$other_digest" "not found" ""
-refuses "a connection that breaks" "$fake/cut/big:1" unavailable "transfer closed"
+refuses "a connection that breaks at the same byte each time" "$fake/cut/big:1" unavailable "transfer closed"
 refuses "a layer that climbs out" "$fake/plain/evil:1" "protocol error" "leads out of the image"
 tap_check "nothing climbed out" test ! -e "$work/evil" -a ! -e "$store/evil" -a ! -e "$store/layers/evil"
 refuses "credentials that are garbage" "$plain/team/app:1" "cannot be decoded" "credentials" ', "auth": "{"'

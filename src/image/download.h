@@ -1,0 +1,42 @@
+/*
+ * One blob of a registry, from its first byte to its last, whatever happens to the connection: what
+ * broke off goes on where it stopped (Range), a few times, with growing pauses. Size and digest are
+ * checked over all of it.
+ *
+ * What came can be kept in a partial file beside (the blob as the registry has it), so that another
+ * process goes on with it: then its bytes are handed out first, and only the rest is fetched. The
+ * caller holds the blob's lock, and removes the file when it needs it no more.
+ *
+ * Blocks. Belongs to one thread. Linked into continuo-pull alone.
+ */
+#ifndef CONTINUO_IMAGE_DOWNLOAD_H
+#define CONTINUO_IMAGE_DOWNLOAD_H
+
+#include "image/registry.h"
+
+struct download;
+
+struct download_config {
+	struct registry *registry;
+	struct transfer_client *client;
+	const struct manifest_blob *blob;
+	int partial_fd; /* open for reading and writing, stays the caller's; -1: none */
+	/* Asked while it waits before another try; null: nobody gives up. */
+	bool (*given_up)(void *arg);
+	void *arg;
+};
+
+/* Connects to nothing yet. The config's pointers must outlive it. */
+struct download *download_new(const struct download_config *config) MUST_CHECK;
+
+/* The next piece, valid until the next call; size 0 at the end, which is only told when size and
+ * digest were right: else -ERR_CORRUPT. -ERR_UNAVAILABLE and the like when trying again did not
+ * help either, -ERR_CANCELLED. */
+int download_read(struct download *d, const void **ret_data, size_t *ret_size,
+	struct err *e) MUST_CHECK;
+
+/* Whether bytes of the partial file were handed out: then they may be what is wrong. */
+bool download_resumed(const struct download *d);
+void download_free(struct download *d); /* null is fine */
+
+#endif
