@@ -21,10 +21,10 @@ struct download {
 	struct download_config config;
 	struct registry_blob *source; /* null: not connected */
 	struct digest *digest;
-	int64_t size;    /* handed out */
-	int64_t kept;    /* bytes of the partial file that are still to be handed out, from size on */
-	char *replay;    /* their buffer */
-	bool keeps;      /* what comes is added to the partial file */
+	int64_t size; /* handed out */
+	int64_t kept; /* bytes of the partial file that are still to be handed out, from size on */
+	char *replay; /* their buffer */
+	bool keeps;   /* what comes is added to the partial file */
 	bool resumed, complete;
 	int failed_tries, breaks;
 };
@@ -160,7 +160,8 @@ static int fetch_some(struct download *d, const void **ret_data, size_t *ret_siz
 		if (read == 0 && (*ret_size > 0 || d->size >= wanted->size))
 			return 0;
 		if (read == 0)
-			(void)err_set(&why, ERR_UNAVAILABLE, "registry %s ends after %lld of %lld bytes",
+			(void)err_set(&why, ERR_UNAVAILABLE,
+				"registry %s ends after %lld of %lld bytes",
 				registry_blob_host(d->source), (long long)d->size,
 				(long long)wanted->size);
 		int rc = broke(d, &why, e);

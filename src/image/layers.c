@@ -226,8 +226,9 @@ static int make_layer(struct work *w, void *thread, struct layer *layer, struct 
 	if (rc != 0 && resumed && !partial_is_good(rc)) {
 		/* After a crash its end may be anything: once more, without it. */
 		*e = ERR_INIT;
-		rc = ftruncate(partial_fd, 0) == 0 ? tree_remove_path(layer->temporary, e)
-						   : err_set_errno(e, errno, "empty a partial file");
+		rc = ftruncate(partial_fd, 0) == 0
+			     ? tree_remove_path(layer->temporary, e)
+			     : err_set_errno(e, errno, "empty a partial file");
 		if (rc == 0)
 			rc = unpack_once(w, thread, layer, partial_fd, &resumed, e);
 	}

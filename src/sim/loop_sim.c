@@ -45,7 +45,7 @@ struct timer {
 	int64_t due_us; /* by the machine's clock */
 	int64_t turns_since_us;
 	int turns;
-	bool due;       /* of a dead process: it was running, or was started since */
+	bool due; /* of a dead process: it was running, or was started since */
 	loop_timer_cb *cb;
 	void *arg;
 };
@@ -55,8 +55,8 @@ static struct timer *timer_of(struct loop_timer *t)
 	return CONTAINER_OF(t, struct timer, timer);
 }
 
-/* A timer that starts itself again with no delay, for a whole millisecond: a processor would be busy
- * with nothing else. */
+/* A timer that starts itself again with no delay, for a whole millisecond: a processor would be
+ * busy with nothing else. */
 static void count_turn(struct timer *t)
 {
 	struct sim_world *w = t->loop->world;
