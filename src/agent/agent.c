@@ -17,23 +17,69 @@
 
 /* ---- tidying ---- */
 
+static void report_node(struct agent *a);
+
+static void remove_images(struct agent *a, int64_t free_bytes)
+{
+	size_t count;
+	CLEANUP(mem_free_ptr) const char **ids = agent_pods_images(a->pods, &count);
+	a->config.images.ops->collect(a->config.images.context, ids, count, free_bytes);
+}
+
+/* Where the file system does not tell its size: after a pod went, or a pull had no room. */
 static void collect_images(struct agent *a)
 {
 	int64_t free_bytes = fs_free_bytes(a->config.fs, a->config.state_folder);
-	if (!a->images_due || (free_bytes >= 0 && free_bytes >= IMAGES_FREE_BYTES)) {
-		a->images_due = false;
+	bool due = a->images_due && (free_bytes < 0 || free_bytes < IMAGES_FREE_BYTES);
+	a->images_due = false;
+	if (due)
+		remove_images(a, IMAGES_FREE_BYTES);
+}
+
+static void note_pressure(struct agent *a)
+{
+	bool pressure = a->disk.pressure;
+	a->config.facts.disk_pressure = pressure;
+	if (pressure)
+		log_warn(a->config.log, "disk_pressure", "folder=%s high_percent=%lld",
+			a->config.state_folder, (long long)a->disk.high_percent);
+	else
+		log_info(a->config.log, "disk_pressure_over", "folder=%s", a->config.state_folder);
+	if (a->probed)
+		report_node(a);
+}
+
+static void on_disk_look(void *arg)
+{
+	struct agent *a = arg;
+	const struct agent_images *images = &a->config.images;
+	bool changed,
+		removing = images->ops->collecting && images->ops->collecting(images->context);
+	int64_t free_bytes = 0;
+	enum agent_disk_verdict verdict =
+		agent_disk_look(&a->disk, removing, &free_bytes, &changed);
+	a->config.facts.disk_known = verdict != AGENT_DISK_UNKNOWN;
+	if (verdict == AGENT_DISK_UNKNOWN) {
+		collect_images(a);
 		return;
 	}
-	size_t count;
-	CLEANUP(mem_free_ptr) const char **ids = agent_pods_images(a->pods, &count);
 	a->images_due = false;
-	a->config.images.ops->collect(a->config.images.context, ids, count, IMAGES_FREE_BYTES);
+	if (changed)
+		note_pressure(a);
+	/* Under pressure there was nothing to remove: that is tried again at the usual distance. */
+	if (verdict == AGENT_DISK_REMOVE && a->pods && agent_pods_listed(a->pods))
+		remove_images(a, free_bytes);
+	bool soon =
+		verdict == AGENT_DISK_WAIT || (verdict == AGENT_DISK_REMOVE && !a->disk.pressure);
+	loop_timer_start(a->disk_look, soon ? AGENT_DISK_SOON_MS : AGENT_DISK_LOOK_MS);
 }
 
 /* An idle agent would carry about for ever what a burst needed. */
 static void on_tidy(void *arg)
 {
-	collect_images(arg);
+	struct agent *a = arg;
+	if (a->images_due)
+		on_disk_look(a);
 	memory_give_back();
 }
 
@@ -590,6 +636,13 @@ int agent_new(const struct agent_config *config, struct agent **ret_agent, struc
 	a->next = loop_timer_new(config->loop, on_next, a);
 	a->tidy = loop_timer_new(config->loop, on_tidy, a);
 	a->probing = loop_timer_new(config->loop, probe_again, a);
+	a->disk_look = loop_timer_new(config->loop, on_disk_look, a);
+	agent_disk_init(&a->disk, config->fs, config->state_folder, config->image_gc_high_percent,
+		config->image_gc_low_percent);
+	if (fs_total_bytes(config->fs, config->state_folder) > 0) {
+		a->config.facts.disk_known = true;
+		loop_timer_start(a->disk_look, AGENT_DISK_SOON_MS);
+	}
 	int r = load(a, e);
 	if (r == 0 && !a->join)
 		r = start_parts(a, e);
@@ -624,6 +677,7 @@ void agent_free(struct agent *a)
 	loop_timer_free(a->next);
 	loop_timer_free(a->tidy);
 	loop_timer_free(a->probing);
+	loop_timer_free(a->disk_look);
 	agent_identity_done(&a->identity);
 	kind_registry_free(a->kinds);
 	free(a);

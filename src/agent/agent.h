@@ -109,6 +109,7 @@ struct agent_images_ops {
 	void (*cancel)(struct image_pull *p);
 	void (*collect)(void *context, const char *const *ids_in_use, size_t count,
 		int64_t free_bytes);
+	bool (*collecting)(void *context); /* what collect began is not over; null: never */
 	void (*free)(void *context);
 };
 
@@ -124,11 +125,12 @@ int agent_images_real(const struct image_store_config *config, struct agent_imag
 
 struct agent_facts {
 	int64_t cpu_milli;
-	int64_t memory_bytes;  /* of the machine, or the limit of the agent's own cgroup */
-	int64_t disk_bytes;    /* free where the state folder is; 0 unknown */
-	char architecture[16]; /* Kubernetes' names: "amd64", "arm64" */
-	char kernel[80];       /* "6.1.0-18-cloud-amd64" */
-	char os_image[80];     /* "Debian GNU/Linux 12 (bookworm)" */
+	int64_t memory_bytes;           /* of the machine, or the limit of the agent's own cgroup */
+	int64_t disk_bytes;             /* free where the state folder is; 0 unknown */
+	bool disk_known, disk_pressure; /* the agent's own finding (disk.h) */
+	char architecture[16];          /* Kubernetes' names: "amd64", "arm64" */
+	char kernel[80];                /* "6.1.0-18-cloud-amd64" */
+	char os_image[80];              /* "Debian GNU/Linux 12 (bookworm)" */
 	char machine_id[40], boot_id[40];
 	char cgroup_version[8]; /* "v1", "hybrid", "v2" */
 	char cgroup[256];       /* the agent's own (memory controller), "/" for the root */
@@ -154,9 +156,10 @@ struct agent_config {
 	size_t device_count;
 	bool device_events; /* listen to the kernel's; not in the simulator */
 	int64_t reserved_cpu_milli, reserved_memory_bytes; /* not for pods */
-	int64_t spool_bytes;       /* of what happened on an island, on disk; 0: 8 MiB; < 0: none */
-	int64_t max_pods;          /* 0: 110 */
-	const char *cgroup_parent; /* of pods; null: by facts */
+	int64_t spool_bytes; /* of what happened on an island, on disk; 0: 8 MiB; < 0: none */
+	int64_t max_pods;    /* 0: 110 */
+	int64_t image_gc_high_percent, image_gc_low_percent;   /* disk.h; 0: as usual */
+	const char *cgroup_parent;                             /* of pods; null: by facts */
 	const char *runtime, *runtime_wrapper, *pause_program; /* driver.h */
 	const char *fence_program; /* path of continuo-fence; null: no handover pod can run */
 	struct agent_fence_maker fence_maker; /* in its place, if it has one */

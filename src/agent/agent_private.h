@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 #include "agent/calls.h"
 #include "agent/devices.h"
+#include "agent/disk.h"
 #include "agent/fences.h"
 #include "agent/identity.h"
 #include "agent/join.h"
@@ -34,8 +35,10 @@ struct agent {
 	struct agent_join *join;       /* until joined */
 	struct agent_renewal *renewal; /* once joined */
 	struct agent_session *session;
-	struct loop_timer *next; /* what must not run inside a callback: see on_next */
-	struct loop_timer *tidy; /* gives memory back after bursts, collects images */
+	struct loop_timer *next;      /* what must not run inside a callback: see on_next */
+	struct loop_timer *tidy;      /* gives memory back after bursts, collects images */
+	struct loop_timer *disk_look; /* how full the disk of the images is */
+	struct agent_disk disk;
 	struct loop_timer *probing;
 	struct list pulls; /* host.c */
 	bool probed, kept_only, ready, images_due;

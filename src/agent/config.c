@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/disk.h"
 #include "agent/spool.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -40,6 +41,10 @@ static const struct key {
 	{"spoolBytes", "--spool-bytes", KEY_TEXT, "BYTES",
 		"disk for what happens while there is no server, 8Mi unless set; 0: none"},
 	{"maxPods", "--max-pods", KEY_TEXT, "N", "pods at once, 110 unless set"},
+	{"imageGcHighPercent", "--image-gc-high-percent", KEY_TEXT, "N",
+		"unused images are removed when so much of the disk is in use, 85 unless set"},
+	{"imageGcLowPercent", "--image-gc-low-percent", KEY_TEXT, "N",
+		"until so much is, 80 unless set"},
 	{"registries", "--registries", KEY_TEXT, "FILE", "JSON: CA, mirror and access by registry"},
 	{"proxy", "--proxy", KEY_TEXT, "URL",
 		"http proxy for all that this agent and its pulls connect to; else HTTPS_PROXY and "
@@ -340,6 +345,24 @@ static int set_spool(struct agent_options *o, const char *text, struct err *e)
 	return r;
 }
 
+static int set_image_gc(struct agent_options *o, const json_t *values, struct err *e)
+{
+	int64_t high = AGENT_DISK_HIGH_PERCENT, low = AGENT_DISK_LOW_PERCENT;
+	const char *high_text = text_of(o, values, "imageGcHighPercent", NULL);
+	const char *low_text = text_of(o, values, "imageGcLowPercent", NULL);
+	int r = high_text ? str_to_int64(high_text, "imageGcHighPercent", &high, e) : 0;
+	if (r == 0 && low_text)
+		r = str_to_int64(low_text, "imageGcLowPercent", &low, e);
+	if (r == 0 && (high < 1 || high > 100 || low < 0 || low >= high))
+		r = err_set(e, ERR_INVALID,
+			"imageGcLowPercent (%lld) and imageGcHighPercent (%lld) are not within 0 "
+			"to 100, the low one below the high one",
+			(long long)low, (long long)high);
+	o->agent.image_gc_high_percent = high;
+	o->agent.image_gc_low_percent = low;
+	return r;
+}
+
 static int set_numbers(struct agent_options *o, const json_t *values, struct err *e)
 {
 	const char *cpu = text_of(o, values, "reservedCpu", NULL);
@@ -353,6 +376,8 @@ static int set_numbers(struct agent_options *o, const json_t *values, struct err
 		r = set_spool(o, spool, e);
 	if (r == 0 && pods)
 		r = str_to_int64(pods, "maxPods", &o->agent.max_pods, e);
+	if (r == 0)
+		r = set_image_gc(o, values, e);
 	if (r == 0 && pods && (o->agent.max_pods < 1 || o->agent.max_pods > 10000))
 		r = err_set(e, ERR_INVALID, "maxPods is not within 1 to 10000");
 	return r;

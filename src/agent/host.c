@@ -50,6 +50,7 @@ static void on_pulled(void *arg, const struct image_result *r, const struct err 
 			.digest = r->digest,
 			.layers = r->layers,
 			.config_json = r->config_json};
+		a->images_due |= !r->was_present;
 		log_info(a->config.log, "image_ready",
 			"image=%s present=%d took_ms=%lld bytes=%lld", p->ref, r->was_present,
 			(long long)r->took_ms, (long long)r->bytes);

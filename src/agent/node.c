@@ -82,6 +82,19 @@ static json_t *make_info(const struct agent_config *c, const struct driver_probe
 		"systemUUID", c->facts.machine_id);
 }
 
+/* Null: nothing is known. */
+static json_t *make_conditions(const struct agent_config *c)
+{
+	if (!c->facts.disk_known)
+		return NULL;
+	bool pressure = c->facts.disk_pressure;
+	return json_pack("[{s:s, s:s, s:s, s:s}]", "type", "DiskPressure", "status",
+		pressure ? "True" : "False", "reason",
+		pressure ? "AgentHasDiskPressure" : "AgentHasNoDiskPressure", "message",
+		pressure ? "the disk is fuller than it may be, and no image can be removed"
+			 : "there is room on the disk");
+}
+
 json_t *agent_node_make(const struct agent_config *c, const char *name,
 	const struct driver_probe *probe, const struct agent_devices *devices)
 {
@@ -92,9 +105,10 @@ json_t *agent_node_make(const struct agent_config *c, const char *name,
 			json_pack("{s:s, s:s}", "type", "InternalIP", "address", c->address));
 	json_array_append_new(addresses,
 		json_pack("{s:s, s:s}", "type", "Hostname", "address", name));
-	return json_pack("{s:s, s:s, s:{s:s, s:o, s:o}, s:{s:o, s:o, s:o, s:o}}", "apiVersion",
-		"v1", "kind", "Node", "metadata", "name", name, "labels", make_labels(c, name),
-		"annotations", make_annotations(c, probe), "status", "capacity",
+	return json_pack("{s:s, s:s, s:{s:s, s:o, s:o}, s:{s:o*, s:o, s:o, s:o, s:o}}",
+		"apiVersion", "v1", "kind", "Node", "metadata", "name", name, "labels",
+		make_labels(c, name), "annotations", make_annotations(c, probe), "status",
+		"conditions", make_conditions(c), "capacity",
 		make_resources(c, devices, false, able), "allocatable",
 		make_resources(c, devices, true, able), "addresses", addresses, "nodeInfo",
 		make_info(c, probe));

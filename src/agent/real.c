@@ -109,6 +109,11 @@ static void images_collect(void *context, const char *const *ids_in_use, size_t 
 	image_store_collect(context, ids_in_use, count, free_bytes);
 }
 
+static bool images_collecting(void *context)
+{
+	return image_store_collecting(context);
+}
+
 static void images_free(void *context)
 {
 	image_store_close(context);
@@ -121,6 +126,7 @@ int agent_images_real(const struct image_store_config *config, struct agent_imag
 		.pull = images_pull,
 		.cancel = images_cancel,
 		.collect = images_collect,
+		.collecting = images_collecting,
 		.free = images_free,
 	};
 	struct image_store *store;

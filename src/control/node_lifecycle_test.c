@@ -247,6 +247,37 @@ static void a_toleration_may_end(void **state)
 	assert_int_equal(goes_after(b, "soon"), 0);
 }
 
+static void put_node_with(struct bench *b, const char *spec, const char *pressure)
+{
+	CLEANUP(mem_free_ptr)
+	char *text = mem_format("{'apiVersion':'v1','kind':'Node','metadata':{'name':'n0','uid':"
+				"'n0'},'spec':{%s},'status':{'conditions':[{'type':'Ready',"
+				"'status':'True'},{'type':'DiskPressure','status':'%s'}]}}",
+		spec, pressure);
+	bench_put(b, &kind_node, text);
+}
+
+static void a_node_without_room_gets_no_pods(void **state)
+{
+	static const char *const taint = "'taints':[{'key':'node.kubernetes.io/disk-pressure',"
+					 "'effect':'NoSchedule'}]";
+	struct bench *b = *state;
+	put_node_with(b, "", "True");
+	assert_int_equal(bench_run(b, &reconciler_node_pressure, "core/nodes//n0"), 0);
+	const struct control_write *w = bench_only_write(b, CONTROL_UPDATE, &kind_node);
+	assert_true(has_taint(w->tree, "NoSchedule"));
+	put_node_with(b, taint, "True"); /* nothing to do */
+	assert_int_equal(bench_run(b, &reconciler_node_pressure, "core/nodes//n0"), 0);
+	assert_int_equal(bench_count_writes(b, CONTROL_UPDATE, &kind_node), 0);
+	put_node_with(b, taint, "False");
+	assert_int_equal(bench_run(b, &reconciler_node_pressure, "core/nodes//n0"), 0);
+	w = bench_only_write(b, CONTROL_UPDATE, &kind_node);
+	assert_false(has_taint(w->tree, "NoSchedule"));
+	put_node(b, "n0", "a", true, unreachable); /* says nothing of its disk */
+	assert_int_equal(bench_run(b, &reconciler_node_pressure, "core/nodes//n0"), 0);
+	assert_int_equal(bench_count_writes(b, CONTROL_UPDATE, &kind_node), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -261,6 +292,7 @@ int main(void)
 		TEST(pods_that_are_replaced_leave_a_lost_node),
 		TEST(whoever_is_tainted_by_a_person_is_left_by_all),
 		TEST(a_toleration_may_end),
+		TEST(a_node_without_room_gets_no_pods),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

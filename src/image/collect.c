@@ -12,10 +12,10 @@
 #include "image/record.h"
 #include "image/tree.h"
 
-/* An image of the store, and when it was pulled. */
+/* An image of the store, and when it was used last. */
 struct candidate {
 	char digest[DIGEST_TEXT_SIZE];
-	int64_t pulled_ns;
+	int64_t used_ns;
 	bool in_use;
 };
 
@@ -58,15 +58,15 @@ static int add_image(void *arg, const char *name, bool is_folder)
 		return 0;
 	struct candidate *image = vec_add(&c->images);
 	str_copy(image->digest, sizeof(image->digest), digest);
-	image->pulled_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	image->used_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
 	return 0;
 }
 
 static int by_age(const void *a, const void *b)
 {
 	const struct candidate *x = a, *y = b;
-	if (x->pulled_ns != y->pulled_ns)
-		return x->pulled_ns < y->pulled_ns ? -1 : 1;
+	if (x->used_ns != y->used_ns)
+		return x->used_ns < y->used_ns ? -1 : 1;
 	return strcmp(x->digest, y->digest);
 }
 
@@ -77,6 +77,8 @@ static void mark_in_use(struct collection *c, const char *const *ids, size_t cou
 		CLEANUP(record_done) struct record r = {0};
 		if (record_load(c->fs, c->folder, image->digest, &r, NULL) == 0)
 			image->in_use = id_in_use(r.id, ids, count);
+		if (image->in_use) /* its time begins when it no longer is */
+			record_touch(c->folder, image->digest);
 	}
 }
 
@@ -128,12 +130,16 @@ static int sweep(struct collection *c, struct err *e)
 int record_collect(struct fs *fs, const char *folder, const char *const *ids_in_use, size_t count,
 	int64_t free_bytes, struct err *e)
 {
+	CLEANUP(tree_close) int hold = -1;
 	struct collection c = {.fs = fs, .folder = folder};
+	int rc = record_hold(folder, true, false, &hold, e);
+	if (rc != 0)
+		return rc;
 	map_init(&c.layers, NULL);
 	if (fs_free_bytes(fs, folder) < free_bytes)
 		partial_collect(folder, 0, 0); /* the cheapest room: it can be fetched again */
 	CLEANUP(mem_free_ptr) char *path = mem_format("%s/images", folder);
-	int rc = fs_list(fs, path, add_image, &c, e);
+	rc = fs_list(fs, path, add_image, &c, e);
 	if (rc == 0) {
 		mark_in_use(&c, ids_in_use, count);
 		if (c.images.count > 0)

@@ -8,6 +8,7 @@
 #include "image/download.h"
 #include "image/layers.h"
 #include "image/registry.h"
+#include "image/tree.h"
 
 #define INDEX_DEPTH_MAX 2
 
@@ -163,6 +164,7 @@ static int pull_image(struct pull *p, struct transfer_client *client, struct rec
 int fetch_image(const struct fetch *f, struct record *ret_record, bool *ret_present, struct err *e)
 {
 	CLEANUP(record_done) struct record r = {0};
+	CLEANUP(tree_close) int hold = -1;
 	CLEANUP(mem_free_ptr) struct pull *p = mem_new(struct pull);
 	CLEANUP(mem_free_ptr) struct manifest *manifest = mem_new(struct manifest);
 	p->f = f;
@@ -170,6 +172,8 @@ int fetch_image(const struct fetch *f, struct record *ret_record, bool *ret_pres
 	int rc = image_reference_parse(f->reference, &p->reference, e);
 	if (rc == 0)
 		rc = layers_make_folders(f->folder, e);
+	if (rc == 0)
+		rc = record_hold(f->folder, false, true, &hold, e);
 	if (rc == 0)
 		rc = registry_open(&p->reference, f->registries, f->docker_config, &p->registry, e);
 	if (rc != 0)

@@ -1,7 +1,11 @@
 #include "image/record.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -131,4 +135,35 @@ int record_save_reference(struct fs *fs, const char *folder,
 	json_t *json = json_pack("{s:s, s:s}", "reference", text, "digest", digest);
 	CLEANUP(mem_free_ptr) char *path = reference_path(folder, reference);
 	return write_json(fs, path, json, e);
+}
+
+void record_touch(const char *folder, const char *digest)
+{
+	CLEANUP(mem_free_ptr) char *path = record_path(folder, "images", digest, ".json");
+	/* A time that is not noted makes the image go earlier, nothing worse. */
+	int rc = utimensat(AT_FDCWD, path, NULL, 0);
+	(void)rc;
+}
+
+int record_hold(const char *folder, bool alone, bool wait, int *ret_fd, struct err *e)
+{
+	CLEANUP(mem_free_ptr) char *locks = mem_format("%s/locks", folder);
+	CLEANUP(mem_free_ptr) char *path = mem_format("%s/store", locks);
+	int rc = fs_make_folders(fs_real(), locks, 0700, e);
+	if (rc != 0)
+		return rc;
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set_errno(e, errno, "open %s", path);
+	while (flock(fd, (alone ? LOCK_EX : LOCK_SH) | (wait ? 0 : LOCK_NB)) != 0) {
+		if (errno == EINTR)
+			continue;
+		rc = errno == EWOULDBLOCK
+			     ? err_set(e, ERR_BUSY, "another process works on %s", folder)
+			     : err_set_errno(e, errno, "lock %s", path);
+		close(fd);
+		return rc;
+	}
+	*ret_fd = fd;
+	return 0;
 }

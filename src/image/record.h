@@ -50,8 +50,17 @@ char *record_layer_path(const char *folder, const char *digest) MUST_CHECK;
 char *record_path(const char *folder, const char *kind, const char *digest,
 	const char *suffix) MUST_CHECK;
 
-/* Frees space: images whose id is not in use, those that were pulled least recently first, until
- * free_bytes are free; then layers that no image has. No pull may run meanwhile. */
+/* Notes that the image was used now (the time of its file): what was not used longest goes first.
+ */
+void record_touch(const char *folder, const char *digest);
+
+/* Who works on a store holds it shared, who removes things from it alone. The descriptor of the
+ * lock (tree_close gives it back); -ERR_BUSY: not now, with wait never. Creates the store's folder.
+ */
+int record_hold(const char *folder, bool alone, bool wait, int *ret_fd, struct err *e) MUST_CHECK;
+
+/* Frees space: images whose id is not in use, those that were used least recently first, until
+ * free_bytes are free; then layers that no image has. -ERR_BUSY: another process works on it. */
 int record_collect(struct fs *fs, const char *folder, const char *const *ids_in_use, size_t count,
 	int64_t free_bytes, struct err *e) MUST_CHECK;
 

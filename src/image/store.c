@@ -217,6 +217,8 @@ static void settle_work(void *arg)
 	const char *folder = j->store->folder;
 	if (j->digest[0]) {
 		j->rc = record_load(fs_real(), folder, j->digest, &j->record, &j->error);
+		if (j->rc == 0)
+			record_touch(folder, j->digest);
 		return;
 	}
 	CLEANUP(mem_free_ptr) char *path = mem_format("%s/tmp", folder);
@@ -344,6 +346,8 @@ static void look_work(void *arg)
 		j->rc = record_find(fs_real(), j->store->folder, &reference, &j->record, &j->error);
 	else if (j->rc == 0)
 		j->rc = -ERR_NOT_FOUND;
+	if (j->rc == 0)
+		record_touch(j->store->folder, j->record.digest);
 }
 
 static void look_done(void *arg)
@@ -467,6 +471,21 @@ static int clear_temporary(void *arg, const char *name, bool is_folder)
 	return tree_remove_path(path, NULL);
 }
 
+/* Pulls of an agent that died ended with it: nobody works in tmp/ now, unless somebody loads an
+ * archive; then what is left over waits for the next start. */
+static int clear_leftovers(struct image_store *s, const char *temporary, struct err *e)
+{
+	CLEANUP(tree_close) int hold = -1;
+	int rc = record_hold(s->folder, true, false, &hold, e);
+	if (rc == -ERR_BUSY)
+		return 0;
+	if (rc == 0)
+		rc = fs_list(fs_real(), temporary, clear_temporary, s, e);
+	if (rc == 0)
+		partial_collect(s->folder, PARTIAL_AGE_MAX_S, INT64_MAX);
+	return rc;
+}
+
 int image_store_open(const struct image_store_config *config, struct image_store **ret_store,
 	struct err *e)
 {
@@ -483,12 +502,9 @@ int image_store_open(const struct image_store_config *config, struct image_store
 	list_init(&s->jobs);
 	map_init(&s->recent, free);
 	CLEANUP(mem_free_ptr) char *temporary = mem_format("%s/tmp", s->folder);
-	/* Pulls of an agent that died ended with it: nobody works in tmp/ now. */
 	int rc = fs_make_folders(fs_real(), temporary, 0700, e);
 	if (rc == 0)
-		rc = fs_list(fs_real(), temporary, clear_temporary, s, e);
-	if (rc == 0)
-		partial_collect(s->folder, PARTIAL_AGE_MAX_S, INT64_MAX);
+		rc = clear_leftovers(s, temporary, e);
 	if (rc != 0) {
 		store_unref(s);
 		return rc;
@@ -553,6 +569,11 @@ void image_store_collect(struct image_store *s, const char *const *ids_in_use, s
 	s->wanted = c;
 	s->references++;
 	loop_defer(s->loop, advance_later, s);
+}
+
+bool image_store_collecting(const struct image_store *s)
+{
+	return s->wanted || s->collecting;
 }
 
 void image_store_close(struct image_store *s)

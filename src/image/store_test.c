@@ -4,14 +4,18 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "image/partial.h"
 #include "image/record.h"
 #include "image/tree.h"
 #include "sys/loop_uv.h"
@@ -332,6 +336,119 @@ static void damaged_records_count_as_missing(void **state)
 	assert_int_equal(f->code, ERR_NOT_FOUND);
 }
 
+static void age_image(struct fixture *f, const char *digest, time_t seconds)
+{
+	CLEANUP(mem_free_ptr) char *path = record_path(f->folder, "images", digest, ".json");
+	const struct timespec times[2] = {{.tv_sec = seconds}, {.tv_sec = seconds}};
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static int64_t age_of(struct fixture *f, const char *digest)
+{
+	CLEANUP(mem_free_ptr) char *path = record_path(f->folder, "images", digest, ".json");
+	struct stat st;
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_mtim.tv_sec;
+}
+
+/* A file system that is full until one layer is gone. */
+static const char *counted_layer;
+
+static int64_t free_when_gone(struct fs *fs, const char *path)
+{
+	(void)fs, (void)path;
+	return access(counted_layer, F_OK) == 0 ? 0 : 1000;
+}
+
+static void what_was_used_longest_ago_goes_first(void **state)
+{
+	struct fixture *f = *state;
+	put_image(f, "app:1", MANIFEST, LAYER);
+	put_image(f, "app:2", OTHER, "sha256:" HEX("ee"));
+	age_image(f, MANIFEST, 1000); /* pulled first, but used since */
+	age_image(f, OTHER, 2000);
+	assert_non_null(pull(f, "app:1", "IfNotPresent"));
+	run_until(f, 1);
+	assert_true(age_of(f, MANIFEST) > 2000);
+	struct fs_ops ops = *fs_real()->ops;
+	ops.free_bytes = free_when_gone;
+	struct fs fs = {&ops};
+	CLEANUP(mem_free_ptr) char *path = record_layer_path(f->folder, "sha256:" HEX("ee"));
+	counted_layer = path;
+	assert_int_equal(record_collect(&fs, f->folder, NULL, 0, 500, NULL), 0);
+	assert_false(layer_there(f, "sha256:" HEX("ee")));
+	assert_true(layer_there(f, LAYER));
+}
+
+static void nothing_is_removed_under_another_process(void **state)
+{
+	struct fixture *f = *state;
+	struct err e = ERR_INIT;
+	int hold = -1;
+	put_image(f, "app:1", MANIFEST, LAYER);
+	make_folder(f, "tmp/others-1");
+	assert_int_equal(record_hold(f->folder, false, false, &hold, NULL), 0);
+	assert_int_equal(record_collect(fs_real(), f->folder, NULL, 0, INT64_MAX, &e), -ERR_BUSY);
+	assert_true(layer_there(f, LAYER));
+	/* Nor by an agent that starts meanwhile. */
+	struct image_store_config config = {
+		.loop = f->loop, .folder = f->folder, .pull_path = f->program};
+	struct image_store *second;
+	CLEANUP(mem_free_ptr) char *path = mem_format("%s/tmp/others-1", f->folder);
+	assert_int_equal(image_store_open(&config, &second, NULL), 0);
+	assert_int_equal(access(path, F_OK), 0);
+	image_store_close(second);
+	tree_close(&hold);
+	assert_int_equal(image_store_open(&config, &second, NULL), 0);
+	assert_int_equal(access(path, F_OK), -1);
+	image_store_close(second);
+}
+
+static void put_partial(struct fixture *f, const char *digest, size_t size, time_t age_s)
+{
+	CLEANUP(mem_free_ptr) char *path = record_path(f->folder, "partial", digest, "");
+	CLEANUP(mem_free_ptr) char *data = mem_alloc(size);
+	FILE *file = fopen(path, "w");
+	assert_non_null(file);
+	memset(data, 'x', size);
+	assert_int_equal(fwrite(data, 1, size, file), size);
+	fclose(file);
+	const struct timespec times[2] = {
+		{.tv_sec = time(NULL) - age_s}, {.tv_sec = time(NULL) - age_s}};
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static bool partial_there(struct fixture *f, const char *digest)
+{
+	CLEANUP(mem_free_ptr) char *path = record_path(f->folder, "partial", digest, "");
+	return access(path, F_OK) == 0;
+}
+
+static void partial_files_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	make_folder(f, "partial/x"); /* not one of ours */
+	make_folder(f, "locks");
+	put_partial(f, LAYER, 100 << 10, 90000);
+	put_partial(f, OTHER, 100 << 10, 80000);
+	put_partial(f, MANIFEST, 100 << 10, 100);
+	partial_collect(f->folder, PARTIAL_AGE_MAX_S, INT64_MAX);
+	assert_false(partial_there(f, LAYER));
+	assert_true(partial_there(f, OTHER) && partial_there(f, MANIFEST));
+	partial_collect(f->folder, PARTIAL_AGE_MAX_S, 150 << 10); /* the oldest goes */
+	assert_false(partial_there(f, OTHER));
+	assert_true(partial_there(f, MANIFEST));
+	CLEANUP(mem_free_ptr) char *lock = record_path(f->folder, "locks", MANIFEST, "");
+	CLEANUP(tree_close) int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	partial_collect(f->folder, 0, 0);
+	assert_true(partial_there(f, MANIFEST)); /* somebody is fetching it */
+	tree_close(&fd);
+	fd = -1;
+	partial_collect(f->folder, 0, 0);
+	assert_false(partial_there(f, MANIFEST));
+}
+
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -348,6 +465,9 @@ int main(void)
 		STORE_TEST(collection_keeps_what_is_used),
 		STORE_TEST(collection_spares_what_was_just_given),
 		STORE_TEST(damaged_records_count_as_missing),
+		STORE_TEST(what_was_used_longest_ago_goes_first),
+		STORE_TEST(nothing_is_removed_under_another_process),
+		STORE_TEST(partial_files_are_bounded),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

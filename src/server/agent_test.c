@@ -54,6 +54,38 @@ static void make_pod(struct fixture *f, const char *name, const char *node, char
 	json_decref(pod);
 }
 
+static const char *condition(const json_t *node, const char *type)
+{
+	size_t i;
+	json_t *c;
+	json_array_foreach (json_at(node, "status", "conditions"), i, c) {
+		if (strcmp(json_text(c, "", "type"), type) == 0)
+			return json_text(c, "", "status");
+	}
+	return "";
+}
+
+/* Its own disk is what an agent knows best; whether it is Ready is not its to say. */
+static void a_node_tells_of_its_disk(void **state)
+{
+	struct fixture *f = *state;
+	open_feed(f, "{'type':'hello','epoch':'','version':'1','node':{'status':{'conditions':["
+		     "{'type':'DiskPressure','status':'False'},{'type':'Ready','status':'False'},"
+		     "{'type':'Other','status':'True'}]}},'held':[]}\n");
+	json_t *node = fixture_expect(f, 200, "GET", "/api/v1/nodes/node-a", NULL);
+	assert_string_equal(condition(node, "DiskPressure"), "False");
+	assert_string_equal(condition(node, "Ready"), "True");
+	assert_string_equal(condition(node, "Other"), "");
+	json_decref(node);
+	assert_int_equal(report(f, "{'type':'node','status':{'conditions':[{'type':'DiskPressure',"
+				   "'status':'True','reason':'R','message':'m'}]}}\n"),
+		200);
+	node = fixture_expect(f, 200, "GET", "/api/v1/nodes/node-a", NULL);
+	assert_string_equal(condition(node, "DiskPressure"), "True");
+	assert_string_equal(condition(node, "Ready"), "True");
+	json_decref(node);
+}
+
 static void a_hello_makes_a_ready_node_with_a_range(void **state)
 {
 	struct fixture *f = *state;
@@ -449,6 +481,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(a_hello_makes_a_ready_node_with_a_range),
+		TEST(a_node_tells_of_its_disk),
 		TEST(a_slice_has_the_pod_and_what_it_names_and_nothing_else),
 		TEST(what_the_agent_holds_is_not_sent_again),
 		TEST(a_node_writes_the_status_of_its_own_pods_only),

@@ -45,35 +45,54 @@ static void on_written(void *arg, const struct err *e)
 
 /* ---- conditions ---- */
 
-static void set_ready(struct server *s, json_t *status, const char *value, const char *reason,
-	const char *message)
+static void set_condition(struct server *s, json_t *status, const char *type, const char *value,
+	const char *reason, const char *message)
 {
 	char now[TIME_TEXT_SIZE];
 	time_format(loop_wall_ms(s->loop), now);
 	json_t *conditions = json_object_get(status, "conditions");
 	if (!conditions)
 		json_object_set_new(status, "conditions", conditions = json_array());
-	json_t *ready = NULL, *c;
+	json_t *found = NULL, *c;
 	size_t i;
 	json_array_foreach (conditions, i, c) {
-		if (str_equal(json_text(c, "", "type"), "Ready"))
-			ready = c;
+		if (str_equal(json_text(c, "", "type"), type))
+			found = c;
 	}
-	if (!ready) {
-		ready = json_pack("{s:s}", "type", "Ready");
-		json_array_append_new(conditions, ready);
+	if (!found) {
+		found = json_pack("{s:s}", "type", type);
+		json_array_append_new(conditions, found);
 	}
-	if (!str_equal(json_text(ready, "", "status"), value)) {
-		json_object_set_new(ready, "lastTransitionTime", json_string(now));
-		json_object_set_new(ready, "lastHeartbeatTime", json_string(now));
+	if (!str_equal(json_text(found, "", "status"), value)) {
+		json_object_set_new(found, "lastTransitionTime", json_string(now));
+		json_object_set_new(found, "lastHeartbeatTime", json_string(now));
 	}
-	json_object_set_new(ready, "status", json_string(value));
-	json_object_set_new(ready, "reason", json_string(reason));
-	json_object_set_new(ready, "message", json_string(message));
+	json_object_set_new(found, "status", json_string(value));
+	json_object_set_new(found, "reason", json_string(reason));
+	json_object_set_new(found, "message", json_string(message));
 }
 
-/* The agent's status over the old one; conditions are the server's. */
-static void merge_status(json_t *tree, const json_t *status)
+static void set_ready(struct server *s, json_t *status, const char *value, const char *reason,
+	const char *message)
+{
+	set_condition(s, status, "Ready", value, reason, message);
+}
+
+/* Of the conditions that an agent sends: the one that it alone can know. */
+static void merge_conditions(struct server *s, json_t *status, const json_t *sent)
+{
+	size_t i;
+	json_t *c;
+	json_array_foreach (json_object_get(sent, "conditions"), i, c) {
+		if (str_equal(json_text(c, "", "type"), "DiskPressure"))
+			set_condition(s, status, "DiskPressure",
+				str_equal(json_text(c, "", "status"), "True") ? "True" : "False",
+				json_text(c, "", "reason"), json_text(c, "", "message"));
+	}
+}
+
+/* The agent's status over the old one; most conditions are the server's. */
+static void merge_status(struct server *s, json_t *tree, const json_t *status)
 {
 	json_t *mine = json_ensure_object(tree, "status");
 	const char *key;
@@ -82,6 +101,7 @@ static void merge_status(json_t *tree, const json_t *status)
 		if (strcmp(key, "conditions") != 0)
 			json_object_set(mine, key, value);
 	}
+	merge_conditions(s, mine, status);
 }
 
 /* ---- how often a node is heard ---- */
@@ -148,7 +168,7 @@ static enum commit_action change_register(void *arg, const struct object *old, j
 		commit_stamp(w->server, &kind_node, *tree);
 	}
 	merge_metadata(*tree, w->tree);
-	merge_status(*tree, json_object_get(w->tree, "status"));
+	merge_status(w->server, *tree, json_object_get(w->tree, "status"));
 	set_ready(w->server, json_ensure_object(*tree, "status"), "True", "AgentReady",
 		"the agent's session is open");
 	if (ensure_cidr(w, *tree, e) < 0)
@@ -201,7 +221,7 @@ static enum commit_action change_status(void *arg, const struct object *old, jso
 	struct node_write *w = arg;
 	if (!old)
 		return COMMIT_NOTHING;
-	merge_status(*tree, w->tree);
+	merge_status(w->server, *tree, w->tree);
 	struct findings f = {0};
 	int r = model_prune(&kind_node, *tree, false, &f, e);
 	findings_done(&f);

@@ -171,7 +171,7 @@ static void images_free(void *context)
 }
 
 static const struct agent_images_ops images_ops = {
-	images_pull, images_cancel, images_collect, images_free};
+	images_pull, images_cancel, images_collect, NULL, images_free};
 
 /* ---- life ---- */
 

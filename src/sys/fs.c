@@ -224,6 +224,15 @@ static int real_link(struct fs *fs, const char *path, struct buf *ret_text, stru
 	return buf_check(ret_text, path, e);
 }
 
+static int64_t real_total_bytes(struct fs *fs, const char *path)
+{
+	(void)fs;
+	struct statvfs v;
+	if (statvfs(path, &v) < 0)
+		return -1;
+	return (int64_t)v.f_blocks * (int64_t)v.f_frsize;
+}
+
 struct fs *fs_real(void)
 {
 	static const struct fs_ops ops = {
@@ -235,6 +244,7 @@ struct fs *fs_real(void)
 		.free_bytes = real_free_bytes,
 		.node = real_node,
 		.link = real_link,
+		.total_bytes = real_total_bytes,
 	};
 	static struct fs real = {&ops};
 	return &real;
@@ -266,6 +276,11 @@ int fs_make_folders(struct fs *fs, const char *path, mode_t mode, struct err *e)
 int fs_list(struct fs *fs, const char *path, fs_list_cb *cb, void *arg, struct err *e)
 {
 	return fs->ops->list(fs, path, cb, arg, e);
+}
+
+int64_t fs_total_bytes(struct fs *fs, const char *path)
+{
+	return fs->ops->total_bytes ? fs->ops->total_bytes(fs, path) : -1;
 }
 
 int64_t fs_free_bytes(struct fs *fs, const char *path)

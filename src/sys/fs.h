@@ -40,6 +40,7 @@ struct fs_ops {
 	int64_t (*free_bytes)(struct fs *fs, const char *path);
 	int (*node)(struct fs *fs, const char *path, struct fs_node *ret_node, struct err *e);
 	int (*link)(struct fs *fs, const char *path, struct buf *ret_text, struct err *e);
+	int64_t (*total_bytes)(struct fs *fs, const char *path); /* null: unknown */
 };
 
 struct fs *fs_real(void);
@@ -60,7 +61,9 @@ int fs_make_folders(struct fs *fs, const char *path, mode_t mode, struct err *e)
 /* Calls cb for each entry in the order of the names; a cb that returns non-zero ends it with that.
  */
 int fs_list(struct fs *fs, const char *path, fs_list_cb *cb, void *arg, struct err *e) MUST_CHECK;
-int64_t fs_free_bytes(struct fs *fs, const char *path); /* -1 when unknown */
+/* Of the file system: what may still be written, and all of it. -1 when unknown. */
+int64_t fs_free_bytes(struct fs *fs, const char *path);
+int64_t fs_total_bytes(struct fs *fs, const char *path);
 
 /* Follows links (stat(2)). -ERR_NOT_FOUND, -ERR_IO. In the simulator a file whose text is
  * "c MAJOR:MINOR" or "b MAJOR:MINOR" is a device node. */
