@@ -80,6 +80,7 @@ int verb_describe(int argc, char **argv);
 int verb_exec(int argc, char **argv);
 int verb_explain(int argc, char **argv);
 int verb_get(int argc, char **argv);
+int verb_image(int argc, char **argv);
 int verb_logs(int argc, char **argv);
 int verb_node(int argc, char **argv);
 int verb_token(int argc, char **argv);

@@ -14,6 +14,7 @@ static const struct cli_verb verbs[] = {
 	{"explain", "say why a pod is where it is, or why it is nowhere", verb_explain},
 	{"watch", "follow pods: node, state, pull progress, why", verb_watch},
 	{"node", "list, label and revoke nodes", verb_node},
+	{"image", "carry images to places without a registry", verb_image},
 	{"token", "make, list and delete join tokens", verb_token},
 	{"version", "show the versions of this program and of the server", verb_version},
 	{NULL, NULL, NULL},

@@ -1,13 +1,21 @@
 /*
- * continuo-pull: brings one image into a content store and ends. Started by the agent's
- * image_store; libcurl, libarchive and what they need live in no other program.
+ * continuo-pull: brings images into a content store or an archive and ends. Started by the agent's
+ * image_store and by `continuo image`; libcurl, libarchive and what they need live in no other
+ * program.
  *
- * stdin, one JSON object: {"folder", "reference", "temporary"; optional: "registriesFile",
- *   "auth": a Docker config.json as a string, "parallel": layers at a time, "architecture",
- *   "variant"}
- * stdout, JSON lines: {"done": bytes, "total": bytes} at most ten times a second, then either
- *   {"digest": "sha256:...", "present": bool} or {"error": text of its code, "message": sentence}.
- * Exit status: 0 when the image is there, 1 when not, 2 for a request that cannot be read.
+ * stdin, one JSON object:
+ *   to pull one image: {"folder", "reference", "temporary"; optional: "registriesFile", "auth": a
+ *     Docker config.json as a string, "parallel": layers at a time, "architecture", "variant"}
+ *   to load an archive: {"mode": "load", "folder", "archive", "temporary"; optional: "name",
+ *     "architecture", "variant"}
+ *   to save images: {"mode": "save", "references": [], "archive"; optional: "registriesFile",
+ *     "auth", "architecture", "variant"}
+ * stdout, JSON lines:
+ *   {"done": bytes, "total": bytes} at most ten times a second, of a pull
+ *   {"name", "digest"} for each image that was loaded or is saved
+ *   {"digest": "sha256:...", "present": bool} at the end of a pull
+ *   {"error": text of its code, "message": sentence}
+ * Exit status: 0 when all went well, 1 when not, 2 for a request that cannot be read.
  *
  * `continuo-pull export NAME FOLDER...` writes unpacked layers, lowest first, to stdout as the
  * archive that `docker load` takes; what failed is told on stderr.
@@ -23,9 +31,12 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "base/vec.h"
 #include "codec/json.h"
 #include "image/export.h"
 #include "image/fetch.h"
+#include "image/load.h"
+#include "image/save.h"
 
 #define REQUEST_MAX ((size_t)1 << 20)
 #define REGISTRIES_MAX ((size_t)1 << 20)
@@ -81,10 +92,15 @@ static int read_request(json_t **ret_request, struct err *e)
 		rc = json_decode(buf_text(&text), text.size, ret_request, e);
 	if (rc != 0)
 		return err_prefix(e, "continuo-pull reads one request as JSON from stdin");
-	static const char *const needed[] = {"folder", "reference", "temporary"};
-	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
-		if (!json_is_string(json_at(*ret_request, needed[i])))
-			return err_set(e, ERR_USAGE, "the request has no %s", needed[i]);
+	return 0;
+}
+
+/* The request must have these texts. */
+static int need(const json_t *request, const char *const *names, struct err *e)
+{
+	for (; *names; names++) {
+		if (!json_is_string(json_object_get(request, *names)))
+			return err_set(e, ERR_USAGE, "the request has no %s", *names);
 	}
 	return 0;
 }
@@ -121,10 +137,22 @@ static void choose_platform(const json_t *request, struct manifest_platform *ret
 	}
 }
 
-static int pull(const json_t *request, struct record *ret_record, bool *ret_present, struct err *e)
+/* Both may stay null. */
+static int read_settings(const json_t *request, json_t **ret_registries, json_t **ret_config,
+	struct err *e)
+{
+	const char *file = json_text(request, "", "registriesFile");
+	const char *auth = json_text(request, "", "auth");
+	int rc = file[0] ? read_registries(file, ret_registries, e) : 0;
+	return rc == 0 && auth[0] ? read_auth(auth, ret_config, e) : rc;
+}
+
+static int pull(const json_t *request, struct err *e)
 {
 	CLEANUP(json_done) json_t *registries = NULL;
 	CLEANUP(json_done) json_t *docker_config = NULL;
+	CLEANUP(record_done) struct record record = {0};
+	bool present = false;
 	struct progress progress = {0};
 	struct fetch f = {
 		.folder = json_text(request, "", "folder"),
@@ -134,17 +162,77 @@ static int pull(const json_t *request, struct record *ret_record, bool *ret_pres
 		.progress = show_progress,
 		.arg = &progress,
 	};
-	const char *file = json_text(request, "", "registriesFile");
-	const char *auth = json_text(request, "", "auth");
-	int rc = file[0] ? read_registries(file, &registries, e) : 0;
-	if (rc == 0 && auth[0])
-		rc = read_auth(auth, &docker_config, e);
+	int rc = read_settings(request, &registries, &docker_config, e);
 	if (rc != 0)
 		return rc;
 	f.registries = registries;
 	f.docker_config = docker_config;
 	choose_platform(request, &f.platform);
-	return fetch_image(&f, ret_record, ret_present, e);
+	rc = fetch_image(&f, &record, &present, e);
+	if (rc == 0)
+		print_line(json_pack("{s:s, s:b}", "digest", record.digest, "present",
+			(int)present));
+	return rc;
+}
+
+static void show_image(void *arg, const char *name, const char *digest)
+{
+	(void)arg;
+	print_line(json_pack("{s:s, s:s}", "name", name, "digest", digest));
+}
+
+static int load(const json_t *request, struct err *e)
+{
+	struct load l = {.folder = json_text(request, "", "folder"),
+		.archive = json_text(request, "", "archive"),
+		.name = json_text(request, NULL, "name"),
+		.temporary = json_text(request, "", "temporary"),
+		.loaded = show_image};
+	choose_platform(request, &l.platform);
+	return load_archive(&l, e);
+}
+
+static int save(const json_t *request, struct err *e)
+{
+	CLEANUP(json_done) json_t *registries = NULL;
+	CLEANUP(json_done) json_t *docker_config = NULL;
+	VEC(const char *) references = {0};
+	size_t i;
+	json_t *reference;
+	int rc = read_settings(request, &registries, &docker_config, e);
+	if (rc != 0)
+		return rc;
+	json_array_foreach (json_object_get(request, "references"), i, reference)
+		vec_push(&references, json_text_or(reference, ""));
+	vec_push(&references, NULL);
+	struct save s = {.references = references.items,
+		.archive = json_text(request, "", "archive"),
+		.registries = registries,
+		.docker_config = docker_config,
+		.saving = show_image};
+	choose_platform(request, &s.platform);
+	rc = save_archive(&s, e);
+	vec_done(&references);
+	return rc;
+}
+
+static const struct mode {
+	const char *name;
+	const char *const *needed;
+	int (*run)(const json_t *request, struct err *e);
+} modes[] = {
+	{"pull", (const char *const[]){"folder", "reference", "temporary", NULL}, pull},
+	{"load", (const char *const[]){"folder", "archive", "temporary", NULL}, load},
+	{"save", (const char *const[]){"archive", NULL}, save},
+};
+
+static const struct mode *mode_of(const json_t *request)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		if (str_equal(modes[i].name, json_text(request, "pull", "mode")))
+			return &modes[i];
+	}
+	return NULL;
 }
 
 static int export_layers(char **argv)
@@ -168,17 +256,15 @@ int main(int argc, char **argv)
 		return export_layers(argv);
 	struct err e = ERR_INIT;
 	CLEANUP(json_done) json_t *request = NULL;
-	if (read_request(&request, &e) != 0)
+	int rc = read_request(&request, &e);
+	const struct mode *mode = rc == 0 ? mode_of(request) : NULL;
+	if (rc == 0)
+		rc = mode ? need(request, mode->needed, &e)
+			  : err_set(&e, ERR_USAGE, "the request has an unknown mode");
+	if (rc != 0)
 		return show_error(&e, 2);
 	curl_global_init(CURL_GLOBAL_DEFAULT);
-	CLEANUP(record_done) struct record record = {0};
-	bool present = false;
-	int status = 0;
-	if (pull(request, &record, &present, &e) != 0)
-		status = show_error(&e, 1);
-	else
-		print_line(json_pack("{s:s, s:b}", "digest", record.digest, "present",
-			(int)present));
+	int status = mode->run(request, &e) == 0 ? 0 : show_error(&e, 1);
 	curl_global_cleanup();
 	return status;
 }

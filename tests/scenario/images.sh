@@ -200,6 +200,102 @@ tap_check "is not kept" nothing_partial
 refuses "another part than was asked for" "$fake/badrange/big:1" "protocol error" "when asked for byte"
 refuses "a mirror that is no name" "bad.example/x:1" invalid "or a list of such texts"
 
+# ---- archives ----
+continuo=$build/src/main/continuo
+state=$work/state
+mkdir "$state"
+save() { "$continuo" image save "$@" --registries "$work/registries.json"; }
+load() { "$continuo" image load --state "$state" "$@"; }
+loads() { # FILE NAME [options]: and the image is in the store under that name
+	local file=$1 name=$2
+	shift 2
+	load -i "$file" "$@" >"$work/out" 2>&1 && grep -q "^loaded $name sha256:" "$work/out" ||
+		{ cat "$work/out"; return 1; }
+	grep -qF "\"$name\"" "$state"/images/refs/*.json || { echo "no name"; return 1; }
+}
+loaded_layers() { ls "$state/images/layers" | wc -l; }
+not_loaded() { # SENTENCE FILE [options]: refused with it, and nothing is left half made
+	local sentence=$1 file=$2
+	shift 2
+	tap_says 1 "$sentence" load -i "$file" "$@" && [ -z "$(ls "$state/images/tmp" 2>/dev/null)" ]
+}
+tap_check "save writes two images into one archive" save "$plain/team/app:1" "$fake/brittle/big:1" -o "$work/two.tar"
+tap_check "skopeo reads the first" skopeo inspect "oci-archive:$work/two.tar:$plain/team/app:1"
+inspected() { skopeo inspect "oci-archive:$work/two.tar:$plain/team/app:1" | jq -r .Digest; }
+tap_check "with its digest" test "$(inspected)" = "$(cat "$work/app.digest")"
+tap_check "and the second, as a docker archive" skopeo inspect "docker-archive:$work/two.tar:$fake/brittle/big:1"
+tap_check "skopeo finds all blobs whole" skopeo --insecure-policy copy -q "oci-archive:$work/two.tar:$plain/team/app:1" "dir:$work/copied"
+tap_check "load brings both" loads "$work/two.tar" "$plain/team/app:1"
+tap_check "with all their layers" test "$(loaded_layers)" -eq 3
+tap_check "whole" cmp "$work/big/data" "$state"/images/layers/*/data
+skopeo --insecure-policy copy -q "oci:$layout:app" "oci-archive:$work/oci.tar:example.com/oci:2"
+tap_check "an OCI archive of skopeo's" loads "$work/oci.tar" example.com/oci:2
+skopeo --insecure-policy copy -q "oci:$layout:plain" "docker-archive:$work/docker.tar:example.com/docker:3"
+tap_check "a docker archive of skopeo's" loads "$work/docker.tar" example.com/docker:3
+gzip -k "$work/docker.tar"
+tap_check "compressed too" loads "$work/docker.tar.gz" example.com/docker:3
+skopeo --insecure-policy copy -q "oci:$layout:app" "oci-archive:$work/nameless.tar"
+tap_check "an image without a name wants one" not_loaded "--name REFERENCE" "$work/nameless.tar"
+tap_check "and takes it" loads "$work/nameless.tar" docker.io/library/app:7 --name app:7
+auth_file=$work/config.json
+printf '{"auths": {"%s": {"auth": "%s"}}}' "$secure" "$(printf user:secret | base64)" >"$auth_file"
+tap_check "save with credentials" save "$secure/app:1" -o "$work/secret.tar" --auth "$auth_file"
+tap_check "save for another platform" save "$plain/team/multi:1" -o "$work/arm.tar" --platform linux/arm64/v8
+architecture() { skopeo inspect "oci-archive:$work/arm.tar:$plain/team/multi:1" | jq -r .Architecture; }
+tap_check "which is in it" test "$(architecture)" = arm64
+echo before >"$work/kept.tar"
+tap_check "a blob that is wrong ends it" tap_says 1 "instead of" save "$fake/wrong/app:1" -o "$work/kept.tar"
+tap_check "the file is as it was" grep -qx before "$work/kept.tar"
+tap_check "and nothing lies beside it" test -z "$(ls "$work"/*.part-* 2>/dev/null)"
+# Hostile ones: DAMAGE is Python over entries (name -> bytes) of the layout's archive, and may add to tar.
+hostile() { # FILE DAMAGE
+	python3 - "$work/two.tar" "$1" "$2" <<-'EOF'
+		import io, json, sys, tarfile
+		with tarfile.open(sys.argv[1]) as tar:
+		    entries = {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}
+		extra = []
+		def link(name, target, kind=tarfile.SYMTYPE):
+		    info = tarfile.TarInfo(name)
+		    info.type, info.linkname = kind, target
+		    extra.append(info)
+		index = json.loads(entries["index.json"])
+		first = index["manifests"][0]["digest"][7:]
+		exec(sys.argv[3])
+		with tarfile.open(sys.argv[2], "w") as tar:
+		    for info in extra:
+		        tar.addfile(info)
+		    for name, data in entries.items():
+		        info = tarfile.TarInfo(name)
+		        info.size = len(data)
+		        tar.addfile(info, io.BytesIO(data))
+	EOF
+}
+state=$work/hostile
+mkdir "$state"
+hostile "$work/h1.tar" 'entries["../../escape"] = b"x"'
+tap_check "a name that leads out" not_loaded "leads out" "$work/h1.tar"
+hostile "$work/h2.tar" 'b = json.loads(entries["blobs/sha256/" + first])["layers"][0]["digest"][7:]; entries["blobs/sha256/" + b] = b"x" * len(entries["blobs/sha256/" + b])'
+tap_check "a layer with another digest" not_loaded "" "$work/h2.tar"
+tap_check "which is not kept" test "$(loaded_layers)" -eq 0
+hostile "$work/h3.tar" 'entries["blobs/sha256/" + first] += b" "'
+tap_check "a manifest with another digest" not_loaded "has the digest" "$work/h3.tar"
+hostile "$work/h4.tar" 'b = json.loads(entries["blobs/sha256/" + first])["config"]["digest"][7:]; del entries["blobs/sha256/" + b]; link("blobs/sha256/" + b, "/etc/passwd")'
+tap_check "a link to a file of the machine" not_loaded "has no file" "$work/h4.tar"
+hostile "$work/h5.tar" 'b = json.loads(entries["blobs/sha256/" + first])["config"]["digest"][7:]; del entries["blobs/sha256/" + b]; link("blobs/sha256/" + b, b)'
+tap_check "a link to itself" not_loaded "has no file" "$work/h5.tar"
+hostile "$work/h6.tar" 'entries["index.json"] = b"{\"a\": \"" + b"x" * (4 << 20) + b"\"}"'
+tap_check "an index of 4 MiB" not_loaded "index.json" "$work/h6.tar"
+hostile "$work/h7.tar" '[link("l%d" % i, "x") for i in range(20001)]'
+tap_check "too many entries" not_loaded "more than 20000 entries" "$work/h7.tar"
+hostile "$work/h8.tar" 'del entries["index.json"]; del entries["manifest.json"]'
+tap_check "no archive of images" not_loaded "neither an OCI archive" "$work/h8.tar"
+head -c 5000 "$work/two.tar" >"$work/h9.tar"
+tap_check "one that is cut off" not_loaded "" "$work/h9.tar"
+tap_check "no tar at all" not_loaded "no sound tar" "$work/registries.json"
+tap_check "none of them left anything" test "$(loaded_layers)" -eq 0 -a -z "$(ls "$state/images/refs")"
+tap_check "a folder that is no agent's" tap_says 1 "name the state folder" "$continuo" image load -i "$work/two.tar" --state "$work/none"
+tap_check "a platform that is none" tap_says 2 "--platform" "$continuo" image save x -o "$work/x.tar" --platform linux
+
 # ---- what is refused ----
 refuses "a reference that is none" "A b" invalid "is no repository"
 refuses "an image that does not exist" "$plain/team/none:1" "not found" "has no such image"
