@@ -344,6 +344,7 @@ static void docker_free(struct container_engine *x)
 	docker_watch_stop(d);
 	docker_logs_close(d);
 	docker_exec_close(d);
+	docker_sandbox_close(d);
 	docker_api_free(take_ptr(d->api));
 	if (d->containers.count == 0)
 		oci_cgroup_remove(d->oci->cgroup_parent);
@@ -392,6 +393,7 @@ int driver_docker_new(const struct driver_config *config, struct driver **ret_dr
 	map_init(&d->loading, NULL);
 	list_init(&d->followers);
 	list_init(&d->execs);
+	list_init(&d->cgroup_ends);
 	int rc = oci_make_folders(d->oci, e);
 	if (rc) {
 		docker_free(&d->base);

@@ -65,6 +65,7 @@ struct docker {
 	struct buf lines;        /* of the events, not whole yet */
 	struct loop_timer *retry, *sweep;
 	struct list followers, execs; /* streams that are open */
+	struct list cgroup_ends;      /* that are still to be removed */
 	int references;               /* the driver's and one of each call and job under way */
 	bool closed;
 };
@@ -114,6 +115,8 @@ void docker_update(struct container_engine *x, const struct container_pod *pod,
 /* Removes all containers of a pod, the pause container last. */
 void docker_remove_all(struct docker *d, const char *uid,
 	void (*done)(void *arg, const struct err *e), void *arg);
+
+void docker_sandbox_close(struct docker *d);
 
 /* docker_create.c: pure. */
 struct docker_create {

@@ -200,9 +200,11 @@ static json_t *pause_body(const struct docker_sandbox *s)
 		json_object_set_new(host, "Sysctls",
 			json_pack("{s:s,s:s}", "net.ipv4.ip_unprivileged_port_start", "0",
 				"net.ipv4.ping_group_range", "0 2147483647"));
-	json_t *body = json_pack("{s:s,s:[s],s:s,s:o,s:o}", "Image", s->image, "Entrypoint",
-		"/continuo-pause", "WorkingDir", "/", "Labels", docker_labels(d, s->pod, "pause"),
-		"HostConfig", host);
+	/* The first process of a namespace is deaf to SIGTERM: the engine would wait 10 s for it.
+	 */
+	json_t *body = json_pack("{s:s,s:[s],s:s,s:s,s:o,s:o}", "Image", s->image, "Entrypoint",
+		"/continuo-pause", "WorkingDir", "/", "StopSignal", "SIGKILL", "Labels",
+		docker_labels(d, s->pod, "pause"), "HostConfig", host);
 	if (!s->pod->host_network)
 		json_object_set_new(body, "Hostname",
 			json_string(oci_pod_hostname(s->pod->tree, hostname)));
@@ -366,6 +368,69 @@ void docker_remove_all(struct docker *d, const char *uid,
 	docker_request(d, "GET", NULL, removal_on_list, r, "/containers/json%s", query);
 }
 
+#define CGROUP_RETRY_MS 500
+#define CGROUP_TRIES 10
+
+/* Control groups of a pod, which Podman's monitors leave a little after their containers. */
+struct docker_cgroup_end {
+	struct list link; /* in docker->cgroup_ends */
+	struct docker *docker;
+	char *cgroup;
+	struct loop_timer *timer;
+	int tries;
+	bool gone;
+};
+
+static void cgroup_end_free(struct docker_cgroup_end *c)
+{
+	list_remove(&c->link);
+	loop_timer_free(c->timer);
+	docker_unref(c->docker);
+	free(c->cgroup);
+	free(c);
+}
+
+static void cgroup_end_work(void *arg)
+{
+	struct docker_cgroup_end *c = arg;
+	oci_cgroup_remove(c->cgroup);
+	c->gone = !oci_cgroup_exists(c->cgroup);
+}
+
+static void cgroup_end_done(void *arg)
+{
+	struct docker_cgroup_end *c = arg;
+	if (c->gone || c->docker->closed || ++c->tries >= CGROUP_TRIES)
+		cgroup_end_free(c);
+	else
+		loop_timer_start(c->timer, CGROUP_RETRY_MS);
+}
+
+static void cgroup_end_try(void *arg)
+{
+	struct docker_cgroup_end *c = arg;
+	loop_job(c->docker->loop, cgroup_end_work, cgroup_end_done, c);
+}
+
+static void cgroup_end_begin(struct docker *d, const char *uid)
+{
+	struct docker_cgroup_end *c = mem_new(struct docker_cgroup_end);
+	*c = (struct docker_cgroup_end){.docker = docker_ref(d), .cgroup = docker_cgroup(d, uid)};
+	c->timer = loop_timer_new(d->loop, cgroup_end_try, c);
+	list_append(&d->cgroup_ends, &c->link);
+	cgroup_end_try(c);
+}
+
+/* Those of which a job is under way end with it. */
+void docker_sandbox_close(struct docker *d)
+{
+	LIST_EACH (&d->cgroup_ends, link) {
+		struct docker_cgroup_end *c = LIST_ITEM(link, struct docker_cgroup_end, link);
+		if (loop_timer_active(c->timer))
+			cgroup_end_free(c);
+	}
+}
+
 struct docker_stop {
 	struct docker *docker;
 	char *uid;
@@ -381,16 +446,15 @@ static void stop_work(void *arg)
 	char *run CLEANUP(mem_free_ptr) = mem_format("%s/pods/%s", o->run_folder, s->uid);
 	char *volumes CLEANUP(mem_free_ptr) =
 		mem_format("%s/pods/%s/volumes", o->state_folder, s->uid);
-	char *cgroup CLEANUP(mem_free_ptr) = docker_cgroup(s->docker, s->uid);
 	oci_remove_tree(run);
 	oci_remove_tree(volumes);
-	if (!s->docker->systemd)
-		oci_cgroup_remove(cgroup);
 }
 
 static void stop_done(void *arg)
 {
 	struct docker_stop *s = arg;
+	if (!s->docker->systemd && !s->docker->closed)
+		cgroup_end_begin(s->docker, s->uid);
 	if (s->done)
 		s->done(s->arg, s->e.code ? &s->e : NULL);
 	docker_unref(s->docker);

@@ -283,11 +283,15 @@ static void host_is_reached_by_the_privileged_only(void **state)
 static void devices_are_injected(void **state)
 {
 	(void)state;
+	/* Docker lets every container read /dev/zero, by whatever name. */
+	CLEANUP(mem_free_ptr)
+	char *expected =
+		mem_format("there\nopened\n%s/dev/camera,/dev/camera1\n", bench.docker ? "" : "shut\n");
 	assert_shows("u1", POD("sleep 50", ",'resources':{'limits':{'continuo.dev/null':'2'}}", ""),
 		"test -c /dev/camera && echo x > /dev/camera && echo there; : > /dev/camera1 && "
 		"echo opened; (: < /dev/camera1) 2>/dev/null || echo shut; echo "
 		"$CONTINUO_DEVICE_NULL",
-		"there\nopened\nshut\n/dev/camera,/dev/camera1\n");
+		expected);
 	assert_shows("u2", POD("sleep 50", "", ""), "test -e /dev/camera || echo absent",
 		"absent\n");
 	bench_start("u3", POD("sleep 50", ",'resources':{'limits':{'continuo.dev/gone':'1'}}", ""));
@@ -320,6 +324,10 @@ static bool is_oom_killed(const char *name)
 static void memory_kills_have_their_reason(void **state)
 {
 	(void)state;
+	/* Podman 4.3 does not see them with cgroups v1. */
+	if (str_equal(getenv("engine_kind"), "podman") &&
+		access("/sys/fs/cgroup/memory", F_OK) == 0)
+		skip();
 	bench_start("w1",
 		"{'restartPolicy':'Never','containers':[{'name':'main','image':'test','command':["
 		"'/bin/sh','-c','exec tail "
@@ -805,7 +813,7 @@ static void engines_may_die(void **state)
 	bool live = getenv("ENGINE_LIVE") != NULL;
 	if (!getenv("ENGINE"))
 		skip();
-	bench_start("ze", POD("sleep 500", "", ""));
+	bench_start("ze", POD("trap exit TERM; sleep 500 & wait", "", ""));
 	bench_start("zf",
 		"{'restartPolicy':'Never','containers':[{'name':'main','image':'test','command':["
 		"'/bin/sh','-c','while [ ! -e /tmp/end ]; do sleep 0.1; done; exit 6']}]}");
@@ -820,7 +828,7 @@ static void engines_may_die(void **state)
 	bench_start("zg", POD("sleep 500", "", ""));
 	engine("start");
 	assert_true(bench_wait(is_terminated, "zf", 15000));
-	assert_int_equal(bench_container("zf", 0)->exit_code, live ? 6 : 137);
+	assert_int_equal(bench_container("zf", 0)->exit_code, 6);
 	if (live) {
 		assert_int_equal(bench_container("ze", 0)->pid, pid);
 		assert_int_equal(bench_container("ze", 0)->restarts, 0);

@@ -233,6 +233,7 @@ bool oci_cgroup_oom_killed(const char *cgroup);
 int oci_cgroup_stats(const char *cgroup, int64_t *ret_cpu_ns, int64_t *ret_memory_bytes,
 	struct err *e) MUST_CHECK;
 void oci_cgroup_enter(const char *cgroup, int pid); /* moves a process; makes the cgroup */
+bool oci_cgroup_exists(const char *cgroup);         /* in any hierarchy */
 bool oci_cgroup_has_processes(const char *cgroup);
 void oci_cgroup_remove(const char *cgroup); /* in all hierarchies, when empty */
 void oci_cgroup_kill(const char *cgroup);   /* SIGKILL to all in it */

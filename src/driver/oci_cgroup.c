@@ -139,6 +139,19 @@ bool oci_cgroup_has_processes(const char *cgroup)
 	return oci_read_file(path, &b, NULL) == 0 && b.size > 0;
 }
 
+static void note_folder(const char *path, void *arg)
+{
+	if (access(path, F_OK) == 0)
+		*(bool *)arg = true;
+}
+
+bool oci_cgroup_exists(const char *cgroup)
+{
+	bool found = false;
+	each_hierarchy(cgroup, note_folder, &found);
+	return found;
+}
+
 void oci_cgroup_remove(const char *cgroup)
 {
 	each_hierarchy(cgroup, remove_folder, NULL);

@@ -95,7 +95,7 @@ engine_no_mounts() { [ "$(grep -cF "$engine_folder/run" /proc/self/mounts)" -le 
 engine_no_cgroups() {
 	local root
 	for root in $(cgroup_roots); do
-		[ -z "$(ls -d "$root/$engine_id"/pods/pod-* 2>/dev/null)" ] || return 1
+		! find "$root/$engine_id/pods" -mindepth 1 -type d 2>/dev/null | grep . || return 1
 	done
 }
 

@@ -22,5 +22,5 @@ tap_check "dockerd starts with live restore" engine start
 tap_check "containers outlive dockerd" engine_suite engines_may_die
 tap_check "no container is left" engine_has_none
 tap_check "no mount is left" engine_no_mounts
-tap_check "no cgroup is left" engine_no_cgroups
+tap_check "no cgroup is left" wait_for 5 engine_no_cgroups
 tap_finish

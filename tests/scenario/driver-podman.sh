@@ -18,5 +18,5 @@ tap_check "the driver keeps its contract" engine_suite
 grep "^# one pod" "$engine_folder/output"
 tap_check "no container is left" engine_has_none
 tap_check "no mount is left" engine_no_mounts
-tap_check "no cgroup is left" engine_no_cgroups
+tap_check "no cgroup is left" wait_for 5 engine_no_cgroups
 tap_finish
