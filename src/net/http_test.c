@@ -954,6 +954,7 @@ static void check_upgrade(size_t piece)
 	assert_int_equal(http_call_queued(call), 6 + strlen("request"));
 	test_loop_run(w->l, 100);
 	assert_int_equal(a.status, 101);
+	assert_string_equal(buf_text(&a.body), "request early");
 	http_call_write(call, " late", 5);
 	assert_true(test_loop_until(w->l, has_echo, &a, 1000));
 	assert_int_equal(http_call_queued(call), 0);
