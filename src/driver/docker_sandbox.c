@@ -247,11 +247,28 @@ static void sandbox_prepare_work(void *arg)
 		(void)!pause_layer(s->docker, &s->layer, &s->e);
 }
 
+/* A fence ends what is in the pod's control group: where the engine chooses those by itself, a pod
+ * that must never run twice cannot be run. */
+static void check_fence(struct docker_sandbox *s)
+{
+	const char *singleton =
+		json_text(s->pod->tree, "", "metadata", "annotations", "continuo.dev/singleton");
+	if (s->docker->systemd && str_equal(singleton, "handover"))
+		(void)err_set(&s->e, ERR_UNSUPPORTED,
+			"a handover pod needs an engine that makes control groups itself: set "
+			"\"native.cgroupdriver=cgroupfs\" in dockerd's exec-opts, or use the "
+			"driver "
+			"oci");
+}
+
 static void on_known(void *arg, const struct err *e)
 {
 	struct docker_sandbox *s = arg;
-	if (e) {
+	if (e)
 		s->e = *e;
+	else
+		check_fence(s);
+	if (s->e.code) {
 		sandbox_end(s);
 		return;
 	}
