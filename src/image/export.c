@@ -9,7 +9,6 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,6 +17,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "codec/json.h"
+#include "image/digest.h"
 
 #define PIECE ((size_t)64 << 10)
 #define OVERLAY_XATTR "trusted.overlay."
@@ -28,7 +28,7 @@ struct layer {
 	const char *folder;
 	struct archive *inner, *outer; /* outer: null while counting */
 	int64_t size;
-	EVP_MD_CTX *digest;
+	struct digest *digest;
 };
 
 /* ---- the archive of a layer ---- */
@@ -39,7 +39,7 @@ static la_ssize_t on_inner(struct archive *archive, void *arg, const void *data,
 	l->size += (int64_t)size;
 	if (!l->outer)
 		return (la_ssize_t)size;
-	EVP_DigestUpdate(l->digest, data, size);
+	digest_add(l->digest, data, size);
 	if (archive_write_data(l->outer, data, size) == (la_ssize_t)size)
 		return (la_ssize_t)size;
 	archive_set_error(archive, EPIPE, "nobody takes the archive");
@@ -213,9 +213,7 @@ static int add_layer(struct archive *outer, const char *folder, const char *name
 {
 	struct layer l = {.folder = folder};
 	struct stat st;
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	char text[2 * EVP_MAX_MD_SIZE + 1];
-	unsigned digest_size = 0;
+	char digest[DIGEST_TEXT_SIZE];
 	if (stat(folder, &st) < 0)
 		return err_set_errno(e, errno, "the layer %s", folder);
 	int rc = write_layer(&l, e);
@@ -225,15 +223,13 @@ static int add_layer(struct archive *outer, const char *folder, const char *name
 	if (rc != 0)
 		return rc;
 	l.outer = outer;
-	l.digest = EVP_MD_CTX_new();
-	EVP_DigestInit_ex(l.digest, EVP_sha256(), NULL);
+	l.digest = digest_new();
 	rc = write_layer(&l, e);
-	EVP_DigestFinal_ex(l.digest, digest, &digest_size);
-	EVP_MD_CTX_free(l.digest);
+	digest_end(l.digest, digest);
+	digest_free(l.digest);
 	if (rc == 0 && l.size != counted)
 		rc = err_set(e, ERR_IO, "the layer %s changed while it was exported", folder);
-	str_hex(digest, digest_size, text);
-	json_array_append_new(diff_ids, json_sprintf("sha256:%s", text));
+	json_array_append_new(diff_ids, json_string(digest));
 	return rc;
 }
 
