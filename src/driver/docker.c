@@ -345,6 +345,7 @@ static void docker_free(struct container_engine *x)
 	docker_logs_close(d);
 	docker_exec_close(d);
 	docker_sandbox_close(d);
+	docker_image_close(d);
 	docker_api_free(take_ptr(d->api));
 	if (d->containers.count == 0)
 		oci_cgroup_remove(d->oci->cgroup_parent);

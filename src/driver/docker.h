@@ -104,6 +104,7 @@ void docker_image_ensure(struct docker *d, const char *const *layers,
 	void (*done)(void *arg, const char *image, const struct err *e), void *arg);
 /* Removes images whose folders are gone from the agent's store. */
 void docker_image_sweep(struct docker *d);
+void docker_image_close(struct docker *d);
 
 /* docker_sandbox.c */
 void docker_sandbox_start(struct container_engine *x, const struct container_pod *pod,

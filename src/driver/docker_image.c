@@ -187,6 +187,30 @@ static void load_begin(struct docker_load *l)
 	l->call = docker_api_stream(d->api, &stream, &load_events, l);
 }
 
+static void load_cancelled(void *arg)
+{
+	load_step(arg);
+}
+
+/* Those that still ask whether the image is there end with the answer. */
+void docker_image_close(struct docker *d)
+{
+	MAP_EACH (&d->loading, entry) {
+		struct docker_load *l = entry->value;
+		if (!l->process && !l->call)
+			continue;
+		(void)err_set(&l->e, ERR_CANCELLED, "the driver was closed");
+		bool exported = !l->process;
+		http_call_free(take_ptr(l->call));
+		if (exported) {
+			loop_defer(d->loop, load_cancelled, l);
+		} else {
+			process_pause(l->process, false);
+			process_kill(l->process, SIGKILL);
+		}
+	}
+}
+
 /* ---- what is there already ---- */
 
 static void load_on_inspected(void *arg, int status, const json_t *answer, const struct err *e)
