@@ -33,9 +33,8 @@ static const struct key {
 	{"region", "--region", KEY_TEXT, "NAME", "label topology.kubernetes.io/region"},
 	{"labels", "--label", KEY_MAP, "KEY=VALUE", "a label of the node; repeat for more"},
 	{"devices", "--device", KEY_DEVICES, "NAME=PATH[:INSIDE[:rwm]]",
-		"a device node that pods ask for as continuo.dev/NAME; repeat for more. In the "
-		"file also by what a device is: {name, match: {subsystem, kernel, devtype, driver, "
-		"attr, property, path}}"},
+		"a device node that pods ask for as continuo.dev/NAME; repeat for more. "
+		"The file also takes a match: conditions as in udev rules"},
 	{"reservedCpu", "--reserve-cpu", KEY_TEXT, "CPU", "not for pods, such as 100m"},
 	{"reservedMemory", "--reserve-memory", KEY_TEXT, "BYTES", "not for pods, such as 16Mi"},
 	{"spoolBytes", "--spool-bytes", KEY_TEXT, "BYTES",
