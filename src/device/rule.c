@@ -9,8 +9,7 @@
 
 #define PATTERN_MAX 255 /* bytes of one */
 #define PAIRS_MAX 16
-/* Of a resource's name behind its prefix (Kubernetes: qualified names). */
-#define NAME_MAX_SIZE 63
+#define NAME_SIZE_MAX 63 /* behind the prefix, as the API has it */
 
 /* ---- patterns ---- */
 
@@ -182,7 +181,7 @@ static bool is_name(const char *name)
 {
 	static const char ends[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 	size_t size = strlen(name);
-	return size > 0 && size <= NAME_MAX_SIZE && strchr(ends, name[0]) &&
+	return size > 0 && size <= NAME_SIZE_MAX && strchr(ends, name[0]) &&
 	       strchr(ends, name[size - 1]) &&
 	       name[strspn(name,
 		       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")] ==
@@ -203,7 +202,7 @@ static int parse_rule(struct parsing *p, const json_t *item, struct device_rule 
 	if (!is_name(r->name))
 		return err_set(p->e, ERR_INVALID,
 			"%s: want a name of letters, digits, -, _ and . (at most %d)", p->where,
-			NAME_MAX_SIZE);
+			NAME_SIZE_MAX);
 	if (r->path && match)
 		return err_set(p->e, ERR_INVALID, "%s (%s): want a path or a match, not both",
 			p->where, r->name);
