@@ -214,12 +214,12 @@ static void containers_have_their_own(void **state)
 {
 	struct fixture *f = *state;
 	open_devices(f, "boot");
-	struct object *pod CLEANUP(object_done) = make_pod("u1", WANTS("-2", "1", "1"));
+	struct object *pod CLEANUP(object_done) = make_pod("u1", WANTS("-1", "-2", "1", "1"));
 	test_loop_run(f->loop, 10);
 	(void)agent_devices_ready(f->devices, pod);
 	check_given(f, pod,
-		"c0 /dev/cam0=/dev/camera;c0 /dev/cam1=/dev/camera1;c1 /dev/cam0=/dev/camera;"
-		"c2 /dev/cam1=/dev/camera;");
+		"c0 /dev/cam0=/dev/camera;c1 /dev/cam0=/dev/camera;c1 /dev/cam1=/dev/camera1;"
+		"c2 /dev/cam0=/dev/camera;c3 /dev/cam1=/dev/camera;");
 }
 
 static void pods_wait_and_are_refused(void **state)

@@ -29,6 +29,7 @@ static const struct test_file machine[] = {
 	{"/dev/video1", "c 81:1"},
 	{"/dev/video10", "c 81:3"},
 	{"/dev/video2", "c 81:2"},
+	{"/dev/video3", "c 90:1"}, /* left behind by somebody: sysfs says 81:4 */
 	{"/run/udev/data/b8:1", "S:disk/by-id/x\nE:ID_FS_TYPE=ext4\nE:ID_FS_LABEL=data\n"},
 	{"/run/udev/data/c81:0", "I:123\nE:ID_MODEL=Camera_A\nE:ID_V4L_CAPABILITIES=:capture:\n"},
 	{"/run/udev/data/c81:1", "E:ID_MODEL=Camera_A\nE:ID_V4L_CAPABILITIES=:\n"},
@@ -45,6 +46,8 @@ static const struct test_file machine[] = {
 		"-> ../../devices/pci0000:00/0000:00:14.0/usb1/1-1/1-1:1.0/video4linux/video1"},
 	{"/sys/dev/char/81:2",
 		"-> ../../devices/pci0000:00/0000:00:14.0/usb1/1-2/1-2:1.0/video4linux/video2"},
+	{"/sys/dev/char/81:4", "-> ../../devices/virtual/video4linux/video3"},
+	{"/sys/devices/virtual/video4linux/video3/uevent", "MAJOR=81\nMINOR=4\nDEVNAME=video3\n"},
 	{"/sys/devices/pci0000:00/ata1/block/sda/subsystem", "-> ../../../../../class/block"},
 	{"/sys/devices/pci0000:00/ata1/block/sda/uevent",
 		"MAJOR=8\nMINOR=0\nDEVNAME=sda\nDEVTYPE=disk\n"},
@@ -167,7 +170,8 @@ static void paths_are_matched(void **state)
 	check("'path':'/dev/bus/usb/*/*'", "x /dev/bus/usb/001/002 189:1\nx /dev/bus/usb/001/003 "
 					   "189:2\n");
 	/* Shorter names first; /dev/camera is video0 by another name. */
-	check("'path':'/dev/video*'", VIDEO_0 VIDEO_1 VIDEO_2 "x /dev/video10 81:3\n");
+	check("'path':'/dev/video*'",
+		VIDEO_0 VIDEO_1 VIDEO_2 "x /dev/video3 90:1\nx /dev/video10 81:3\n");
 	check("'path':'/dev/[cv]*0'", "x /dev/video0 81:0\nx /dev/video10 81:3\n");
 	check("'path':'/dev/none/*'", "");
 }
