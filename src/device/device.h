@@ -78,8 +78,8 @@ bool device_list_equal(const struct device_list *a, const struct device_list *b)
 void device_scan(struct fs *fs, const struct device_rule *rules, size_t count,
 	struct device_list *ret_list);
 
-/* Folders below /dev in which a node that a rule wants may come or go, null terminated, all freed
- * with device_folders_free. Those that are not there are named too, with those above them. */
+/* Folders in which a node that a rule wants may come or go, null terminated, all freed with
+ * device_folders_free. Those that are not there are named too, and below /dev those above them. */
 char **device_folders(const struct device_rule *rules, size_t count,
 	const struct device_list *found) MUST_CHECK;
 void device_folders_free(char **folders);

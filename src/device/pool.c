@@ -248,11 +248,12 @@ static bool decode_pod(struct device_pool *p, const char *uid, const json_t *pod
 	json_array_foreach (json_at(pod, "devices"), i, item) {
 		const char *name = json_text(item, NULL, "name");
 		const char *path = json_text(item, NULL, "path");
-		if (!name || !path)
+		const char *type = json_text(item, "", "type");
+		if (!name || !path || (!str_equal(type, "c") && !str_equal(type, "b")))
 			return false;
 		*vec_add(&grants->items) = (struct device_grant){.name = mem_dup_string(name),
 			.path = mem_dup_string(path),
-			.node = {.type = json_text(item, "", "type")[0],
+			.node = {.type = type[0],
 				.major = (unsigned)json_int(item, 0, "major"),
 				.minor = (unsigned)json_int(item, 0, "minor")}};
 	}
@@ -272,7 +273,7 @@ int device_pool_decode(struct device_pool *p, const char *text, size_t size, con
 		if (!decode_pod(p, uid, pod, old)) {
 			map_done(&p->pods);
 			map_init(&p->pods, grants_free);
-			return err_set(e, ERR_CORRUPT, "a device of pod %s has no name", uid);
+			return err_set(e, ERR_CORRUPT, "a device of pod %s is none", uid);
 		}
 	return 0;
 }

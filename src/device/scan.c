@@ -369,11 +369,13 @@ struct folders {
 };
 
 /* The folder and all above it down to /dev, each once. Its part before a glob is enough: what
- * comes and goes further down was found, and is named by itself. */
+ * comes and goes further down was found, and is named by itself. Elsewhere the folder alone: those
+ * above it may be busy with other things. */
 static void add_folders_of(struct folders *f, const char *path)
 {
+	bool in_dev = str_starts(path, "/dev/");
 	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		bool known = false;
+		bool known = !in_dev && strchr(slash + 1, '/');
 		CLEANUP(mem_free_ptr) char *folder = mem_dup_bytes(path, (size_t)(slash - path));
 		if (strpbrk(folder, "*?[\\"))
 			return;

@@ -192,12 +192,13 @@ static void folders_to_watch(void **state)
 	const struct device_match by_path = {.path = "/dev/serial/by-id/*"},
 				  by_name = {.kernel = "x"};
 	const struct device_rule rules[] = {{.name = "a", .path = "/dev/camera"},
-		{.name = "b", .match = &by_path}, {.name = "c", .match = &by_name}};
-	struct device one = {.rule = 2, .path = (char *)"/dev/snd/x"};
+		{.name = "d", .path = "/var/lib/vm/camera"}, {.name = "b", .match = &by_path},
+		{.name = "c", .match = &by_name}};
+	struct device one = {.rule = 3, .path = (char *)"/dev/snd/x"};
 	struct device_list found = {{&one, 1, 1}};
-	char **folders = device_folders(rules, 3, &found);
+	char **folders = device_folders(rules, ARRAY_SIZE(rules), &found);
 	static const char *const expected[] = {
-		"/dev", "/dev/serial", "/dev/serial/by-id", "/dev/snd"};
+		"/dev", "/var/lib/vm", "/dev/serial", "/dev/serial/by-id", "/dev/snd"};
 	for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
 		assert_string_equal(folders[i], expected[i]);
 	assert_null(folders[ARRAY_SIZE(expected)]);

@@ -17,13 +17,14 @@ bail() { echo "Bail out! $*"; tail -n 8 "$continuum_folder"/*.log >&2; exit 1; }
 
 # ---- a server, a registry, a node with devices ----
 
-# loop_control ADD|REMOVE: the kernel's own hot plug (loop(4): LOOP_CTL_ADD, LOOP_CTL_REMOVE).
+# loop_control ADD|REMOVE: the kernel's own hot plug (loop(4): LOOP_CTL_ADD, LOOP_CTL_REMOVE). Prints when it did.
 loop_control() {
-	python3 -c 'import fcntl, sys
+	python3 -c 'import fcntl, sys, time
 with open("/dev/loop-control") as control:
+    print(time.time_ns() // 1000000)
     fcntl.ioctl(control, {"ADD": 0x4C80, "REMOVE": 0x4C81}[sys.argv[1]], int(sys.argv[2]))' "$1" "$loop"
 }
-loop_end() { [ ! -e "/sys/block/loop$loop" ] || loop_control REMOVE; }
+loop_end() { [ ! -e "/sys/block/loop$loop" ] || loop_control REMOVE >/dev/null; }
 
 # The node's own /dev/shm, so that no device that is made here is the machine's.
 shelf() { continuum_in_mounts node1 mount -t tmpfs -o size=1m,mode=755 tmpfs /dev/shm; }
@@ -110,8 +111,7 @@ plug cam1 8
 tap_check "a second one goes to the second pod" wait_for 20 runs other
 tap_check "and each has its own" wait_for 5 given_is other /dev/shm/cam1
 
-began=$(healing_now_ms)
-loop_control ADD || bail "no loop device"
+began=$(loop_control ADD) || bail "no loop device"
 tap_check "a device that the kernel plugs is found by what it is" wait_for 5 offered disk 1
 took "LOOP_CTL_ADD to allocatable" device_there "/dev/loop$loop"
 deploy store disk
@@ -153,8 +153,7 @@ plug cam0 5
 tap_check "it comes back, as another one, and the pod runs" wait_for 20 runs film
 tap_check "with it" wait_for 5 given_is film /dev/shm/cam0
 
-began=$(healing_now_ms)
-loop_control REMOVE
+began=$(loop_control REMOVE)
 tap_check "what the kernel unplugs is lost the same way" wait_for 5 lost store "/dev/loop$loop (continuo.dev/disk"
 took "LOOP_CTL_REMOVE to Failed" pod_failed "/dev/loop$loop"
 
