@@ -425,6 +425,25 @@ static void a_revoked_node_is_out_at_once(void **state)
 	fixture_stream_free(feed);
 }
 
+static void another_machine_of_the_same_name_is_told(void **state)
+{
+	struct fixture *f = *state;
+	static const char of_machine[] =
+		"{'type':'hello','epoch':'','version':'1','node':{'apiVersion':'v1','kind':'Node',"
+		"'metadata':{'name':'node-a'},'status':{'nodeInfo':{'machineID':'%s'}}},'held':[]}"
+		"\n";
+	char hello[400];
+	for (int i = 0; i < 3; i++) {
+		snprintf(hello, sizeof(hello), of_machine, i < 2 ? "first" : "second");
+		fixture_stream_free(open_feed(f, hello));
+	}
+	json_t *told = fixture_expect(f, 200, "GET",
+		"/api/v1/namespaces/default/events/node-a.machinechanged", NULL);
+	assert_int_equal(json_int(told, 0, "count"), 1);
+	assert_non_null(strstr(json_text(told, "", "message"), "was first"));
+	json_decref(told);
+}
+
 static void a_clone_is_refused_while_the_first_one_answers(void **state)
 {
 	struct fixture *f = *state;
@@ -438,6 +457,10 @@ static void a_clone_is_refused_while_the_first_one_answers(void **state)
 	assert_int_equal(report(f, pong), 200);
 	fixture_stream_await(f, second, "clone");
 	assert_int_equal(second->status, 409);
+	json_t *alarm = fixture_expect(f, 200, "GET",
+		"/api/v1/namespaces/default/events/node-a.clonerefused", NULL);
+	assert_string_equal(json_text(alarm, "", "involvedObject", "name"), "node-a");
+	json_decref(alarm);
 	fixture_stream_free(second);
 	/* One that stays silent is replaced. */
 	second = open_feed(f, HELLO("[]"));
@@ -493,6 +516,7 @@ int main(void)
 		TEST(a_token_serves_its_first_key_again),
 		TEST(an_expired_token_and_a_taken_name_are_refused),
 		TEST(a_revoked_node_is_out_at_once),
+		TEST(another_machine_of_the_same_name_is_told),
 		TEST(a_clone_is_refused_while_the_first_one_answers),
 		TEST(logs_come_back_over_a_reverse_call),
 	};

@@ -359,6 +359,11 @@ void feed_pong(struct feed *f, const char *node, int64_t id)
 			continue;
 		log_error(f->server->log, "clone_refused", "node=%s address=%s", node,
 			http_request_peer(x->http)->address);
+		char text[200];
+		snprintf(text, sizeof(text),
+			"a machine at %.80s has this node's key and was refused: it is a clone",
+			http_request_peer(x->http)->address);
+		nodes_warn(f->server, node, "CloneRefused", text);
 		refuse(x, ERR_CONFLICT,
 			"another machine holds a session with this node's certificate and answers: "
 			"this one is a clone; "

@@ -15,6 +15,7 @@ struct node_write {
 	char why[128];
 	json_t *tree; /* what the agent sent */
 	char claimed_cidr[64];
+	char old_machine[64]; /* whose name it was until now; "": the same machine's */
 	commit_done *done;
 	void *arg;
 };
@@ -29,9 +30,88 @@ static struct node_write *write_new(struct server *s, const char *name, const js
 	return w;
 }
 
+/* ---- events ---- */
+
+#define EVENT_NAME_SIZE 180
+
+struct node_event {
+	struct server *server;
+	char node[128], reason[40], text[256];
+};
+
+/* "node-a.clonerefused": one Event of a kind for each node, which counts. */
+static void event_name(const struct node_event *v, char ret_name[static EVENT_NAME_SIZE])
+{
+	snprintf(ret_name, EVENT_NAME_SIZE, "%s.%s", v->node, v->reason);
+	for (char *c = ret_name; *c; c++)
+		*c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+}
+
+static json_t *event_new(const struct node_event *v, const char *name, const char *now)
+{
+	return json_pack(
+		"{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s}, s:s, s:s, s:s, s:{s:s}, s:s}",
+		"apiVersion", "v1", "kind", "Event", "metadata", "name", name, "namespace",
+		"default", "involvedObject", "apiVersion", "v1", "kind", "Node", "name", v->node,
+		"uid", v->node, "type", "Warning", "reason", v->reason, "message", v->text,
+		"source", "component", "continuo-server", "firstTimestamp", now);
+}
+
+static enum commit_action change_event(void *arg, const struct object *old, json_t **tree,
+	struct err *e)
+{
+	const struct node_event *v = arg;
+	char now[TIME_TEXT_SIZE], name[EVENT_NAME_SIZE];
+	(void)e;
+	time_format(loop_wall_ms(v->server->loop), now);
+	event_name(v, name);
+	if (!old) {
+		*tree = event_new(v, name, now);
+		commit_stamp(v->server, &kind_event, *tree);
+	}
+	json_object_set_new(*tree, "count", json_integer(json_int(*tree, 0, "count") + 1));
+	json_object_set_new(*tree, "lastTimestamp", json_string(now));
+	json_object_set_new(*tree, "message", json_string(v->text));
+	return COMMIT_PUT;
+}
+
+static void on_event_written(void *arg, const struct err *e)
+{
+	struct node_event *v = arg;
+	if (e)
+		log_err(v->server->log, LOG_WARN, "event_not_written", e, "node=%s reason=%s",
+			v->node, v->reason);
+	free(v);
+}
+
+void nodes_warn(struct server *s, const char *node, const char *reason, const char *text)
+{
+	struct node_event *v = mem_new(struct node_event);
+	char name[EVENT_NAME_SIZE];
+	v->server = s;
+	snprintf(v->node, sizeof(v->node), "%.120s", node);
+	snprintf(v->reason, sizeof(v->reason), "%s", reason);
+	snprintf(v->text, sizeof(v->text), "%s", text);
+	event_name(v, name);
+	commit_object(s, &kind_event, "default", name, change_event, on_event_written, v);
+}
+
+static void warn_of_machine(const struct node_write *w)
+{
+	char text[200];
+	log_warn(w->server->log, "node_machine_changed", "node=%s old=%s new=%s", w->name,
+		w->old_machine, json_text(w->tree, "", "status", "nodeInfo", "machineID"));
+	snprintf(text, sizeof(text),
+		"the machine behind this name is another one (machine id %.36s, was %.36s)",
+		json_text(w->tree, "", "status", "nodeInfo", "machineID"), w->old_machine);
+	nodes_warn(w->server, w->name, "MachineChanged", text);
+}
+
 static void on_written(void *arg, const struct err *e)
 {
 	struct node_write *w = arg;
+	if (!e && w->old_machine[0])
+		warn_of_machine(w);
 	if (e) {
 		log_err(w->server->log, LOG_WARN, "node_write_failed", e, "node=%s", w->name);
 		if (w->claimed_cidr[0])
@@ -157,6 +237,14 @@ static int ensure_cidr(struct node_write *w, json_t *tree, struct err *e)
 	return 0;
 }
 
+static void note_machine(struct node_write *w, const json_t *before)
+{
+	const char *was = json_text(before, "", "status", "nodeInfo", "machineID");
+	const char *is = json_text(w->tree, "", "status", "nodeInfo", "machineID");
+	bool changed = *was && *is && !str_equal(was, is);
+	snprintf(w->old_machine, sizeof(w->old_machine), "%.60s", changed ? was : "");
+}
+
 static enum commit_action change_register(void *arg, const struct object *old, json_t **tree,
 	struct err *e)
 {
@@ -167,6 +255,7 @@ static enum commit_action change_register(void *arg, const struct object *old, j
 			"metadata", "name", w->name);
 		commit_stamp(w->server, &kind_node, *tree);
 	}
+	note_machine(w, *tree);
 	merge_metadata(*tree, w->tree);
 	merge_status(w->server, *tree, json_object_get(w->tree, "status"));
 	set_ready(w->server, json_ensure_object(*tree, "status"), "True", "AgentReady",

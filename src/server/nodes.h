@@ -26,4 +26,7 @@ void nodes_status(struct server *s, const char *name, const json_t *status, comm
 /* Some time after a start: nodes that are Ready in the store and have no session are lost. */
 void nodes_sweep(struct server *s);
 
+/* An Event of type Warning about the node. reason: CamelCase, at most 39 bytes. */
+void nodes_warn(struct server *s, const char *node, const char *reason, const char *text);
+
 #endif
