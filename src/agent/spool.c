@@ -452,6 +452,8 @@ static void on_timer(void *arg)
 
 void agent_spool_session(struct agent_spool *s, bool open, const char *node_key)
 {
+	if (!open && !s->connected)
+		return; /* another attempt to connect failed */
 	s->connected = open;
 	s->node_key = node_key;
 	s->config.reports->hold = open && (s->parts.count > 0 || s->job);
