@@ -209,7 +209,11 @@ static void list_all(const struct store *s, const struct kind *kind, struct stor
 
 /* ---- nodes that are given up ---- */
 
-#define BLIND_US INT64_C(29840000) /* thirty seconds of a clock that runs 0.5 % too fast */
+/* Thirty seconds, by a clock that runs as fast as it may. */
+static int64_t blind_us(const struct sim_cluster *c)
+{
+	return INT64_C(30000000000000) / (1000000 + sim_drift_ppm(c)) - 10000;
+}
 
 static void check_eviction(struct sim_checks *k, const struct object *node, bool inherited,
 	size_t lost, size_t all)
@@ -227,7 +231,7 @@ static void check_eviction(struct sim_checks *k, const struct object *node, bool
 		return;
 	k->evictions++;
 	sim_trace_line(&c->world->trace, c->world->now_us, "%s is given up", node->name);
-	if (c->world->now_us - c->server.started_us < BLIND_US)
+	if (c->world->now_us - c->server.started_us < blind_us(c))
 		sim_violation(c, "%s is given up by a server that began lately", node->name);
 	if (2 * lost >= all)
 		sim_violation(c, "%s is given up while %zu of %zu nodes are lost", node->name, lost,
@@ -421,4 +425,20 @@ bool sim_checks_converged(struct sim_checks *k, char *ret_why, size_t size)
 	store_list_done(&sets);
 	store_list_done(&pods);
 	return done;
+}
+
+void sim_checks_tell(struct sim_checks *k)
+{
+	struct sim_world *w = k->cluster->world;
+	struct store_list pods;
+	if (!k->cluster->server.store)
+		return;
+	list_all(k->cluster->server.store, &kind_pod, &pods);
+	for (size_t i = 0; i < pods.count; i++) {
+		const struct object *o = pods.objects[i];
+		sim_trace_line(&w->trace, w->now_us, "stored %s %s on \"%s\" %s%s%s", o->name, o->uid,
+			o->node, o->phase, o->ready ? " ready" : "",
+			o->deletion_ms ? " deleted" : "");
+	}
+	store_list_done(&pods);
 }

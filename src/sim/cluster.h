@@ -151,6 +151,7 @@ void sim_faults_begin(struct sim_faults *f);
 void sim_faults_stop(struct sim_faults *f); /* heals everything, starts what is down */
 /* After every step: a machine whose disk stopped in the midst of a write loses its power. */
 void sim_faults_step(struct sim_faults *f);
+int sim_drift_ppm(const struct sim_cluster *c); /* of clocks, at most, either way */
 void sim_faults_count(const struct sim_faults *f, struct sim_result *r);
 void sim_faults_free(struct sim_faults *f);
 
@@ -171,6 +172,7 @@ void sim_checks_log(struct sim_checks *k, const struct sim_machine *m, const cha
 #define SIM_SECRET_BASE64 "c2ltLXBsYWluLXRleHQh"
 /* Whether everything that is wanted runs and nothing else; why not is put into ret_why. */
 bool sim_checks_converged(struct sim_checks *k, char *ret_why, size_t size);
+void sim_checks_tell(struct sim_checks *k); /* the store's pods, to the trace */
 uint64_t sim_checks_evictions(const struct sim_checks *k); /* nodes whose pods were given up */
 void sim_checks_free(struct sim_checks *k);
 

@@ -210,13 +210,18 @@ static void jump_back(struct strike *s)
 	set_clock(s, 0);
 }
 
+int sim_drift_ppm(const struct sim_cluster *c)
+{
+	return c->config->plant == SIM_PLANT_WILD_DRIFT ? 40 * DRIFT_PPM : DRIFT_PPM;
+}
+
 /* Each at the bound, either way, or in between; all of them at once, as it is their difference that
  * matters. */
 static void drift(struct strike *s)
 {
 	struct sim_cluster *c = s->faults->cluster;
 	struct sim_world *w = c->world;
-	int most = c->config->plant == SIM_PLANT_WILD_DRIFT ? 40 * DRIFT_PPM : DRIFT_PPM;
+	int most = sim_drift_ppm(c);
 	for (int i = 0; i < machine_count(s->faults); i++) {
 		static const int edges[] = {-1, 0, 1};
 		uint64_t edge = rand_below(&s->rand, 4);

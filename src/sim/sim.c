@@ -130,6 +130,7 @@ static void converge(struct sim_cluster *c)
 			return;
 		}
 	}
+	sim_checks_tell(c->checks);
 	sim_violation(c, "nothing was wrong for %d s and still %s", (int)(CONVERGE_US / 1000000),
 		*why ? why : "requests have no answer");
 }
