@@ -89,6 +89,30 @@ static void test_what_happened_on_an_island_is_told_after_a_reboot(void **state)
 	world_free(w);
 }
 
+/* The agent died before it wrote what it had to say; that the pod ended is in the slice. */
+static void test_an_end_that_was_not_kept_is_told_as_unknown(void **state)
+{
+	(void)state;
+	struct world *w = world_new();
+	agent_up(w);
+	await_connection(w);
+	feed_line(w, POD_OF("a", "uid-a", SCRIPT("sleep 30; exit 3")));
+	await_report(w, "\"phase\":\"Running\"");
+	test_loop_run(w->l, 1000);
+	server_down(w);
+	test_loop_run(w->l, 60000);
+	buf_clear(&w->reports);
+	agent_down(w);
+	char command[128];
+	snprintf(command, sizeof(command), "rm -r %s/spool", w->folder);
+	assert_int_equal(system(command), 0);
+	agent_up(w);
+	server_up(w);
+	await_connection(w);
+	await_report(w, "ContainerStatusUnknown");
+	world_free(w);
+}
+
 static void test_pods_start_from_disk_without_a_server(void **state)
 {
 	(void)state;
@@ -154,6 +178,7 @@ int main(void)
 		cmocka_unit_test(test_a_pod_that_ended_stays_so_over_a_reboot_on_an_island),
 		cmocka_unit_test(test_an_old_uid_is_stopped_and_said_so),
 		cmocka_unit_test(test_what_happened_on_an_island_is_told_after_a_reboot),
+		cmocka_unit_test(test_an_end_that_was_not_kept_is_told_as_unknown),
 		cmocka_unit_test(test_pods_start_from_disk_without_a_server),
 		cmocka_unit_test(test_newer_state_is_refused),
 		cmocka_unit_test(test_damaged_slice_is_fetched_again),

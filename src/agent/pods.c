@@ -442,6 +442,20 @@ static bool lacks_secret(struct agent_pods *p, struct pod *pod, const struct obj
 	return true;
 }
 
+/* It ended in an earlier life of the agent. If that died before it could keep what it had to say,
+ * nobody else will: a server would believe for ever that the pod runs. */
+static void report_lost_end(struct agent_pods *p, struct pod *pod)
+{
+	pod->finished = true;
+	if (agent_reports_tells_end(p->config.reports, pod->uid))
+		return;
+	log_warn(p->config.log, "pod_end_unknown", "pod=%s/%s uid=%s", pod->namespace, pod->name,
+		pod->uid);
+	report_status(pod, agent_status_failed(memory_of(pod), "ContainerStatusUnknown",
+				   "The pod ended, and its agent died before it told how",
+				   p->config.host_ip, loop_wall_ms(p->config.loop)));
+}
+
 /* ---- one step for one pod ---- */
 
 static void step_new(struct agent_pods *p, struct pod *pod, const struct object *o)
@@ -457,8 +471,10 @@ static void step_new(struct agent_pods *p, struct pod *pod, const struct object 
 		stop(p, pod, o ? grace_of(o) : 0);
 	} else if (pod->finished || is_over(o->phase)) {
 		ended(p, pod); /* it was not known when its start was prepared */
+	} else if (agent_slice_ended(p->config.slice, pod->uid)) {
+		report_lost_end(p, pod);
 	} else if (p->dns_address && !loop_timer_active(pod->retry) && !pod->fenced &&
-		   !agent_slice_ended(p->config.slice, pod->uid) && !lacks_secret(p, pod, o) &&
+		   !lacks_secret(p, pod, o) &&
 		   (!p->config.may_start || p->config.may_start(p->config.arg, o))) {
 		start(p, pod, o);
 	}

@@ -96,6 +96,15 @@ void agent_reports_gone(struct agent_reports *r, const char *key, const char *ui
 	put_line(r, id, &b);
 }
 
+/* Quotes inside a message would be escaped. */
+bool agent_reports_tells_end(const struct agent_reports *r, const char *uid)
+{
+	CLEANUP(mem_free_ptr) char *id = id_of("status", uid);
+	const struct agent_report_line *line = map_get(&r->lines, id);
+	return line && (strstr(line->text, "\"phase\":\"Failed\"") ||
+			       strstr(line->text, "\"phase\":\"Succeeded\""));
+}
+
 void agent_reports_forget(struct agent_reports *r, const char *uid)
 {
 	CLEANUP(mem_free_ptr) char *status = id_of("status", uid);

@@ -61,6 +61,8 @@ void agent_reports_done(struct agent_reports *r);
 void agent_reports_status(struct agent_reports *r, const char *key, const char *uid,
 	const char *status_json);
 void agent_reports_gone(struct agent_reports *r, const char *key, const char *uid);
+/* Whether a status waits that says how the pod ended. */
+bool agent_reports_tells_end(const struct agent_reports *r, const char *uid);
 void agent_reports_forget(struct agent_reports *r,
 	const char *uid); /* nobody waits for it any more */
 void agent_reports_node(struct agent_reports *r, const char *status_json);

@@ -94,8 +94,11 @@ static enum commit_action change_pod(void *arg, const struct object *old, json_t
 	}
 	if (entry->gone)
 		return old->deletion_ms && !old->has_finalizers ? COMMIT_DELETE : COMMIT_NOTHING;
-	if (is_terminal(old->phase) && !is_terminal(json_text(entry->status, "", "phase")))
-		return COMMIT_NOTHING; /* a finished pod stays finished */
+	/* A finished pod stays finished, and in the way that was told first: an agent that lost its
+	 * memory may know only that it ended. */
+	if (is_terminal(old->phase) &&
+		strcmp(old->phase, json_text(entry->status, "", "phase")) != 0)
+		return COMMIT_NOTHING;
 	json_object_set(*tree, "status", entry->status);
 	struct findings f = {0};
 	int r = model_prune(&kind_pod, *tree, false, &f, e);
