@@ -12,8 +12,9 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "control/step.h"
+#include "control/template_hash.h"
 
-#define HASH_LABEL "pod-template-hash"
+#define HASH_LABEL TEMPLATE_HASH_LABEL
 #define REVISION "deployment.kubernetes.io/revision"
 #define COMPONENT "deployment-controller"
 
@@ -45,26 +46,10 @@ struct rollout {
 	json_t *tree;
 	struct view_list sets;       /* owned ReplicaSets */
 	const struct object *newest; /* of the current template; null */
-	char hash[16];
+	char hash[TEMPLATE_HASH_SIZE];
 	int64_t replicas;
 	int64_t wall_ms;
 };
-
-/* Kubernetes' form of a hash in names: its decimal digits in an alphabet without vowels. */
-static void hash_template(const json_t *template, int64_t collisions, char ret_hash[static 16])
-{
-	static const char letters[] = "bcdfghjklmnpqrstvwxz2456789";
-	char *text = json_dumps(template, JSON_COMPACT | JSON_SORT_KEYS);
-	uint32_t h = 2166136261u; /* FNV-1a */
-	for (const char *c = text; *c; c++)
-		h = (h ^ (unsigned char)*c) * 16777619u;
-	for (int64_t left = collisions; left; left /= 10)
-		h = (h ^ (uint32_t)(left % 10 + '0')) * 16777619u;
-	free(text);
-	snprintf(ret_hash, 16, "%" PRIu32, h);
-	for (char *c = ret_hash; *c; c++)
-		*c = letters[(unsigned char)*c % (sizeof(letters) - 1)];
-}
 
 static int64_t revision_of(const struct object *set)
 {
@@ -335,7 +320,7 @@ static int step(struct control_view *v, const char *key, int64_t wall_ms, struct
 	r.sets = view_owned(v, &kind_replicaset, o->uid);
 	int64_t collisions = json_int(tree, 0, "status", "collisionCount");
 	do
-		hash_template(json_at(tree, "spec", "template"), collisions++, r.hash);
+		control_template_hash(json_at(tree, "spec", "template"), collisions++, r.hash);
 	while (name_is_taken(&r) && collisions < 16);
 	find_newest(&r);
 	if (!json_bool(tree, false, "spec", "paused")) {

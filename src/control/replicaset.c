@@ -106,12 +106,15 @@ static void delete_pods(const struct object *set, const struct object **pods, si
 	}
 }
 
-static void adopt(struct control_view *v, const struct object *set, const json_t *tree,
+/* Takes pods that nobody owns and that the selector means, and returns how many: they count before
+ * any is made, so that who makes the pods first and the set then gets no second ones. */
+static size_t adopt(struct control_view *v, const struct object *set, const json_t *tree,
 	struct control_out *out)
 {
 	struct selector *selector = NULL;
+	size_t count = 0;
 	if (selector_from_json(json_at(tree, "spec", "selector"), &selector, NULL) != 0)
-		return;
+		return 0;
 	struct view_list pods = view_owned(v, &kind_pod, "");
 	for (size_t i = 0; i < pods.count; i++) {
 		const struct object *pod = pods.objects[i];
@@ -125,8 +128,10 @@ static void adopt(struct control_view *v, const struct object *set, const json_t
 			json_object_set_new(metadata, "ownerReferences", owners = json_array());
 		json_array_append_new(owners, step_owner(set));
 		step_update(out, pod, pod_json);
+		count++;
 	}
 	selector_free(selector);
+	return count;
 }
 
 /* ---- status ---- */
@@ -192,16 +197,16 @@ static int step(struct control_view *v, const char *key, int64_t wall_ms, struct
 		else if (!step_pod_over(pod) && step_pod_singleton(pod) != SINGLETON_NONE)
 			staying++; /* until it is surely gone, it is there */
 	}
-	int64_t missing = json_int(tree, 1, "spec", "replicas") - (int64_t)active;
+	int64_t adopted = (int64_t)adopt(v, set, tree, out);
+	int64_t missing = json_int(tree, 1, "spec", "replicas") - (int64_t)active - adopted;
 	if (missing > 0)
 		missing = missing > (int64_t)staying ? missing - (int64_t)staying : 0;
 	int rc = 0;
 	struct err failure = ERR_INIT;
 	if (missing > 0)
 		rc = create_pods(v, set, tree, missing, out, &failure);
-	else if (missing < 0)
+	else if (missing < 0 && adopted == 0) /* else the next step chooses among all */
 		delete_pods(set, owned.objects, active, -missing, out);
-	adopt(v, set, tree, out);
 	write_status(set, tree, owned.objects, active, rc ? &failure : NULL, wall_ms, out);
 	if (rc != 0 && e)
 		*e = failure;

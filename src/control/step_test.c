@@ -211,6 +211,8 @@ static void test_replicaset_adopts(void **state)
 	bench_run(b, &reconciler_replicaset, set_key);
 	const struct control_write *w = bench_only_write(b, CONTROL_UPDATE, &kind_pod);
 	assert_string_equal(w->base->name, "mine");
+	/* It counts at once: none is made beside it. */
+	assert_int_equal(bench_count_writes(b, CONTROL_CREATE, &kind_pod), 0);
 }
 
 static void test_replicaset_keeps_pod_security(void **state)
