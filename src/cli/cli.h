@@ -74,6 +74,7 @@ int cli_parse(const struct cli_usage *usage, int argc, char **argv, struct cli_a
 void cli_words_done(cli_words *w); /* for CLEANUP */
 
 /* The verbs. */
+int verb_adopt(int argc, char **argv);
 int verb_apply(int argc, char **argv);
 int verb_delete(int argc, char **argv);
 int verb_describe(int argc, char **argv);
@@ -81,6 +82,7 @@ int verb_exec(int argc, char **argv);
 int verb_explain(int argc, char **argv);
 int verb_get(int argc, char **argv);
 int verb_image(int argc, char **argv);
+int verb_leave(int argc, char **argv);
 int verb_logs(int argc, char **argv);
 int verb_node(int argc, char **argv);
 int verb_token(int argc, char **argv);

@@ -13,6 +13,8 @@ static const struct cli_verb verbs[] = {
 	{"exec", "run a command in a container", verb_exec},
 	{"explain", "say why a pod is where it is, or why it is nowhere", verb_explain},
 	{"watch", "follow pods: node, state, pull progress, why", verb_watch},
+	{"adopt", "make workloads of the containers that Docker runs, as they are", verb_adopt},
+	{"leave", "give a node's containers back and take it out of the domain", verb_leave},
 	{"node", "list, label and revoke nodes", verb_node},
 	{"image", "carry images to places without a registry", verb_image},
 	{"token", "make, list and delete join tokens", verb_token},
