@@ -474,6 +474,7 @@ static int start_parts(struct agent *a, struct err *e)
 		.node_name = agent_node_name(a),
 		.host_ip = a->config.address,
 		.give_devices = give_devices,
+		.adopts = a->config.adopts,
 		.may_start = may_start,
 		.on_adopted = on_adopted,
 		.on_finished = on_finished,

@@ -58,7 +58,8 @@ static const struct key {
 	{"driver", "--driver", KEY_TEXT, "NAME",
 		"oci unless set; docker, also for Podman; fake runs nothing, to try things out"},
 	{"dockerSocket", "--docker-socket", KEY_TEXT, "PATH",
-		"of the container engine, " AGENT_DOCKER_SOCKET " unless set"},
+		"of the container engine, " AGENT_DOCKER_SOCKET
+		" unless set; set with oci too: its containers may be adopted"},
 	{"runtime", "--runtime", KEY_TEXT, "NAME", "runc or crun; else whichever works here"},
 	{"cgroupParent", "--cgroup-parent", KEY_TEXT, "PATH",
 		"control group of the pods; else below the agent's own"},
@@ -408,6 +409,8 @@ static void set_texts(struct agent_options *o, const json_t *values)
 	o->program_folder = text_of(o, values, "programFolder", "");
 	o->driver = text_of(o, values, "driver", "oci");
 	o->docker_socket = text_of(o, values, "dockerSocket", AGENT_DOCKER_SOCKET);
+	bool given = json_object_get(values, "dockerSocket") && !str_equal(o->driver, "fake");
+	o->agent.adopts = given || str_equal(o->driver, "docker") ? "docker" : NULL;
 	o->listen = text_of(o, values, "listen", AGENT_LISTEN);
 }
 

@@ -37,6 +37,7 @@ static json_t *make_annotations(const struct agent_config *c, const struct drive
 {
 	json_t *annotations = json_object();
 	set(annotations, "continuo.dev/cgroup", c->facts.cgroup_version);
+	set(annotations, "continuo.dev/adopts", c->adopts);
 	if (probe)
 		set(annotations, "continuo.dev/driver-detail", probe->detail);
 	return annotations;

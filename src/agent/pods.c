@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/vec.h"
+#include "driver/adopted.h"
 
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 60000
@@ -304,8 +305,25 @@ static void on_started(struct agent_pods *p, struct pod *pod, const struct err *
 	set_stage(pod, POD_KEPT);
 }
 
+/* Never in its place a container that is made anew: the one that runs would run beside it. */
+static void refuse_adopted(struct agent_pods *p, struct pod *pod)
+{
+	struct err e = ERR_INIT;
+	(void)err_set(&e, ERR_UNSUPPORTED,
+		"the pod is a Docker container that was adopted as it runs, and this agent has no "
+		"way to Docker: set dockerSocket in its configuration and start it again, or "
+		"delete "
+		"the pod (its container is not touched)");
+	set_stage(pod, POD_STARTING);
+	start_failed(p, pod, &e);
+}
+
 static void start(struct agent_pods *p, struct pod *pod, const struct object *o)
 {
+	if (!p->config.adopts && adopted_pod(o)) {
+		refuse_adopted(p, pod);
+		return;
+	}
 	CLEANUP(request_done) struct request r;
 	request_init(&r, p, o);
 	pod->digest = agent_pod_digest(&r.pod);
@@ -398,6 +416,25 @@ static void stop(struct agent_pods *p, struct pod *pod, int64_t grace_s)
 	p->driver->ops->stop(p->driver, pod->uid, grace_s, operation_done, operation);
 }
 
+static void on_told(struct agent_pods *p, struct pod *pod, const struct err *e)
+{
+	(void)p;
+	(void)pod;
+	(void)e; /* the stop that follows says what is wrong */
+}
+
+/* Whether its container is to be handed back is known to the driver before it is told to stop. */
+static void stop_deleted(struct agent_pods *p, struct pod *pod, const struct object *o)
+{
+	if (adopted_pod(o)) {
+		CLEANUP(request_done) struct request r;
+		request_init(&r, p, o);
+		p->driver->ops->update(p->driver, &r.pod, operation_done,
+			operation_new(p, pod->uid, on_told));
+	}
+	stop(p, pod, grace_of(o));
+}
+
 static void on_forgotten(struct agent_pods *p, struct pod *pod, const struct err *e)
 {
 	if (e)
@@ -487,7 +524,7 @@ static void step_kept(struct agent_pods *p, struct pod *pod, const struct object
 	if (pod->fenced)
 		stop(p, pod, pod->end_grace);
 	else if (o && o->deletion_ms)
-		stop(p, pod, grace_of(o));
+		stop_deleted(p, pod, o);
 	else if (!o && p->complete)
 		stop(p, pod, -1);
 	else if (o && pod->dirty && !pod->updating && p->dns_address && !lacks_secret(p, pod, o))

@@ -29,6 +29,7 @@ struct agent_pods_config {
 	/* Fills in the devices of the pod, in the arena. */
 	void (*give_devices)(void *arg, const json_t *tree, struct arena *a,
 		struct driver_pod *pod);
+	const char *adopts; /* "docker": the driver takes adopted pods; null: they are refused */
 	/* Whether a pod may be started now; agent_pods_look comes when that changed. */
 	bool (*may_start)(void *arg, const struct object *pod);
 	void (*on_adopted)(void *arg, const struct object *pod); /* the driver has it from before */

@@ -20,6 +20,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "driver/adopted.h"
 #include "main/notify.h"
 #include "sys/loop_uv.h"
 
@@ -98,13 +99,17 @@ static int make_driver(void *context, const struct driver_config *config,
 		*ret_driver = driver_fake_new(&alone, &fake);
 		return 0;
 	}
-	if (str_equal(p->options.driver, "docker")) {
-		struct driver_config docker = *config;
-		docker.docker_socket = p->options.docker_socket;
-		docker.pull_program = helper_path(p, "continuo-pull");
-		return driver_docker_new(&docker, ret_driver, e);
-	}
-	return driver_oci_new(config, ret_driver, e);
+	struct driver_config own = *config;
+	own.docker_socket = p->options.docker_socket;
+	own.pull_program = helper_path(p, "continuo-pull");
+	struct driver *driver;
+	int r = str_equal(p->options.driver, "docker") ? driver_docker_new(&own, &driver, e)
+						       : driver_oci_new(&own, &driver, e);
+	if (r == 0 && p->options.agent.adopts)
+		return driver_adopted_new(&own, driver, ret_driver, e);
+	if (r == 0)
+		*ret_driver = driver;
+	return r;
 }
 
 /* The address from which this machine talks to the server: what a connected UDP socket is bound to.
