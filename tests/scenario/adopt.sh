@@ -1,0 +1,158 @@
+#!/bin/bash
+# Containers that Docker ran before there was a domain: adopted as they are, kept over the agent's and dockerd's
+# deaths, started again as themselves, rolled out as ordinary pods, handed back. ADOPT_COUNT containers (10).
+cd "$(dirname "$0")/../.." || exit 1
+. tests/lib/tap.sh
+. tests/lib/topology.sh
+. tests/lib/cgroup.sh
+. tests/lib/busybox_root.sh
+. tests/lib/continuum.sh
+. tests/lib/docker.sh
+
+[ "$(id -u)" = 0 ] || { tap_skip "needs root: it runs Docker" && tap_finish; }
+topo_id=ca$$
+count=${ADOPT_COUNT:-10}
+registry=10.10.3.5:5000
+box=$registry/box:1
+bail() { echo "Bail out! $*"; tail -n 5 "$continuum_folder"/*.log >&2; exit 1; }
+clean_up() { [ -z "${KEEP_LOGS:-}" ] || cp "$continuum_folder"/*.log "$continuum_folder"/*.out "$KEEP_LOGS"/; docker_end node1; continuum_end; }
+
+# ---- a machine with Docker and its containers; a domain that it joins ----
+
+raise() {
+	continuum_folder=$(mktemp -d /var/tmp/continuo-adopt-XXXXXX)
+	at_exit clean_up
+	topo_start && topo_site c 10.10.3.1/24 && topo_host registry c 10.10.3.5/24 10.10.3.1 &&
+		topo_host server c 10.10.3.10/24 10.10.3.1 && topo_host node1 c 10.10.3.11/24 10.10.3.1 || bail "no network"
+	busybox_root "$continuum_folder/box"
+	tools/ocilayout.py "$continuum_folder/layout" box --config '{"Env": ["PATH=/bin"]}' --layer "$continuum_folder/box:gzip" >/dev/null
+	cat >"$continuum_folder/registry.yml" <<-YAML
+		version: 0.1
+		log: {level: error, accesslog: {disabled: true}}
+		storage: {filesystem: {rootdirectory: $continuum_folder/registry}}
+		http: {addr: "$registry"}
+	YAML
+	continuum_run registry nsenter --net="/run/netns/$topo_id-registry" docker-registry serve "$continuum_folder/registry.yml"
+	wait_for 10 topo_in registry curl -fs "http://$registry/v2/" &&
+		topo_in registry skopeo --insecure-policy copy -q --dest-tls-verify=false "oci:$continuum_folder/layout:box" "docker://$box" ||
+		bail "no registry"
+	docker_start node1 || bail "no dockerd"
+	tar -C "$continuum_folder/box" -c . | docker_at node1 import -c 'ENV PATH=/bin' - "$box" >/dev/null || bail "no image"
+	continuum_start_server 10.10.3.10:6443 || bail "no server"
+	echo "{\"$registry\": {\"insecure\": true}}" >"$continuum_folder/registries.json"
+}
+
+script='echo "I am $NAME"; trap "exit 0" TERM; while :; do sleep 1 & wait; done'
+start_containers() {
+	local i
+	mkdir -p "$continuum_folder/site"
+	for i in $(seq $((count - 6))); do
+		docker_compose node1 shop web "$i" -e NAME=web --restart unless-stopped -m 32m -- "$box" sh -c "$script" || return 1
+	done
+	docker_compose node1 shop db 1 -e NAME=db -v shopdata:/data --restart always -- "$box" sh -c "$script" || return 1
+	for i in 1 2 3; do
+		docker_compose node1 farm sensor "$i" -e NAME=sensor -- "$box" sh -c "$script" || return 1
+	done
+	for i in 1 2; do
+		docker_at node1 run -d --name "plain_$i" -e NAME=plain -v "$continuum_folder/site:/site:ro" "$box" sh -c "$script" >/dev/null || return 1
+	done
+}
+
+# ---- helpers ----
+
+containers() { # NAME PID START of each that runs, by name
+	docker_at node1 ps -q | xargs env DOCKER_HOST="unix://$(docker_socket node1)" docker inspect -f '{{.Name}} {{.State.Pid}} {{.State.StartedAt}}' | sort
+}
+same() { containers >"$w/now" && diff "$w/before" "$w/now"; }
+adopt() { topo_in node1 env KUBECONFIG="$w/kubeconfig" "$continuum_programs/continuo" adopt docker --node node1 --docker-socket "$(docker_socket node1)" "$@"; }
+adopted() { # COUNT: so many adopted pods run, ready, on the node
+	[ "$(continuum get pods -A -o json | jq '[.items[] | select(.metadata.annotations["continuo.dev/adopted"] == "docker" and
+		.spec.nodeName == "node1" and .status.phase == "Running" and .metadata.deletionTimestamp == null and
+		any(.status.conditions[]; .type == "Ready" and .status == "True"))] | length')" = "$1" ]
+}
+pods_are() { [ "$(continuum get pods -A -o json | jq '.items | length')" = "$1" ]; }
+ready() { # NAMESPACE DEPLOYMENT COUNT
+	[ "$(continuum get deployment "$2" -n "$1" -o json | jq '.status.readyReplicas // 0')" = "$3" ]
+}
+pod_of() { # CONTAINER: namespace and name of its pod
+	continuum get pods -A -o json | jq -r --arg id "$(docker_at node1 inspect -f '{{.Id}}' "$1")" '.items[] |
+		select(.metadata.annotations["continuo.dev/container"] == $id) | "\(.metadata.namespace) \(.metadata.name)"'
+}
+gone() { ! docker_at node1 inspect "$1"; }
+in_pod() { # CONTAINER VERB ARGUMENT...: "logs" or "exec" of its pod
+	local namespace name verb=$2
+	read -r namespace name < <(pod_of "$1")
+	shift 2
+	timeout 20 nsenter --net="/run/netns/$topo_id-server" env KUBECONFIG="$w/kubeconfig" "$continuum_programs/continuo" "$verb" -n "$namespace" "$name" "$@"
+}
+
+raise
+w=$continuum_folder
+start_containers || bail "the containers do not start"
+containers >"$w/before"
+
+# ---- before: what it would do, and an agent that cannot ----
+
+tap_check "a dry run says what would become what" tap_says 0 "web " adopt --dry-run
+tap_check "and what a pod cannot say" tap_says 0 "container shop_db_1: volume shopdata stays Docker's" adopt --dry-run
+tap_check "nothing of it is carried out" tap_says 0 "" pods_are 0
+tap_check "a node that is none is refused" tap_says 1 "there is no node \"node1\"" adopt
+continuum_agent node1 10.10.3.11 edge site-c "registries: $w/registries.json" && wait_for 20 continuum_nodes_ready 1 || bail "no node"
+tap_check "an agent that has no way to Docker is named as what is missing" tap_says 1 "set dockerSocket in its configuration" adopt
+continuum_kill node1
+echo "dockerSocket: $(docker_socket node1)" >>"$w/node1/agent.yaml"
+continuum_agent_start node1
+able() { continuum get node node1 -o json | jq -e '.metadata.annotations["continuo.dev/adopts"] == "docker"'; }
+wait_for 20 able || bail "the agent does not say that it adopts"
+
+# ---- adopted ----
+
+tap_check "what has the host's folders is refused where the namespace forbids it" tap_says 1 "namespace default does not let" adopt
+tap_check "adopt succeeds, also after a run that did a part" adopt -n machine
+tap_check "$count containers are pods that run and are ready" wait_for 30 adopted "$count"
+tap_check "and there is no other pod" pods_are "$count"
+tap_check "no container was restarted" same
+tap_check "a service of a project is a Deployment with all of its containers" wait_for 10 ready shop web $((count - 6))
+tap_check "once more: nothing to do" tap_says 0 "Nothing to do" adopt -n machine
+tap_check "a pod's logs are the container's" tap_says 0 "I am db" in_pod shop_db_1 logs
+tap_check "exec runs in the container" tap_says 7 "db inside" in_pod shop_db_1 exec -- sh -c 'echo "$NAME inside"; exit 7'
+
+# ---- deaths ----
+
+continuum_kill node1 && continuum_agent_start node1
+tap_check "the agent is killed and starts: all are adopted still" wait_for 20 adopted "$count"
+tap_check "and the same processes" same
+continuum_kill node1-docker && docker_start node1
+tap_check "dockerd is killed and starts: the same processes" wait_for 10 same
+docker_at node1 kill farm_sensor_2 >/dev/null
+restarted() { [ "$(docker_at node1 inspect -f '{{.State.Running}}' farm_sensor_2)" = true ] && adopted "$count"; }
+tap_check "a container that dies is started again, as itself" wait_for 20 restarted
+others() { containers >"$w/now" && diff <(grep -v farm_sensor_2 "$w/before") <(grep -v farm_sensor_2 "$w/now"); }
+tap_check "the others were left alone" others
+counted() { continuum get pods -n farm -o json | jq -e '[.items[].status.containerStatuses[0].restartCount] | add == 1'; }
+tap_check "and its restart is counted" wait_for 10 counted
+containers >"$w/before"
+
+# ---- a roll-out ----
+
+continuum get deployment web -n shop -o json | jq '.spec.template.spec.containers[0].env[0].value = "rolled"' >"$w/web.json"
+continuum apply -f "$w/web.json" >/dev/null 2>&1
+tap_check "a roll-out removes the adopted containers" wait_for 40 gone shop_web_1
+tap_check "and makes ordinary pods of them" wait_for 40 ready shop web $((count - 6))
+ordinary() { continuum get pods -n shop -l app=web -o json | jq -e 'all(.items[]; .metadata.annotations["continuo.dev/adopted"] == null and .spec.nodeName == "node1")'; }
+tap_check "on the same node, no longer adopted" ordinary
+keep() { containers >"$w/now" && diff <(grep -v shop_web "$w/before") "$w/now"; }
+tap_check "all other containers run on" keep
+containers >"$w/before"
+
+# ---- handed back ----
+
+continuum leave node1 >"$w/leave.out" 2>&1
+tap_check "leave succeeds" test $? -eq 0
+tap_note <"$w/leave.out"
+tap_check "the containers run on, the same processes" same
+no_adopted() { adopted 0 && continuum get deployments -A -o json | jq -e '[.items[].metadata.name] == ["web"]'; }
+tap_check "their workloads are gone" no_adopted
+tap_check "the node is gone" wait_for 10 continuum_nodes_ready 0
+tap_check "its agent has ended, and said why" wait_for 15 continuum_ended node1
+tap_finish
