@@ -195,24 +195,12 @@ void adopt_plan_done(struct adopt_plan *p)
 	vec_done(&p->skipped);
 }
 
-bool adopt_needs_privilege(const struct adopt_workload *w)
-{
-	VEC_EACH (&w->members, struct adopt_member, m)
-		if (pod_security_check("baseline", m->spec, NULL) < 0)
-			return true;
-	return false;
-}
-
 /* ---- objects ---- */
 
 json_t *adopt_namespace(const struct adopt_workload *w)
 {
-	json_t *namespace = json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "v1", "kind",
-		"Namespace", "metadata", "name", w->namespace);
-	if (adopt_needs_privilege(w))
-		json_object_set_new(json_object_get(namespace, "metadata"), "labels",
-			json_pack("{s:s}", POD_SECURITY_LABEL, "privileged"));
-	return namespace;
+	return json_pack("{s:s, s:s, s:{s:s, s:{s:s}}}", "apiVersion", "v1", "kind", "Namespace",
+		"metadata", "name", w->namespace, "labels", POD_SECURITY_LABEL, "privileged");
 }
 
 /* Their data and their ports are of this node: so are those that take their places, which wait for

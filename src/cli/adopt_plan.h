@@ -49,10 +49,8 @@ struct adopt_plan {
 void adopt_plan_make(const json_t *found, const char *namespace, struct adopt_plan *ret_plan);
 void adopt_plan_done(struct adopt_plan *p); /* for CLEANUP */
 
-/* Whether its pods are refused in a namespace that is not labelled privileged. */
-bool adopt_needs_privilege(const struct adopt_workload *w);
-
-/* The objects; new references. name: of the Deployment, the workload's own unless that is taken. */
+/* The objects; new references. name: of the Deployment, the workload's own unless that is taken.
+ * The namespace is a privileged one: what such containers may do is not what their pods say. */
 json_t *adopt_namespace(const struct adopt_workload *w) MUST_CHECK;
 /* Paused, so that nothing is made of it before its pods are there. */
 json_t *adopt_deployment(const struct adopt_workload *w, const char *name,

@@ -194,7 +194,6 @@ static void services_are_deployments(void **state)
 	const struct adopt_workload *web = &plan.workloads.items[3];
 	assert_int_equal(web->members.count, 2);
 	assert_string_equal(web->members.items[0].name, "shop_web_2"); /* by number */
-	assert_true(adopt_needs_privilege(web));
 }
 
 static void what_does_not_run_is_left_out(void **state)

@@ -63,11 +63,6 @@ static void print_warnings(const struct adopt_plan *p)
 	json_t *text;
 	fflush(stdout);
 	VEC_EACH (&p->workloads, struct adopt_workload, w) {
-		if (adopt_needs_privilege(w))
-			fprintf(stderr,
-				"Warning: %s/%s: needs a namespace labelled " POD_SECURITY_LABEL
-				"=privileged\n",
-				w->namespace, w->name);
 		VEC_EACH (&w->members, struct adopt_member, m)
 			json_array_foreach (m->warnings, i, text)
 				fprintf(stderr, "Warning: container %s: %s\n", m->name,
@@ -172,12 +167,13 @@ static int ensure_namespace(struct adopt *a, const struct adopt_workload *w, str
 	}
 	bool privileged = str_equal(json_text(there, "", "metadata", "labels", POD_SECURITY_LABEL),
 		"privileged");
-	if (r == 0 && !privileged && adopt_needs_privilege(w))
+	if (r == 0 && !privileged)
 		return err_set(e, ERR_FORBIDDEN,
-			"namespace %s does not let its pods have what these containers have of the "
-			"host: kubectl label namespace %s " POD_SECURITY_LABEL
-			"=privileged, if they may",
-			w->namespace, w->namespace);
+			"adopted containers want a privileged namespace, as they are bound by "
+			"nothing that their pods say: kubectl label namespace "
+			"%s " POD_SECURITY_LABEL
+			"=privileged, or choose another one for what is of no project with -n",
+			w->namespace);
 	return r;
 }
 

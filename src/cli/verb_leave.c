@@ -285,9 +285,8 @@ static int remove_node(struct leave *l, struct err *e)
 	if (r == 0)
 		r = remove_object(l, &kind_node, NULL, l->node, false, e);
 	if (r == 0)
-		printf("node \"%s\" has left: its agent ends; remove its state folder before it "
-		       "joins "
-		       "again\n",
+		printf("node \"%s\" has left: its agent is refused from now on; end it, and remove "
+		       "its state folder before it joins again\n",
 			l->node);
 	return r;
 }
@@ -350,8 +349,8 @@ int verb_leave(int argc, char **argv)
 			"on, and the Deployments that stand for them are deleted. Other pods are "
 			"stopped, and\n"
 			"their controllers make them anew elsewhere. Then the node is revoked and "
-			"removed, and\n"
-			"its agent ends.\n",
+			"removed:\n"
+			"its agent is refused and can be ended.\n",
 		.options = options,
 		.option_count = ARRAY_SIZE(options),
 		.common = &l.common};

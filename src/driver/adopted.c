@@ -204,15 +204,33 @@ struct list_call {
 	void *arg;
 };
 
+static void list_each_other(void *arg, const struct driver_state *state)
+{
+	const struct list_call *call = arg;
+	call->telling.each(call->telling.arg, state);
+}
+
+static void list_each_taken(void *arg, const struct driver_state *state)
+{
+	struct list_call *call = arg;
+	tell(&call->telling, state);
+}
+
+static void list_end(void *arg, const struct err *e)
+{
+	struct list_call *call = arg;
+	call->done(call->arg, e);
+	free(call);
+}
+
 static void list_taken(void *arg, const struct err *e)
 {
 	struct list_call *call = arg;
 	struct driver *taken = call->both->taken;
 	if (e)
-		call->done(call->arg, e);
+		list_end(call, e);
 	else
-		taken->ops->list(taken, tell, call->done, call->arg);
-	free(call);
+		taken->ops->list(taken, list_each_taken, list_end, call);
 }
 
 static void both_list(struct driver *d, void (*each)(void *arg, const struct driver_state *state),
@@ -221,7 +239,7 @@ static void both_list(struct driver *d, void (*each)(void *arg, const struct dri
 	struct both *b = both_of(d);
 	struct list_call *call = mem_new(struct list_call);
 	*call = (struct list_call){b, {b, each, arg}, done, arg};
-	b->other->ops->list(b->other, each, list_taken, call);
+	b->other->ops->list(b->other, list_each_other, list_taken, call);
 }
 
 static int both_stats(struct driver *d, const char *uid, int64_t *ret_cpu_ns,

@@ -174,6 +174,9 @@ static void sandbox_on_inspected(struct adopted *x, struct adopted_container *c,
 	(void)x;
 	if (c && e && e->code == ERR_NOT_FOUND)
 		say_gone(c, &why);
+	else if (c && !e && json_at(answer, "Config", "Labels", DOCKER_LABEL_NODE))
+		(void)err_set(&why, ERR_FORBIDDEN, "container %.12s is of a pod of this node",
+			c->docker_id);
 	else if (c && !e)
 		(void)adopted_read(c, answer, &pid);
 	call->done(call->arg, "", why.code ? &why : NULL);
@@ -192,18 +195,35 @@ static void sandbox_fail(void *arg)
 	free(f);
 }
 
+/* Whether the pod may have the container that it names. */
+static int check_claim(const struct adopted_container *c, const char *privilege, struct err *e)
+{
+	if (!str_equal(privilege, "privileged"))
+		return err_set(e, ERR_FORBIDDEN,
+			"adopted containers want a namespace that is labelled privileged");
+	if (!c->docker_id[0])
+		return err_set(e, ERR_INVALID,
+			"the pod is marked as adopted and does not name its container "
+			"(" ADOPTED_CONTAINER ")");
+	MAP_EACH (&c->engine->pods, entry) {
+		const struct adopted_container *other = entry->value;
+		if (other != c && str_equal(other->docker_id, c->docker_id))
+			return err_set(e, ERR_CONFLICT, "container %.12s is that of pod %s already",
+				c->docker_id, other->uid);
+	}
+	return 0;
+}
+
 static void engine_sandbox_start(struct container_engine *base, const struct container_pod *pod,
 	void (*done)(void *arg, const char *netns_path, const struct err *e), void *arg)
 {
 	struct adopted *x = adopted_of(base);
 	struct adopted_container *c = container_ensure(x, pod->uid);
+	struct err e = ERR_INIT;
 	read_pod(c, pod->pod);
-	if (!c->docker_id[0]) {
+	if (check_claim(c, pod->privilege, &e) < 0) {
 		struct failed_call *f = mem_new(struct failed_call);
-		*f = (struct failed_call){.call = {done, arg}};
-		(void)err_set(&f->e, ERR_INVALID,
-			"the pod is marked as adopted and does not name its container "
-			"(" ADOPTED_CONTAINER ")");
+		*f = (struct failed_call){.call = {done, arg}, .e = e};
 		loop_defer(x->loop, sandbox_fail, f);
 		return;
 	}

@@ -20,11 +20,28 @@ static int check_security(struct request *r, const json_t *pod_spec, struct err 
 	return pod_security_check(pod_security_level(namespace), pod_spec, e);
 }
 
+/* It stands for any container of the node's, with whatever rights that has. */
+static int check_adopted(struct request *r, const json_t *tree, struct err *e)
+{
+	char key[OBJECT_KEY_MAX];
+	if (!json_at(tree, "metadata", "annotations", "continuo.dev/adopted"))
+		return 0;
+	if (object_key_of(&kind_namespace, "", r->namespace, key, e) < 0)
+		return -(int)e->code;
+	CLEANUP(object_done) struct object *namespace = store_get(r->server->store, key);
+	if (str_equal(pod_security_level(namespace), "privileged"))
+		return 0;
+	return err_set(e, ERR_FORBIDDEN,
+		"adopted containers want a namespace labelled " POD_SECURITY_LABEL "=privileged");
+}
+
 static int admit_pod(struct request *r, json_t *tree, const json_t *old, struct err *e)
 {
 	if (old)
 		return 0; /* what security looks at is immutable in a pod */
 	int result = check_security(r, json_object_get(tree, "spec"), e);
+	if (result == 0)
+		result = check_adopted(r, tree, e);
 	if (result < 0)
 		(void)err_prefix(e, "pods \"%s\" is forbidden",
 			json_text(tree, "", "metadata", "name"));

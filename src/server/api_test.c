@@ -268,9 +268,14 @@ static void privileged_pods_need_a_privileged_namespace(void **state)
 	static const char pod[] = "{'metadata':{'name':'p'},'spec':{'hostNetwork':true,'containers'"
 				  ":[{'name':'c','image':'busybox:1'}]}}";
 	expect_refusal(f, 403, PODS, pod, "hostNetwork");
+	static const char adopted[] =
+		"{'metadata':{'name':'a','annotations':{'continuo.dev/adopted':'docker'}},"
+		"'spec':{'containers':[{'name':'c','image':'i'}]}}";
+	expect_refusal(f, 403, PODS, adopted, "adopted containers want");
 	json_decref(fixture_expect(f, 200, "PATCH", "/api/v1/namespaces/default",
 		"{'metadata':{'labels':{'pod-security.kubernetes.io/enforce':'privileged'}}}"));
 	json_decref(fixture_expect(f, 201, "POST", PODS, pod));
+	json_decref(fixture_expect(f, 201, "POST", PODS, adopted));
 }
 
 static void nothing_is_made_in_a_namespace_that_goes(void **state)

@@ -107,7 +107,7 @@ wait_for 20 able || bail "the agent does not say that it adopts"
 
 # ---- adopted ----
 
-tap_check "what has the host's folders is refused where the namespace forbids it" tap_says 1 "namespace default does not let" adopt
+tap_check "a namespace that is not privileged is no place for them" tap_says 1 "kubectl label namespace default" adopt
 tap_check "adopt succeeds, also after a run that did a part" adopt -n machine
 tap_check "$count containers are pods that run and are ready" wait_for 30 adopted "$count"
 tap_check "and there is no other pod" pods_are "$count"
@@ -122,6 +122,12 @@ tap_check "exec runs in the container" tap_says 7 "db inside" in_pod shop_db_1 e
 continuum_kill node1 && continuum_agent_start node1
 tap_check "the agent is killed and starts: all are adopted still" wait_for 20 adopted "$count"
 tap_check "and the same processes" same
+continuum_kill node1 && sed -i.bak /^dockerSocket/d "$w/node1/agent.yaml" && continuum_agent_start node1
+refused() { continuum get pods -n shop -o json | jq -e 'all(.items[]; .status.reason == "FailedStart" and (.status.message | contains("set dockerSocket")))'; }
+tap_check "an agent without a way to Docker refuses them and says what to do" wait_for 20 refused
+continuum_kill node1 && mv "$w/node1/agent.yaml.bak" "$w/node1/agent.yaml" && continuum_agent_start node1
+tap_check "with it they are there again" wait_for 20 adopted "$count"
+tap_check "and still the same processes" same
 continuum_kill node1-docker && docker_start node1
 tap_check "dockerd is killed and starts: the same processes" wait_for 10 same
 docker_at node1 kill farm_sensor_2 >/dev/null
@@ -154,5 +160,5 @@ tap_check "the containers run on, the same processes" same
 no_adopted() { adopted 0 && continuum get deployments -A -o json | jq -e '[.items[].metadata.name] == ["web"]'; }
 tap_check "their workloads are gone" no_adopted
 tap_check "the node is gone" wait_for 10 continuum_nodes_ready 0
-tap_check "its agent has ended, and said why" wait_for 15 continuum_ended node1
+tap_check "its agent says why it is refused" wait_for 15 grep -q 'event=node_refused.*was revoked' "$w/node1.log"
 tap_finish
