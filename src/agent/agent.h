@@ -161,7 +161,7 @@ struct agent_config {
 	int64_t image_gc_high_percent, image_gc_low_percent;   /* disk.h; 0: as usual */
 	const char *cgroup_parent;                             /* of pods; null: by facts */
 	const char *runtime, *runtime_wrapper, *pause_program; /* driver.h */
-	const char *adopts; /* "docker": the driver takes its containers over; null: none */
+	const char *adopts;        /* "docker": the driver takes its containers over; null: none */
 	const char *fence_program; /* path of continuo-fence; null: no handover pod can run */
 	struct agent_fence_maker fence_maker; /* in its place, if it has one */
 	const char *network_backend;          /* null: "direct" */
