@@ -286,5 +286,6 @@ int main(void)
 		cmocka_unit_test(members_that_differ_are_told),
 		cmocka_unit_test(objects_stand_for_the_containers),
 	};
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

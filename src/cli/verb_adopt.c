@@ -76,7 +76,7 @@ static void print_yaml(json_t *object)
 {
 	CLEANUP(buf_done) struct buf b = BUF_INIT;
 	yaml_encode(object, &b);
-	printf("---\n%s", buf_text(&b));
+	printf("---\n%s\n", buf_text(&b));
 	json_decref(object);
 }
 

@@ -43,6 +43,13 @@ static const char *name_of(const json_t *object)
 	return json_text(object, "", "metadata", "name");
 }
 
+/* Ended for good: it only has to be forgotten. */
+static bool is_over(const json_t *pod)
+{
+	const char *phase = json_text(pod, "", "status", "phase");
+	return str_equal(phase, "Failed") || str_equal(phase, "Succeeded");
+}
+
 static int list(struct leave *l, const struct kind *k, const char *query, json_t **ret_items,
 	struct err *e)
 {
@@ -73,7 +80,7 @@ static int look(struct leave *l, struct err *e)
 			json_text(pod, "", "metadata", "labels", "app"));
 		l->adopted += container_of(pod) != NULL;
 		l->ordinary += container_of(pod) == NULL;
-		if (container_of(pod))
+		if (container_of(pod) && !is_over(pod))
 			map_put(&l->held, key, l);
 	}
 	return r;
@@ -204,14 +211,16 @@ static int delete_deployments(struct leave *l, struct err *e)
 	return r;
 }
 
-/* Pods that nobody owns; of others the controller takes notice. */
+/* Of adopted pods only those that are over or have no owner: the others go with their Deployment.
+ */
 static int delete_pods(struct leave *l, bool adopted, struct err *e)
 {
 	size_t i;
 	json_t *pod;
 	int r = 0;
 	json_array_foreach (l->pods, i, pod) {
-		bool owned = json_array_size(json_at(pod, "metadata", "ownerReferences")) > 0;
+		bool owned = !is_over(pod) &&
+			     json_array_size(json_at(pod, "metadata", "ownerReferences")) > 0;
 		if (r < 0 || adopted != (container_of(pod) != NULL) || (adopted && owned))
 			continue;
 		r = remove_object(l, &kind_pod, namespace_of(pod), name_of(pod), false, e);

@@ -315,17 +315,15 @@ static void run_on_timer(void *arg)
 	run_look(arg);
 }
 
+/* An engine that refuses may just be starting it itself: what it says of the container decides. */
 static void run_on_started(struct adopted *x, struct adopted_container *c, const json_t *answer,
 	const struct err *e, void *arg)
 {
-	struct run_call *call = arg;
 	(void)x;
 	(void)c;
 	(void)answer;
-	if (e && e->code != ERR_NOT_FOUND)
-		run_end(call, 0, e);
-	else
-		run_look(call);
+	(void)e;
+	run_look(arg);
 }
 
 static void engine_run(struct container_engine *base, const struct container_spec *spec,
