@@ -43,8 +43,15 @@ lint: ## formatting, ranks of the rooms, shell syntax
 man: build ## bring the options in docs/man up to what --help says
 	@tools/gen-man $(BUILD)
 
-deb: build ## Debian packages into build/deb/
-	@tools/build-deb $(BUILD)
+deb: $(if $(ARCH),cross-$(ARCH),build) ## Debian packages into build/deb/ (ARCH=arm64 or armhf: build-ARCH/deb/)
+	@tools/build-deb $(if $(ARCH),build-$(ARCH) $(ARCH),$(BUILD))
+
+cross-%: deps ## build for another architecture into build-ARCH/ (cross-arm64, cross-armhf)
+	@tools/deps tools/packages-cross
+	@tools/cross-build $*
+
+test-cross-%: cross-% ## the agent's unit tests of that architecture, under qemu-user
+	@tools/cross-test $*
 
 install: build ## install the executables (PREFIX, DESTDIR)
 	@meson install -C $(BUILD) --quiet
