@@ -4,6 +4,7 @@
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 . tests/lib/busybox_root.sh
+. tests/lib/emulator.sh
 
 build=${CONTINUO_BUILD:-./build}
 tests="start_runs_and_is_repeatable exit_codes_give_phases stop_is_graceful_then_hard commands_run_inside
@@ -15,26 +16,6 @@ done
 folder=$(mktemp -d)
 at_exit 'rm -rf --one-file-system "$folder"'
 
-get_kernel() {
-	local package
-	if [ -n "${DRIVER_V2_KERNEL:-}" ]; then
-		cp "$DRIVER_V2_KERNEL" "$folder/kernel.deb"
-	else
-		package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends/ { print $2; exit }')
-		(cd "$folder" && apt-get -q download "$package" && mv linux-image-*.deb kernel.deb) || return 1
-	fi
-	dpkg -x "$folder/kernel.deb" "$folder/kernel"
-}
-
-# copy_program PROGRAM: to /bin, with the libraries that it is linked to.
-copy_program() {
-	local file
-	cp -L "$1" "$folder/root/bin/" || return 1
-	for file in $(ldd "$1" 2>/dev/null | grep -o '/[^ ]*'); do
-		[ -e "$folder/root$file" ] || cp --parents -L "$file" "$folder/root" || return 1
-	done
-}
-
 make_disk() {
 	local version program
 	version=$(ls "$folder/kernel/lib/modules")
@@ -42,9 +23,9 @@ make_disk() {
 	busybox_root "$folder/root"
 	busybox_root "$folder/root/image"
 	for program in runc crun conmon; do
-		program=$(command -v $program) && { copy_program "$program" || return 1; }
+		program=$(command -v $program) && { emulator_copy "$folder/root" bin "$program" || return 1; }
 	done
-	copy_program "$build/src/driver/driver-contract" && cp "$build/src/main/continuo-pause" "$folder/root/bin/" || return 1
+	emulator_copy "$folder/root" bin "$build/src/driver/driver-contract" && cp "$build/src/main/continuo-pause" "$folder/root/bin/" || return 1
 	find "$folder/kernel/lib/modules/$version" -name 'overlay.ko*' -exec cp {} "$folder/root/lib/modules/" \;
 	# The first root of a kernel cannot be pivoted away from, so the test moves to a tmpfs.
 	cat >"$folder/root/init" <<-'END'
@@ -73,20 +54,18 @@ make_disk() {
 	END
 	chmod +x "$folder/root/init" "$folder/root/init.next"
 	echo $tests >"$folder/root/tests"
-	(cd "$folder/root" && find . | cpio -o -H newc -R 0:0 2>/dev/null | gzip -1) >"$folder/disk.gz"
+	emulator_disk "$folder/root" "$folder/disk.gz"
 }
 
 boot() {
-	timeout 400 qemu-system-x86_64 -accel tcg -cpu max -smp 2 -m 2048 -no-reboot -nographic \
-		-kernel "$folder"/kernel/boot/vmlinuz-* -initrd "$folder/disk.gz" \
-		-append 'console=ttyS0 quiet panic=-1' </dev/null >"$folder/console" 2>&1
+	emulator_boot 400 "$folder/kernel" "$folder/disk.gz" "$folder/console"
 	tr -d '\r' <"$folder/console" | sed -n '/=== runc/,$p'
 	grep -q "=== runc gave" "$folder/console"
 }
 
 passed() { tr -d '\r' <"$folder/console" | grep -q "=== $1 gave 0"; }
 
-tap_check "Debian's kernel" get_kernel
+tap_check "Debian's kernel" emulator_kernel "$folder"
 tap_check "a disk with the driver" make_disk
 tap_check "it boots and runs the suite" boot
 tap_check "runc on cgroup v2" passed runc
