@@ -1,7 +1,7 @@
 #!/bin/bash
 # An agent of another architecture: built for arm64, run by qemu-user, it joins a native server and runs a container whose image
-# and programs are arm64 too. Kernel, runc and conmon are this machine's. Netfilter is not to be had under qemu-user, so the pod
-# has the host's network.
+# and programs are arm64 too. This machine's are the kernel, runc, conmon and continuo-pull: qemu-user knows no openat2, by which
+# images are unpacked. Nor does it know netfilter: the pod has the host's network.
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 . tests/lib/topology.sh
@@ -60,8 +60,8 @@ raise() {
 	at_exit "kill $registry_pid"
 	registry_prefix="nsenter --net=/run/netns/$topo_id-registry" registry_push "$continuum_folder/layout" box $registry/box:1 || bail "no push"
 	echo "{\"$registry\": {\"insecure\": true}}" >"$continuum_folder/registries.json"
-	mkdir "$continuum_folder/programs" && ln -s "$native/continuo" "$continuum_folder/programs/" &&
-		ln -s "$PWD/build-$arch"/src/main/continuo-{agent,pull,pause,fence,runtime} "$continuum_folder/programs/"
+	mkdir "$continuum_folder/programs" && ln -s "$native"/continuo{,-pull} "$continuum_folder/programs/" &&
+		cp "$PWD/build-$arch"/src/main/continuo-{agent,pause,fence,runtime} "$continuum_folder/programs/"
 	continuum_programs=$continuum_folder/programs
 	export QEMU_LD_PREFIX=$PWD/build-$arch/root
 	continuum_start_server 10.10.3.10:6443 || bail "no server"

@@ -69,7 +69,7 @@ make_units() {
 		TTYPath=/dev/ttyS0
 	END
 	ln -s ../checks.service "$root/etc/systemd/system/multi-user.target.wants/"
-	printf '[Manager]\nDefaultTimeoutStartSec=60s\n' >"$root/etc/systemd/system.conf"
+	printf '[Manager]\nDefaultTimeoutStartSec=120s\n' >"$root/etc/systemd/system.conf"
 	printf '[Journal]\nStorage=volatile\nForwardToConsole=yes\nTTYPath=/dev/ttyS0\n' >"$root/etc/systemd/journald.conf"
 }
 
