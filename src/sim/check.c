@@ -436,8 +436,8 @@ void sim_checks_tell(struct sim_checks *k)
 	list_all(k->cluster->server.store, &kind_pod, &pods);
 	for (size_t i = 0; i < pods.count; i++) {
 		const struct object *o = pods.objects[i];
-		sim_trace_line(&w->trace, w->now_us, "stored %s %s on \"%s\" %s%s%s", o->name, o->uid,
-			o->node, o->phase, o->ready ? " ready" : "",
+		sim_trace_line(&w->trace, w->now_us, "stored %s %s on \"%s\" %s%s%s", o->name,
+			o->uid, o->node, o->phase, o->ready ? " ready" : "",
 			o->deletion_ms ? " deleted" : "");
 	}
 	store_list_done(&pods);

@@ -172,7 +172,7 @@ void sim_checks_log(struct sim_checks *k, const struct sim_machine *m, const cha
 #define SIM_SECRET_BASE64 "c2ltLXBsYWluLXRleHQh"
 /* Whether everything that is wanted runs and nothing else; why not is put into ret_why. */
 bool sim_checks_converged(struct sim_checks *k, char *ret_why, size_t size);
-void sim_checks_tell(struct sim_checks *k); /* the store's pods, to the trace */
+void sim_checks_tell(struct sim_checks *k);                /* the store's pods, to the trace */
 uint64_t sim_checks_evictions(const struct sim_checks *k); /* nodes whose pods were given up */
 void sim_checks_free(struct sim_checks *k);
 
