@@ -88,5 +88,6 @@ int main(void)
 		cmocka_unit_test(test_pressure),
 		cmocka_unit_test(test_unknown),
 	};
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests_name("agent-disk", tests, NULL, NULL);
 }
