@@ -11,7 +11,7 @@ runs() {
 pids() {
 	local root=/sys/fs/cgroup/unified
 	[ -d "$root" ] || root=/sys/fs/cgroup
-	find "$root/$topo_id/$1/pods" -name cgroup.procs -exec cat {} + 2>/dev/null
+	find "$root/$topo_id/$1/pods"/pod-* -name cgroup.procs -exec cat {} + 2>/dev/null
 }
 
 # containers HOST...: "HOST PID START" of the first process of each container there: its parent, conmon or a shim
@@ -73,7 +73,7 @@ cut_link() {
 	topo_cut "$broker_host"
 	verify "the loss is seen" wait_for 10 node_is "$broker_host" Unknown
 	say "${dim}after $(since "$cut_ms")${plain}"
-	verify "the broker is ready at the other site" wait_for 20 ready_off "$broker_host" broker
+	verify "the broker is ready at the other site" wait_for $((20 + more_s)) ready_off "$broker_host" broker
 	healed=$(since "$cut_ms")
 	say "${dim}after $healed; it is on $(continuum get pods -n factory -l app=broker -o json |
 		jq -r '.items[] | select(.metadata.deletionTimestamp == null).spec.nodeName') now${plain}"
