@@ -29,6 +29,7 @@ engine_podman_settings() {
 
 engine_command() {
 	local live=()
+	cd "$engine_folder" || exit 1 # conmon leaves files where it is
 	if [ "$engine_kind" = podman ]; then
 		exec env CONTAINERS_CONF="$engine_folder/containers.conf" podman --root "$engine_folder/data" \
 			--runroot "$engine_folder/exec" system service --time 0 "unix://$engine_folder/socket"
