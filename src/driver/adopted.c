@@ -81,6 +81,25 @@ static void host_changed(void *context, const struct driver_state *state)
 		map_remove(&b->uids, state->uid);
 }
 
+struct one_pod {
+	struct both *both;
+	const char *uid;
+};
+
+static void tell_one(void *arg, const struct driver_state *state)
+{
+	const struct one_pod *one = arg;
+	if (str_equal(state->uid, one->uid))
+		host_changed(one->both, state);
+}
+
+static void on_gone(void *arg, const char *uid)
+{
+	struct both *b = arg;
+	struct one_pod one = {b, uid};
+	b->taken->ops->list(b->taken, tell_one, NULL, &one);
+}
+
 static void host_event(void *context, const char *uid, bool warning, const char *reason,
 	const char *message)
 {
@@ -325,6 +344,8 @@ int driver_adopted_new(const struct driver_config *config, struct driver *other,
 		.may_run = host_may_run,
 		.context = b};
 	b->engine = adopted_engine_new(config);
+	b->engine->on_gone = on_gone;
+	b->engine->gone_arg = b;
 	int r = pods_new(&own, &b->engine->base, DRIVER_EXEC | DRIVER_STATS | DRIVER_ADOPTS,
 		&b->taken, e);
 	if (r < 0) {

@@ -15,7 +15,10 @@ struct adopted {
 	struct container_events events;
 	char *folder;    /* of records */
 	struct map pods; /* uid → struct adopted_container */
-	bool listing;    /* finding what there was before */
+	/* Docker removed a container that did not run any more. */
+	void (*on_gone)(void *arg, const char *uid);
+	void *gone_arg;
+	bool listing; /* finding what there was before */
 	bool closed;
 	int references; /* the driver's and one of each call under way */
 

@@ -82,6 +82,14 @@ static void check_all(struct adopted *x)
 	}
 }
 
+static void note_gone(struct adopted_container *c)
+{
+	bool known = c->gone;
+	c->gone = true;
+	if (!c->running && !known)
+		c->engine->on_gone(c->engine->gone_arg, c->uid);
+}
+
 static void on_event(struct adopted *x, const char *text, size_t size)
 {
 	json_t *event CLEANUP(json_done) = NULL;
@@ -90,8 +98,11 @@ static void on_event(struct adopted *x, const char *text, size_t size)
 	const char *id = json_text(event, "", "Actor", "ID");
 	MAP_EACH (&x->pods, entry) {
 		struct adopted_container *c = entry->value;
-		if (str_equal(c->docker_id, id))
-			adopted_check(c);
+		if (!str_equal(c->docker_id, id))
+			continue;
+		adopted_check(c);
+		if (str_equal(json_text(event, "", "Action"), "destroy"))
+			note_gone(c);
 	}
 }
 

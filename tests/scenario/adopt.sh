@@ -138,6 +138,9 @@ others() { containers >"$w/now" && diff <(grep -vE "farm_sensor_2|shop_db" "$w/b
 tap_check "the others were left alone" others
 counted() { continuum get pods -A -o json | jq -e '[.items[].status.containerStatuses[0].restartCount] | add == 2'; }
 tap_check "and their restarts are counted, by whomever they were started" wait_for 15 counted
+docker_at node1 rm -f farm_sensor_3 >/dev/null
+replaced() { ready farm sensor 3 && continuum get pods -n farm -o json | jq -e '[.items[] | select(.status.reason == "AdoptedContainerGone")] | length == 1'; }
+tap_check "one that somebody removes fails with that reason, and an ordinary pod takes its place" wait_for 30 replaced
 containers >"$w/before"
 
 # ---- a roll-out ----
