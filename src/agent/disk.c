@@ -26,8 +26,14 @@ enum agent_disk_verdict agent_disk_look(struct agent_disk *d, bool removing,
 	*ret_changed = pressure != d->pressure;
 	d->pressure = pressure;
 	d->asked = full;
-	if (!full)
+	bool no_space = d->no_space;
+	d->no_space = false;
+	if (!full && !no_space)
 		return AGENT_DISK_ROOM;
+	if (!full) { /* it was larger than what there is below the threshold */
+		*ret_free_bytes = INT64_MAX;
+		return AGENT_DISK_REMOVE;
+	}
 	*ret_free_bytes = total - part * d->low_percent;
 	return AGENT_DISK_REMOVE;
 }

@@ -20,6 +20,7 @@ struct agent_disk {
 	struct fs *fs;
 	const char *folder;
 	int64_t high_percent, low_percent;
+	bool no_space; /* set by the caller: a pull had no room, so all that is unused may go */
 	bool asked;    /* images were to be removed, and nobody looked since */
 	bool pressure; /* removing them did not do */
 };

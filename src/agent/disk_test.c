@@ -68,6 +68,22 @@ static void test_pressure(void **state)
 	assert_true(changed && !d.pressure);
 }
 
+/* A pull that had no room makes room for itself, whatever the percentage. */
+static void test_no_space(void **state)
+{
+	struct disk disk = {{&ops}, 1000, 400};
+	struct agent_disk d;
+	int64_t target = 0;
+	bool changed;
+	(void)state;
+	agent_disk_init(&d, &disk.fs, "/x", 0, 0);
+	d.no_space = true;
+	assert_int_equal(agent_disk_look(&d, false, &target, &changed), AGENT_DISK_REMOVE);
+	assert_true(target == INT64_MAX);
+	assert_int_equal(agent_disk_look(&d, false, &target, &changed), AGENT_DISK_ROOM);
+	assert_false(changed || d.pressure);
+}
+
 static void test_unknown(void **state)
 {
 	static const struct fs_ops without_total = {.free_bytes = op_free};
@@ -86,6 +102,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_thresholds),
 		cmocka_unit_test(test_pressure),
+		cmocka_unit_test(test_no_space),
 		cmocka_unit_test(test_unknown),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);

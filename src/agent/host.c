@@ -44,7 +44,7 @@ static void on_pulled(void *arg, const struct image_result *r, const struct err 
 	struct pull *p = arg;
 	struct agent *a = p->agent;
 	if (e && e->code == ERR_NO_SPACE)
-		a->images_due = true;
+		a->images_due = a->disk.no_space = true;
 	if (!e) {
 		struct image_ready image = {.id = r->id,
 			.digest = r->digest,

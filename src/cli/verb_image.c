@@ -135,12 +135,12 @@ static int run_pull(const struct image_options *o, json_t *request, const char *
 
 /* ---- what both need ---- */
 
-/* "linux/arm/v7", or the architecture and variant alone. */
+/* "linux/arm/v7" */
 static int add_platform(json_t *request, const char *platform, struct err *e)
 {
 	if (!platform)
 		return 0;
-	const char *rest = str_starts(platform, "linux/") ? platform + 6 : platform;
+	const char *rest = str_starts(platform, "linux/") ? platform + 6 : "";
 	const char *slash = strchr(rest, '/');
 	size_t size = slash ? (size_t)(slash - rest) : strlen(rest);
 	if (size == 0 || size > 31 || (slash && (!slash[1] || strchr(slash + 1, '/'))))
