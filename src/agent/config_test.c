@@ -61,6 +61,23 @@ static void test_file_and_flags(void **state)
 	agent_options_done(&o);
 }
 
+static void test_devices_by_match(void **state)
+{
+	(void)state;
+	struct agent_options o;
+	struct err e;
+	int r = parse(
+		"servers: [a:1]\ndevices:\n- name: cam\n  match:\n    subsystem: video4linux\n"
+		"    attr: {idVendor: \"0825\", idProduct: 046d}\n",
+		WORDS(NULL), &o, &e);
+	if (r < 0)
+		fail_msg("%s", e.text);
+	assert_string_equal(o.agent.devices[0].match->subsystem, "video4linux");
+	assert_string_equal(o.agent.devices[0].match->attrs[0].pattern, "0825");
+	assert_string_equal(o.agent.devices[0].match->attrs[1].pattern, "046d");
+	agent_options_done(&o);
+}
+
 static void check_refused(const char *file, const char *const *words, const char *sentence)
 {
 	struct agent_options o;
@@ -89,6 +106,8 @@ static void test_errors_are_clear(void **state)
 	check_refused("servers: [a:1]\nnod: x\n", WORDS(NULL), "unknown key \"nod\"");
 	check_refused("servers: {a: 1}\n", WORDS(NULL), "/a.yaml: servers must be a list");
 	check_refused("servers: [a:1]\ndevices: [{name: x}]\n", WORDS(NULL), "devices[0]");
+	check_refused("servers: [a:1]\ndevices: [{name: x, match: {attr: {idVendor: 8}}}]\n",
+		WORDS(NULL), "devices[0] (x).match.attr.idVendor: want a text; put it in quotes");
 	check_refused("a: [", WORDS(NULL), "line");
 }
 
@@ -111,6 +130,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_file_and_flags),
+		cmocka_unit_test(test_devices_by_match),
 		cmocka_unit_test(test_errors_are_clear),
 		cmocka_unit_test(test_help_names_every_flag),
 	};
