@@ -1,7 +1,7 @@
 #!/bin/bash
-# An agent of another architecture: built for arm64, run by qemu-user, it joins a native server and runs a container whose image
-# and programs are arm64 too. This machine's are the kernel, runc, conmon and continuo-pull: qemu-user knows no openat2, by which
-# images are unpacked. Nor does it know netfilter: the pod has the host's network.
+# Another architecture on this machine: an agent built for arm64 and run by qemu-user joins a native server, and a native agent
+# runs a container whose image and programs are arm64, by binfmt_misc. The arm64 agent gets no pods: qemu-user knows no
+# netfilter, by which the pod network is made, nor openat2, by which images are unpacked.
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 . tests/lib/topology.sh
@@ -10,6 +10,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/registry.sh
 
 arch=arm64
+machine=$(dpkg --print-architecture)
 topo_id=cx$$
 registry=10.10.3.5:5000
 binfmt=/proc/sys/fs/binfmt_misc
@@ -54,18 +55,20 @@ raise() {
 	continuum_folder=$(mktemp -d /var/tmp/continuo-cross-XXXXXX)
 	at_exit continuum_end
 	topo_start && topo_site c 10.10.3.1/24 && topo_host registry c 10.10.3.5/24 10.10.3.1 &&
-		topo_host server c 10.10.3.10/24 10.10.3.1 && topo_host arm c 10.10.3.11/24 10.10.3.1 || bail "no network"
+		topo_host server c 10.10.3.10/24 10.10.3.1 && topo_host arm c 10.10.3.11/24 10.10.3.1 &&
+		topo_host amd c 10.10.3.12/24 10.10.3.1 || bail "no network"
 	make_image || bail "no image"
 	registry_prefix="nsenter --net=/run/netns/$topo_id-registry" registry_start "$continuum_folder/registry" $registry || bail "no registry"
 	at_exit "kill $registry_pid"
 	registry_prefix="nsenter --net=/run/netns/$topo_id-registry" registry_push "$continuum_folder/layout" box $registry/box:1 || bail "no push"
 	echo "{\"$registry\": {\"insecure\": true}}" >"$continuum_folder/registries.json"
-	mkdir "$continuum_folder/programs" && ln -s "$native"/continuo{,-pull} "$continuum_folder/programs/" &&
-		cp "$PWD/build-$arch"/src/main/continuo-{agent,pause,fence,runtime} "$continuum_folder/programs/"
-	continuum_programs=$continuum_folder/programs
-	export QEMU_LD_PREFIX=$PWD/build-$arch/root
 	continuum_start_server 10.10.3.10:6443 || bail "no server"
-	continuum_agent arm 10.10.3.11 edge site-1 "registries: $continuum_folder/registries.json" || bail "no agent"
+	local more="registries: $continuum_folder/registries.json"
+	continuum_agent amd 10.10.3.12 edge site-1 "$more" || bail "no agent"
+	mkdir "$continuum_folder/programs" && ln -s "$native/continuo" "$PWD/build-$arch"/src/main/continuo-agent "$continuum_folder/programs/"
+	continuum_programs=$continuum_folder/programs
+	# Where the emulator finds the libraries of what is not linked statically.
+	QEMU_LD_PREFIX=$PWD/build-$arch/root continuum_agent arm 10.10.3.11 edge site-1 "$more" || bail "no $arch agent"
 }
 raise
 export KUBECONFIG=$continuum_folder/kubeconfig
@@ -73,22 +76,21 @@ cli() { timeout 30 nsenter --net="/run/netns/$topo_id-server" "$native/continuo"
 field() { cli get "$1" -o json | jq -r "$2"; }
 pod_runs() { [ "$(field pod/box '.status.containerStatuses[0].state | keys[0]')" = running ]; }
 
-tap_check "the $arch agent joins and is ready" wait_for 60 continuum_nodes_ready 1
+tap_check "the $arch agent joins, as the native one, and is ready" wait_for 60 continuum_nodes_ready 2
 tap_check "the node says its architecture" test "$(field node/arm '.metadata.labels["kubernetes.io/arch"]')" = $arch
 cat >"$continuum_folder/pod.yaml" <<-YAML
 	apiVersion: v1
 	kind: Pod
 	metadata: {name: box}
 	spec:
-	  hostNetwork: true
-	  nodeSelector: {kubernetes.io/arch: $arch}
+	  nodeSelector: {kubernetes.io/arch: $machine}
 	  containers:
 	  - name: main
 	    image: $registry/box:1
-	    command: [sh, -c, "uname -m; exec sleep 3600"]
+	    command: [sh, -c, "uname -m; exec /bin/sleep 3600"]
 YAML
-cli apply -f "$continuum_folder/pod.yaml" >/dev/null
-tap_check "an $arch container runs" wait_for 60 pod_runs
+tap_check "a pod for it is taken" cli apply -f "$continuum_folder/pod.yaml"
+tap_check "an $arch container runs on the native node" wait_for 60 pod_runs
 tap_check "it is of that architecture" wait_for 20 eval '[ "$(cli logs box)" = aarch64 ]'
 tap_check "exec into it" tap_says 0 aarch64 cli exec box -- uname -m
 cli delete pod box --now >/dev/null
