@@ -36,6 +36,7 @@ struct pod {
 	char *uid, *key, *namespace, *name;
 	enum pod_stage stage;
 	bool dirty;    /* what it is made of may have changed */
+	bool adopted;  /* the driver had it before, and on_adopted was not called yet */
 	bool fenced;   /* it ended for a reason of the node's: no lease, no device */
 	bool finished; /* Succeeded or Failed: never started again */
 	bool updating;
@@ -517,8 +518,23 @@ static void step_new(struct agent_pods *p, struct pod *pod, const struct object 
 	}
 }
 
+/* The slice may not know what the driver still runs: then it comes from the server, later, and what
+ * was observed meanwhile is told then. */
+static void tell_adopted(struct agent_pods *p, struct pod *pod, const struct object *o)
+{
+	if (!pod->adopted || !o)
+		return;
+	pod->adopted = false;
+	if (p->config.on_adopted)
+		p->config.on_adopted(p->config.arg, o);
+}
+
 static void step_kept(struct agent_pods *p, struct pod *pod, const struct object *o)
 {
+	bool late = pod->adopted && o;
+	tell_adopted(p, pod, o);
+	if (late && pod->reported)
+		agent_reports_status(p->config.reports, pod->key, pod->uid, pod->reported);
 	if (loop_timer_active(pod->retry))
 		return;
 	if (pod->fenced)
@@ -689,8 +705,8 @@ static void each_listed(void *arg, const struct driver_state *state)
 	if (pod->stage == POD_NEW)
 		set_stage(pod, POD_KEPT);
 	observe(pod, state);
-	if (p->config.on_adopted && wanted(pod))
-		p->config.on_adopted(p->config.arg, wanted(pod));
+	pod->adopted = true;
+	tell_adopted(p, pod, wanted(pod));
 }
 
 static void on_listed(struct agent_pods *p, struct pod *pod, const struct err *e)

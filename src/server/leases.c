@@ -47,6 +47,11 @@ static bool is_ending(const struct leases *x, const char *node)
 	return false;
 }
 
+size_t leases_ending(const struct leases *x)
+{
+	return x->ended.count;
+}
+
 void leases_beat(struct leases *x, const char *node, int64_t id)
 {
 	struct err e = ERR_INIT;

@@ -197,6 +197,11 @@ bool server_ready(const struct server *s)
 	return s->bootstrapped;
 }
 
+size_t server_ending_leases(const struct server *s)
+{
+	return leases_ending(s->leases);
+}
+
 bool server_has_calls(const struct server *s)
 {
 	return !list_empty(&s->calls);

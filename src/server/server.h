@@ -56,6 +56,7 @@ int server_new(const struct server_config *config, struct server **ret_server,
 struct http_server *server_http(struct server *s);
 
 bool server_ready(const struct server *s);     /* as /readyz says */
+size_t server_ending_leases(const struct server *s); /* see leases.h */
 bool server_has_calls(const struct server *s); /* logs or exec are under way */
 
 /* The store is freed before the server: it calls back whoever waits for a commit. */

@@ -14,6 +14,7 @@
 struct placed {                         /* a pod, by uid */
 	char *node;                     /* where the store says it is; null: nowhere yet */
 	const struct sim_node *runs_on; /* whose engine has it; null: none */
+	uint64_t began;                 /* how often a container of it did */
 };
 
 struct capacity { /* of a node, as its object said at a revision */
@@ -23,9 +24,10 @@ struct capacity { /* of a node, as its object said at a revision */
 
 struct sim_checks {
 	struct sim_cluster *cluster;
-	struct map pods;  /* uid -> struct placed */
-	struct map nodes; /* name -> struct capacity */
-	struct map lost;  /* name -> "": nodes whose pods were given up */
+	struct map pods;    /* uid -> struct placed */
+	struct map nodes;   /* name -> struct capacity */
+	struct map lost;    /* name -> "": nodes whose pods were given up */
+	int64_t nodes_seen; /* the highest revision of a node that was looked at */
 	uint64_t evictions;
 	int64_t revision; /* of the store that was checked last */
 };
@@ -80,6 +82,16 @@ void sim_checks_gone(struct sim_checks *k, const struct sim_node *n, const char 
 	struct placed *p = placed_of(k, uid);
 	if (p->runs_on == n)
 		p->runs_on = NULL;
+}
+
+void sim_checks_began(struct sim_checks *k, const char *uid)
+{
+	placed_of(k, uid)->began++;
+}
+
+uint64_t sim_checks_runs(struct sim_checks *k, const char *uid)
+{
+	return placed_of(k, uid)->began;
 }
 
 void sim_checks_power_lost(struct sim_checks *k, const struct sim_node *n)
@@ -162,29 +174,41 @@ static bool over(const struct object *pod)
 	return strcmp(pod->phase, "Succeeded") == 0 || strcmp(pod->phase, "Failed") == 0;
 }
 
-static void check_node(struct sim_checks *k, const struct store *s, const struct sim_node *n,
-	const struct store_list *pods)
+struct usage {
+	int64_t cpu_milli, memory_bytes, pods;
+};
+
+static void check_node(struct sim_checks *k, const struct store *s, const char *name,
+	const struct usage *used)
 {
-	const char *name = n->machine->name;
-	struct capacity used = {0};
-	for (size_t i = 0; i < pods->count; i++) {
-		const struct object *pod = pods->objects[i];
-		if (strcmp(pod->node, name) != 0 || over(pod))
-			continue;
-		used.cpu_milli += pod->cpu_milli;
-		used.memory_bytes += pod->memory_bytes;
-		used.pods++;
-	}
-	if (!used.pods)
-		return;
 	const struct capacity *c = capacity_of(k, s, name);
-	if (c && (used.cpu_milli > c->cpu_milli || used.memory_bytes > c->memory_bytes ||
-			 used.pods > c->pods))
+	if (c && (used->cpu_milli > c->cpu_milli || used->memory_bytes > c->memory_bytes ||
+			 used->pods > c->pods))
 		sim_violation(k->cluster,
 			"%s is overcommitted: %" PRId64 "m of %" PRId64 "m, %" PRId64 " of %" PRId64
 			" bytes, %" PRId64 " of %" PRId64 " pods",
-			name, used.cpu_milli, c->cpu_milli, used.memory_bytes, c->memory_bytes,
-			used.pods, c->pods);
+			name, used->cpu_milli, c->cpu_milli, used->memory_bytes, c->memory_bytes,
+			used->pods, c->pods);
+}
+
+static void check_nodes(struct sim_checks *k, const struct store *s, const struct store_list *pods)
+{
+	struct map nodes;
+	map_init(&nodes, free);
+	for (size_t i = 0; i < pods->count; i++) {
+		const struct object *pod = pods->objects[i];
+		if (!*pod->node || over(pod))
+			continue;
+		struct usage *used = map_get(&nodes, pod->node);
+		if (!used)
+			map_put(&nodes, pod->node, used = mem_new(struct usage));
+		used->cpu_milli += pod->cpu_milli;
+		used->memory_bytes += pod->memory_bytes;
+		used->pods++;
+	}
+	MAP_EACH (&nodes, entry)
+		check_node(k, s, entry->key, entry->value);
+	map_done(&nodes);
 }
 
 static void check_binding(struct sim_checks *k, const struct object *pod)
@@ -248,8 +272,14 @@ static void check_evictions(struct sim_checks *k, const struct store *s, bool in
 	list_all(s, &kind_node, &nodes);
 	for (size_t i = 0; i < nodes.count; i++)
 		lost += !nodes.objects[i]->ready;
-	for (size_t i = 0; i < nodes.count; i++)
-		check_eviction(k, nodes.objects[i], inherited, lost, nodes.count);
+	int64_t seen = inherited ? 0 : k->nodes_seen;
+	for (size_t i = 0; i < nodes.count; i++) {
+		const struct object *node = nodes.objects[i];
+		if (node->revision > seen)
+			check_eviction(k, node, inherited, lost, nodes.count);
+		if (node->revision > k->nodes_seen)
+			k->nodes_seen = node->revision;
+	}
 	store_list_done(&nodes);
 }
 
@@ -280,8 +310,7 @@ void sim_checks_step(struct sim_checks *k)
 	list_all(x->store, &kind_pod, &pods);
 	for (size_t i = 0; i < pods.count; i++)
 		check_binding(k, pods.objects[i]);
-	for (int i = 0; i < k->cluster->node_count; i++)
-		check_node(k, x->store, &k->cluster->nodes[i], &pods);
+	check_nodes(k, x->store, &pods);
 	sim_singletons_check(k->cluster->singletons, &pods);
 	store_list_done(&pods);
 	check_evictions(k, x->store, began);
@@ -292,13 +321,14 @@ void sim_checks_step(struct sim_checks *k)
 struct running {
 	struct sim_node *node;
 	const struct store_list *pods;
-	size_t found;
+	size_t found, held;
 	char stray[128]; /* a pod that runs and that the store does not know there */
 };
 
 static void count_running(void *arg, const struct driver_state *state)
 {
 	struct running *r = arg;
+	r->held++;
 	for (size_t i = 0; i < r->pods->count; i++) {
 		const struct object *pod = r->pods->objects[i];
 		if (strcmp(pod->uid, state->uid) == 0 &&
@@ -347,6 +377,11 @@ static bool engines_agree(struct sim_cluster *c, const struct store_list *pods, 
 		struct running r = {.node = &c->nodes[i], .pods = pods};
 		sim_engine_each(&c->nodes[i].engine, count_running, &r);
 		found += r.found;
+		if (r.held != c->nodes[i].addresses.count) {
+			snprintf(ret_why, size, "%s has %zu addresses for %zu pods",
+				c->nodes[i].machine->name, c->nodes[i].addresses.count, r.held);
+			return false;
+		}
 		if (*r.stray) {
 			snprintf(ret_why, size, "%s runs %s, which the store does not place there",
 				c->nodes[i].machine->name, r.stray);
@@ -425,6 +460,15 @@ bool sim_checks_converged(struct sim_checks *k, char *ret_why, size_t size)
 	store_list_done(&sets);
 	store_list_done(&pods);
 	return done;
+}
+
+void sim_checks_forget_store(struct sim_checks *k)
+{
+	k->revision = k->nodes_seen = 0;
+	map_done(&k->nodes);
+	map_done(&k->lost);
+	map_init(&k->nodes, free);
+	map_init(&k->lost, NULL);
 }
 
 void sim_checks_tell(struct sim_checks *k)

@@ -60,7 +60,6 @@ struct sim_engine {
 	struct sim_loop *loop;
 	struct driver *fake;       /* null: no power */
 	struct sim_driver *driver; /* of the agent that is there now; null: none */
-	unsigned addresses;
 };
 void sim_engine_start(struct sim_engine *x);
 void sim_engine_power_off(struct sim_engine *x);
@@ -79,6 +78,8 @@ struct sim_node {
 	struct sim_cluster *cluster;
 	struct sim_machine *machine;
 	struct sim_engine engine;
+	struct map addresses; /* pod's uid -> "": the pod network's book, on the disk */
+	unsigned addresses_given;
 	struct list fences;    /* struct sim_fence, those that were raised last at the end */
 	struct sim_loop *loop; /* of the agent; null: not running */
 	struct sim_log log;
@@ -114,6 +115,8 @@ bool sim_workload_idle(const struct sim_workload *w); /* nothing is being asked 
 uint64_t sim_workload_acknowledged(const struct sim_workload *w);
 /* Compares what was acknowledged with what the store holds. */
 void sim_workload_check(struct sim_workload *w);
+/* The store is an old copy: what it holds is what was acknowledged. Nothing may be under way. */
+void sim_workload_forget(struct sim_workload *w);
 void sim_workload_free(struct sim_workload *w);
 
 /* ---- singletons.c: Deployments of one pod that must never run twice ---- */
@@ -131,6 +134,7 @@ void sim_singletons_power_lost(struct sim_singletons *s, const struct sim_node *
 void sim_singletons_booted(struct sim_singletons *s, const struct sim_node *n);
 /* The store has changed; pods: all that there are. */
 void sim_singletons_check(struct sim_singletons *s, const struct store_list *pods);
+bool sim_singletons_leased(const struct sim_singletons *s, const char *uid); /* handover */
 uint64_t sim_singletons_moves(const struct sim_singletons *s); /* handovers between nodes */
 void sim_singletons_free(struct sim_singletons *s);
 
@@ -155,6 +159,20 @@ int sim_drift_ppm(const struct sim_cluster *c); /* of clocks, at most, either wa
 void sim_faults_count(const struct sim_faults *f, struct sim_result *r);
 void sim_faults_free(struct sim_faults *f);
 
+/* ---- sim.c ---- */
+
+/* One event and all that is checked after it; false: none is left before then, or a violation. */
+bool sim_step(struct sim_cluster *c, int64_t until_us);
+void sim_run_until(struct sim_cluster *c, int64_t until_us); /* or the first violation */
+/* Nobody asks for anything new: everything has to come to rest within a bound. */
+void sim_converge(struct sim_cluster *c);
+void sim_work(struct sim_cluster *c, bool paused); /* everybody who asks for things */
+
+/* ---- stories.c, bad_days.c ---- */
+
+void sim_story_run(struct sim_cluster *c, enum sim_story story);
+void sim_bad_days(struct sim_cluster *c, int count);
+
 /* ---- check.c ---- */
 
 struct sim_checks *sim_checks_new(struct sim_cluster *c) MUST_CHECK;
@@ -162,6 +180,8 @@ void sim_checks_step(struct sim_checks *k); /* after every event */
 /* A driver was asked to start a pod, or reported that nothing of it is left. */
 void sim_checks_started(struct sim_checks *k, const struct sim_node *n, const char *uid);
 void sim_checks_gone(struct sim_checks *k, const struct sim_node *n, const char *uid);
+void sim_checks_began(struct sim_checks *k, const char *uid);    /* a container */
+uint64_t sim_checks_runs(struct sim_checks *k, const char *uid); /* how often one did */
 void sim_checks_power_lost(struct sim_checks *k, const struct sim_node *n);
 /* Every write to the disk is searched for the text of Secrets, and every line of a log; it also
  * tells of sessions that ended though no fault but a clock's may strike. */
@@ -172,6 +192,8 @@ void sim_checks_log(struct sim_checks *k, const struct sim_machine *m, const cha
 #define SIM_SECRET_BASE64 "c2ltLXBsYWluLXRleHQh"
 /* Whether everything that is wanted runs and nothing else; why not is put into ret_why. */
 bool sim_checks_converged(struct sim_checks *k, char *ret_why, size_t size);
+/* The store is another one from now on. */
+void sim_checks_forget_store(struct sim_checks *k);
 void sim_checks_tell(struct sim_checks *k);                /* the store's pods, to the trace */
 uint64_t sim_checks_evictions(const struct sim_checks *k); /* nodes whose pods were given up */
 void sim_checks_free(struct sim_checks *k);

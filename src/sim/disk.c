@@ -120,6 +120,34 @@ void sim_disk_free(struct sim_disk *d)
 	free(d);
 }
 
+struct sim_disk *sim_disk_copy(const struct sim_disk *d)
+{
+	struct sim_disk *c = sim_disk_new(d->rand);
+	for (size_t i = 0; i < d->files.count; i++) {
+		const struct sim_file *f = d->files.items[i];
+		if (f->removed)
+			continue;
+		struct sim_file *to = sim_disk_create(c, f->path);
+		to->folder = f->folder;
+		to->created = true;
+		copy(&to->now, &f->now);
+		copy(&to->durable, &f->now);
+	}
+	return c;
+}
+
+void sim_disk_take(struct sim_disk *d, struct sim_disk *from)
+{
+	for (size_t i = 0; i < d->files.count; i++)
+		free_file(d->files.items[i]);
+	vec_done(&d->files);
+	d->files.count = 0;
+	for (size_t i = 0; i < from->files.count; i++)
+		vec_push(&d->files, from->files.items[i]);
+	from->files.count = 0;
+	sim_disk_free(from);
+}
+
 int64_t sim_disk_used(const struct sim_disk *d)
 {
 	int64_t used = 0;

@@ -56,6 +56,9 @@ struct sim_disk {
 
 struct sim_disk *sim_disk_new(struct rand *rand) MUST_CHECK; /* rand is borrowed */
 void sim_disk_free(struct sim_disk *d);
+struct sim_disk *sim_disk_copy(const struct sim_disk *d) MUST_CHECK; /* as readers see it */
+/* Has what the copy has from now on; the copy is freed. */
+void sim_disk_take(struct sim_disk *d, struct sim_disk *from);
 void sim_disk_power_loss(struct sim_disk *d); /* decides what is left */
 void sim_disk_release(
 	struct sim_disk *d); /* the processes are gone: no locks, not frozen, no fuse */

@@ -26,16 +26,52 @@ struct call {
 
 /* ---- up: from the engine to whoever is there ---- */
 
+struct refusal {
+	void (*attached)(void *arg, const char *ip, const struct err *e);
+	void (*detached)(void *arg, const struct err *e);
+	void *arg;
+};
+
+static void refuse(void *arg)
+{
+	struct refusal *r = arg;
+	struct err e = ERR_INIT;
+	(void)err_set(&e, ERR_UNAVAILABLE, "there is no agent");
+	if (r->attached)
+		r->attached(r->arg, "", &e);
+	else
+		r->detached(r->arg, &e);
+	free(r);
+}
+
+static void refuse_later(struct sim_engine *x, struct refusal r)
+{
+	struct refusal *copy = mem_new(struct refusal);
+	*copy = r;
+	loop_defer(&x->loop->loop, refuse, copy);
+}
+
+/* Addresses are the agent's to give and to take back. */
 static void engine_attach(void *context, const char *pod_uid, const char *netns_path,
 	const char *host_ports_json, void (*done)(void *arg, const char *ip, const struct err *e),
 	void *arg)
 {
-	(void)pod_uid, (void)netns_path, (void)host_ports_json;
 	struct sim_engine *x = context;
-	char ip[64];
-	unsigned n = ++x->addresses;
-	snprintf(ip, sizeof(ip), "10.42.%d.%u", x->node->machine->index, n % 250 + 2);
-	done(arg, ip, NULL);
+	if (x->driver)
+		x->driver->host.network_attach(x->driver->host.context, pod_uid, netns_path,
+			host_ports_json, done, arg);
+	else
+		refuse_later(x, (struct refusal){.attached = done, .arg = arg});
+}
+
+static void engine_detach(void *context, const char *pod_uid,
+	void (*done)(void *arg, const struct err *e), void *arg)
+{
+	struct sim_engine *x = context;
+	if (x->driver)
+		x->driver->host.network_detach(x->driver->host.context, pod_uid, done, arg);
+	else
+		refuse_later(x, (struct refusal){.detached = done, .arg = arg});
 }
 
 static void engine_event(void *context, const char *pod_uid, bool warning, const char *reason,
@@ -60,6 +96,8 @@ static void engine_ran(void *context, const char *pod_uid, bool began)
 	sim_trace_line(&w->trace, w->now_us, "container %s %s %s", x->node->machine->name, pod_uid,
 		began ? "begins" : "ends");
 	sim_singletons_ran(x->cluster->singletons, pod_uid, began);
+	if (began)
+		sim_checks_began(x->cluster->checks, pod_uid);
 }
 
 static void engine_changed(void *context, const struct driver_state *state)
@@ -84,6 +122,7 @@ void sim_engine_start(struct sim_engine *x)
 	x->loop = sim_loop_new(x->node->machine, "engine");
 	struct driver_config config = {.loop = &x->loop->loop,
 		.host = {.network_attach = engine_attach,
+			.network_detach = engine_detach,
 			.event = engine_event,
 			.changed = engine_changed,
 			.may_run = engine_may_run,

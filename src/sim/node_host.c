@@ -78,20 +78,33 @@ static int net_attach(void *context, const char *pod_uid, const char *netns_path
 	const struct overlay_host_port *ports, size_t port_count, char ret_ip[static 64],
 	struct err *e)
 {
-	(void)context, (void)pod_uid, (void)netns_path, (void)ports, (void)port_count, (void)e;
-	snprintf(ret_ip, 64, "10.42.255.1");
+	(void)netns_path, (void)ports, (void)port_count, (void)e;
+	struct sim_node *n = context;
+	unsigned i = (unsigned)n->machine->index;
+	map_put(&n->addresses, pod_uid, "");
+	snprintf(ret_ip, 64, "10.%u.%u.%u", 42 + i / 250, i % 250, ++n->addresses_given % 250 + 2);
 	return 0;
 }
 
 static int net_detach(void *context, const char *pod_uid, struct err *e)
 {
-	(void)context, (void)pod_uid, (void)e;
+	struct sim_node *n = context;
+	(void)e;
+	(void)map_remove(&n->addresses, pod_uid);
 	return 0;
 }
 
 static int net_keep_only(void *context, const char *const *pod_uids, size_t count, struct err *e)
 {
-	(void)context, (void)pod_uids, (void)count, (void)e;
+	struct sim_node *n = context;
+	(void)e;
+	MAP_EACH (&n->addresses, entry) {
+		bool kept = false;
+		for (size_t i = 0; i < count; i++)
+			kept = kept || str_equal(pod_uids[i], entry->key);
+		if (!kept)
+			(void)map_remove(&n->addresses, entry->key);
+	}
 	return 0;
 }
 
@@ -181,12 +194,13 @@ void sim_node_init(struct sim_cluster *c, struct sim_node *n, int number)
 	static const char *const tiers[] = {"cloud", "cloud", "edge", "cloud", "iot"};
 	char name[32], address[32];
 	snprintf(name, sizeof(name), "node-%d", number);
-	snprintf(address, sizeof(address), "10.9.1.%d", number);
+	snprintf(address, sizeof(address), "10.9.%d.%d", 10 + number / 250, number % 250);
 	n->cluster = c;
 	n->tier = tiers[number % 5];
 	bool far = strcmp(n->tier, "cloud") != 0;
 	n->machine = sim_machine_new(c->world, name, address, far ? 8000 : 400, far ? 6000 : 300);
 	list_init(&n->fences);
+	map_init(&n->addresses, NULL);
 	n->engine.cluster = c;
 	n->engine.node = n;
 	sim_checks_watch(c->checks, n->machine);
@@ -282,4 +296,5 @@ void sim_node_kill(struct sim_node *n, bool power_loss)
 void sim_node_done(struct sim_node *n)
 {
 	sim_node_kill(n, true);
+	map_done(&n->addresses);
 }

@@ -91,7 +91,8 @@ static int start(struct sim_server *x, struct err *e)
 		.kinds = x->cluster->kinds,
 		.name = "server",
 		.domain = SIM_DOMAIN,
-		.pod_cidr = "10.42.0.0/16",
+		/* A /24 for each node. */
+		.pod_cidr = x->cluster->node_count > 200 ? "10.128.0.0/9" : "10.42.0.0/16",
 		.service_cidr = "10.43.0.0/16",
 		.cluster_domain = "cluster.local",
 		.seed = x->cluster->config->seed + x->machine->boots};

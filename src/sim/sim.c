@@ -101,7 +101,7 @@ static void cluster_done(struct sim_cluster *c)
 /* ---- running ---- */
 
 /* One event and everything that is checked after it. */
-static bool step(struct sim_cluster *c, int64_t until_us)
+bool sim_step(struct sim_cluster *c, int64_t until_us)
 {
 	if (!sim_world_step(c->world, until_us) || *c->violation)
 		return false;
@@ -110,19 +110,19 @@ static bool step(struct sim_cluster *c, int64_t until_us)
 	return !*c->violation;
 }
 
-static void run_until(struct sim_cluster *c, int64_t until_us)
+void sim_run_until(struct sim_cluster *c, int64_t until_us)
 {
-	while (step(c, until_us))
+	while (sim_step(c, until_us))
 		;
 }
 
 /* Faults are over and nobody asks for anything new: everything has to come to rest. */
-static void converge(struct sim_cluster *c)
+void sim_converge(struct sim_cluster *c)
 {
 	int64_t bound_us = c->world->now_us + CONVERGE_US;
 	char why[200] = "";
 	while (!*c->violation && c->world->now_us < bound_us) {
-		run_until(c, c->world->now_us + LOOK_US);
+		sim_run_until(c, c->world->now_us + LOOK_US);
 		if (sim_workload_idle(c->workload) && sim_calls_idle(c->calls) &&
 			sim_singletons_idle(c->singletons) &&
 			sim_checks_converged(c->checks, why, sizeof(why))) {
@@ -135,19 +135,22 @@ static void converge(struct sim_cluster *c)
 		*why ? why : "requests have no answer");
 }
 
+void sim_work(struct sim_cluster *c, bool paused)
+{
+	sim_workload_pause(c->workload, paused);
+	sim_calls_pause(c->calls, paused);
+	sim_singletons_pause(c->singletons, paused);
+}
+
 static void cycle(struct sim_cluster *c, int64_t end_us)
 {
-	sim_workload_pause(c->workload, false);
-	sim_calls_pause(c->calls, false);
-	sim_singletons_pause(c->singletons, false);
+	sim_work(c, false);
 	sim_faults_begin(c->faults);
 	int64_t until_us = c->world->now_us + FAULTS_US;
-	run_until(c, until_us < end_us ? until_us : end_us);
-	sim_workload_pause(c->workload, true);
-	sim_calls_pause(c->calls, true);
-	sim_singletons_pause(c->singletons, true);
+	sim_run_until(c, until_us < end_us ? until_us : end_us);
+	sim_work(c, true);
 	sim_faults_stop(c->faults);
-	converge(c);
+	sim_converge(c);
 }
 
 static void faults_text(unsigned faults, char ret_text[static 64])
@@ -195,13 +198,16 @@ static void fill_result(struct sim_cluster *c, struct sim_result *r)
 
 int sim_run(const struct sim_config *config, struct sim_result *ret_result, struct err *e)
 {
-	if (config->nodes < 1 || config->nodes > 200)
-		return err_set(e, ERR_USAGE, "%d nodes: 1 to 200 can be simulated", config->nodes);
+	if (config->nodes < 1 || config->nodes > SIM_NODES_MAX)
+		return err_set(e, ERR_USAGE, "%d nodes: 1 to %d can be simulated", config->nodes,
+			SIM_NODES_MAX);
 	if (config->duration_ms < 1 || config->duration_ms > INT64_C(365) * 86400 * 1000)
 		return err_set(e, ERR_USAGE, "a simulation lasts up to a year of simulated time");
 	struct sim_cluster *c = mem_new(struct sim_cluster);
 	cluster_init(c, config);
-	while (!*c->violation && c->world->now_us < config->duration_ms * 1000)
+	if (config->story)
+		sim_story_run(c, config->story);
+	while (!config->story && !*c->violation && c->world->now_us < config->duration_ms * 1000)
 		cycle(c, config->duration_ms * 1000);
 	fill_result(c, ret_result);
 	cluster_done(c);

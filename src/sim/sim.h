@@ -42,13 +42,27 @@ enum sim_plant {
 	SIM_PLANT_WILD_DRIFT,     /* clocks drift by forty times the bound */
 };
 
+/* What happens in place of chance. */
+enum sim_story {
+	SIM_STORY_NONE,
+	SIM_STORY_HALF,     /* half of all nodes are gone for a minute */
+	SIM_STORY_STORM,    /* the server is killed and comes back, and with it every node */
+	SIM_STORY_ISLAND,   /* a site without its server, where a node loses its power */
+	SIM_STORY_RESTORE,  /* the server comes back with an old copy of its store, a new epoch */
+	SIM_STORY_BAD_DAYS, /* each role is killed at each step of a pod's life */
+};
+
+#define SIM_NODES_MAX 1000
+
 struct sim_config {
 	uint64_t seed;
-	int nodes;           /* 1 to 200 */
+	int nodes;           /* 1 to SIM_NODES_MAX */
 	int64_t duration_ms; /* simulated */
 	unsigned faults;     /* of enum sim_fault */
 	enum sim_plant plant;
-	FILE *trace; /* every line of the trace; null: none */
+	enum sim_story story; /* if any, duration and faults do not matter */
+	int bad_days;         /* how many, of that story */
+	FILE *trace;          /* every line of the trace; null: none */
 };
 
 struct sim_result {

@@ -243,6 +243,12 @@ void sim_singletons_check(struct sim_singletons *s, const struct store_list *pod
 	map_done(&there);
 }
 
+bool sim_singletons_leased(const struct sim_singletons *s, const char *uid)
+{
+	const struct single *x = map_get(&s->pods, uid);
+	return x && x->slot < HANDOVER;
+}
+
 uint64_t sim_singletons_moves(const struct sim_singletons *s)
 {
 	return s->moves;

@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/str.h"
 
@@ -37,6 +38,8 @@ void sim_trace_line(struct sim_trace *t, int64_t now_us, const char *format, ...
 	if (t->copy)
 		fwrite(line, 1, end + 1, t->copy);
 	t->lines++;
+	if (t->watched && memmem(line, end, t->watched, strlen(t->watched)))
+		t->seen++;
 }
 
 void sim_trace_hash(const struct sim_trace *t, char ret_hex[static 33])

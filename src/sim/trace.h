@@ -16,6 +16,8 @@ struct sim_trace {
 	void *digest; /* EVP_MD_CTX */
 	FILE *copy;   /* lines go there too; null: nowhere */
 	uint64_t lines;
+	const char *watched; /* a text of which lines are counted; null: none */
+	uint64_t seen;       /* how many had it */
 };
 
 void sim_trace_init(struct sim_trace *t);

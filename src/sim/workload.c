@@ -246,6 +246,20 @@ void sim_workload_check(struct sim_workload *w)
 	}
 }
 
+void sim_workload_forget(struct sim_workload *w)
+{
+	for (int i = 0; i < SLOTS; i++) {
+		struct slot *s = &w->slots[i];
+		CLEANUP(object_done)
+		struct object *o = store_get(w->cluster->server.store, s->key);
+		s->seen_revision = 0;
+		s->present = o && o->deletion_ms == 0;
+		s->serial = o ? serial_of(s, o) : 0;
+		s->tried = 0;
+		s->tried_delete = false;
+	}
+}
+
 /* ---- life ---- */
 
 static struct stream *connect_server(void *context)
