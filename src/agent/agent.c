@@ -88,13 +88,6 @@ void agent_tidy_later(struct agent *a)
 	loop_timer_start(a->tidy, TIDY_MS);
 }
 
-static void on_forgotten(void *arg)
-{
-	struct agent *a = arg;
-	a->images_due = true;
-	agent_tidy_later(a);
-}
-
 /* ---- the network ---- */
 
 /* Addresses of pods that are neither wanted nor there are given back, once both are known. */
@@ -110,6 +103,16 @@ static void check_network(void *arg)
 		log_err(a->config.log, LOG_WARN, "addresses_not_swept", &e, "pods=%zu", count);
 	agent_devices_keep_only(a->devices, uids, count);
 	a->kept_only = true;
+}
+
+static void on_forgotten(void *arg)
+{
+	struct agent *a = arg;
+	a->images_due = true;
+	agent_tidy_later(a);
+	/* A pod that was gone before this boot left an address that no driver gives back. */
+	a->kept_only = false;
+	check_network(a);
 }
 
 static void on_network_open(void *arg, const char *cluster_domain, const char *dns_address)

@@ -503,6 +503,7 @@ static void step_new(struct agent_pods *p, struct pod *pod, const struct object 
 		agent_reports_forget(p->config.reports, pod->uid);
 		CLEANUP(mem_free_ptr) char *uid = mem_dup_string(pod->uid);
 		map_remove(&p->by_uid, uid);
+		p->config.on_forgotten(p->config.arg);
 	} else if (!o || o->deletion_ms) {
 		/* A start that failed may have left something; to stop what is unknown succeeds. */
 		set_stage(pod, POD_KEPT);

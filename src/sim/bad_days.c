@@ -36,7 +36,8 @@ struct day {
 	bool server_off;
 	int64_t back_us;
 	char app[16];
-	size_t files; /* on all nodes, before the first day */
+	char why[200]; /* it is not at rest */
+	size_t files;  /* on all nodes, before the first day */
 };
 
 /* ---- the blow ---- */
@@ -114,8 +115,8 @@ static bool await(struct day *d, bool (*is_so)(struct day *d), const char *what)
 			bring_back(d);
 	}
 	sim_checks_tell(c->checks);
-	sim_violation(c, "day %d (%s killed at step %llu): %s", d->number, role_names[d->role],
-		(unsigned long long)d->step, what);
+	sim_violation(c, "day %d (%s killed at step %llu): %s: %s", d->number, role_names[d->role],
+		(unsigned long long)d->step, what, d->why);
 	return false;
 }
 
@@ -128,9 +129,8 @@ static bool was_answered(struct day *d)
 
 static bool is_at_rest(struct day *d)
 {
-	char why[200];
 	return !d->off && !d->server_off &&
-	       sim_checks_converged(d->cluster->checks, why, sizeof(why));
+	       sim_checks_converged(d->cluster->checks, d->why, sizeof(d->why));
 }
 
 static void on_answer(void *arg, int status, const char *body, size_t size, const struct err *e)
