@@ -100,10 +100,10 @@ static void on_deadline(void *arg)
 
 /* ---- the agent ---- */
 
-/* The planted bug: what was granted counts from when it is heard of. */
-static const char *from_the_answer(const struct sim_fence *f, char ret_line[static FENCE_LINE_SIZE])
+/* The planted bug: as though a lease counted from an answer that took three seconds. */
+static const char *from_the_answer(const char *line, char ret_line[static FENCE_LINE_SIZE])
 {
-	snprintf(ret_line, FENCE_LINE_SIZE, "until %lld", (long long)now_ms(f) + 9950);
+	snprintf(ret_line, FENCE_LINE_SIZE, "until %lld", atoll(line + strlen("until ")) + 3000);
 	return ret_line;
 }
 
@@ -111,8 +111,8 @@ static const char *from_the_answer(const struct sim_fence *f, char ret_line[stat
 static bool obey(struct sim_fence *f, const char *line)
 {
 	char late[FENCE_LINE_SIZE];
-	if (plant_of(f) == SIM_PLANT_FENCE_LATE && str_starts(line, "until"))
-		line = from_the_answer(f, late);
+	if (plant_of(f) == SIM_PLANT_FENCE_LATE && str_starts(line, "until "))
+		line = from_the_answer(line, late);
 	switch (fence_core_obey(&f->core, line, now_ms(f))) {
 	case FENCE_QUIT:
 		end(f, false);

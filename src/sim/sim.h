@@ -36,7 +36,7 @@ enum sim_plant {
 	SIM_PLANT_PLAIN_SECRETS,  /* the server's seal leaves Secrets as they are */
 	SIM_PLANT_HASTE,          /* nodes are lost after two seconds of silence */
 	SIM_PLANT_NO_BRAKE,       /* a new server does not take itself for blind */
-	SIM_PLANT_FENCE_LATE,     /* fences count a lease from when they hear of it */
+	SIM_PLANT_FENCE_LATE,     /* fences count a lease from an answer that took 3 s */
 	SIM_PLANT_NO_FENCE,       /* fences kill nothing */
 	SIM_PLANT_EARLY_HANDOVER, /* the server does not wait until a lease is over */
 	SIM_PLANT_WILD_DRIFT,     /* clocks drift by forty times the bound */

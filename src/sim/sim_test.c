@@ -66,13 +66,13 @@ static void test_each_fault_alone(void **state)
 {
 	(void)state;
 	static const unsigned faults[] = {SIM_FAULT_CRASH, SIM_FAULT_PARTITION, SIM_FAULT_DELAY,
-		SIM_FAULT_DISK, SIM_FAULT_CLOCK, SIM_FAULT_BLACKOUT};
+		SIM_FAULT_DISK, SIM_FAULT_CLOCK, SIM_FAULT_BLACKOUT, SIM_FAULT_DRIFT};
 	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
 		struct sim_result r = run((struct sim_config){
 			.seed = 20 + i, .duration_ms = 10 * MINUTE_MS, .faults = faults[i]});
 		assert_true(r.ok);
 		assert_true(r.crashes + r.partitions + r.delays + r.full_disks + r.clock_jumps +
-				    r.blackouts >
+				    r.blackouts + r.drifts >
 			    3);
 		assert_true(r.calls_answered > 10);
 	}
