@@ -55,9 +55,9 @@ int server_new(const struct server_config *config, struct server **ret_server,
  * peer. */
 struct http_server *server_http(struct server *s);
 
-bool server_ready(const struct server *s);     /* as /readyz says */
+bool server_ready(const struct server *s);           /* as /readyz says */
 size_t server_ending_leases(const struct server *s); /* see leases.h */
-bool server_has_calls(const struct server *s); /* logs or exec are under way */
+bool server_has_calls(const struct server *s);       /* logs or exec are under way */
 
 /* The store is freed before the server: it calls back whoever waits for a commit. */
 void server_free(struct server *s);
