@@ -41,6 +41,7 @@ manifests() {
 			metadata: {name: $node, labels: {app: $node}}
 			spec:
 			  nodeName: $node
+			  terminationGracePeriodSeconds: 1
 			  containers:
 			  - name: web
 			    image: $healing_image
@@ -59,7 +60,7 @@ both_ready() {
 }
 
 page() { # FROM OF: the page of OF's service, by its name, as the pod on FROM gets it
-	[ "$(continuum exec "$1" -- wget -T 3 -qO - "http://page-$2/")" = "page of $2" ]
+	[ "$(continuum exec "$1" -- wget -qO - "http://page-$2/")" = "page of $2" ]
 }
 
 docker1() { continuum_in_mounts docker1 curl -fs --unix-socket /run/docker.sock "http://docker/v1.41$1"; }
