@@ -435,6 +435,7 @@ static void on_lease_over(void *arg, const char *uid)
 static void start_fences(struct agent *a)
 {
 	struct agent_fences_config fences = {.loop = a->config.loop,
+		.fs = a->config.fs,
 		.log = a->config.log,
 		.program = a->config.fence_program,
 		.maker = a->config.fence_maker,

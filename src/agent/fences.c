@@ -63,6 +63,11 @@ static bool holds(const struct agent_fences *f, int64_t least_ms)
 	return f->until_ms - now_ms(f) > END_EARLY_MS + least_ms;
 }
 
+static char *fence_path(const struct agent_fences *f, const char *uid)
+{
+	return mem_format("%s/fence/%s", f->config.run_folder, uid);
+}
+
 static void connect_fence(struct fence *x);
 static void raise_fence(struct fence *x);
 
@@ -277,7 +282,7 @@ static struct fence *ensure(struct agent_fences *f, const char *uid)
 	x = mem_new(struct fence);
 	x->fences = f;
 	x->uid = mem_dup_string(uid);
-	x->path = mem_format("%s/fence/%s", f->config.run_folder, uid);
+	x->path = fence_path(f, uid);
 	map_put(&f->by_uid, uid, x);
 	if (!loop_timer_active(f->beat))
 		loop_timer_start(f->beat, 0);
@@ -389,13 +394,15 @@ void agent_fences_adopt(struct agent_fences *f, const char *uid)
 void agent_fences_drop(struct agent_fences *f, const char *uid)
 {
 	struct fence *x = map_get(&f->by_uid, uid);
-	if (!x)
-		return;
 	/* A fence that fired goes on killing what comes to life, for as long as anything is there.
 	 */
-	if (x->stream && x->state == FENCE_ARMED)
+	if (x && x->stream && x->state == FENCE_ARMED)
 		stream_write(x->stream, "quit\n", 5);
 	map_remove(&f->by_uid, uid);
+	CLEANUP(mem_free_ptr) char *path = fence_path(f, uid);
+	struct err e = ERR_INIT;
+	if (fs_remove(f->config.fs, path, &e) < 0)
+		log_err(f->config.log, LOG_WARN, "fence_socket_left", &e, "pod=%s", uid);
 }
 
 /* ---- the whole ---- */

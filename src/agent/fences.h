@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "model/object.h"
 #include "net/http.h"
+#include "sys/fs.h"
 
 #define FENCES_DRIFT_PERMILLE 5 /* of this machine's clock, at most */
 
@@ -40,6 +41,7 @@ struct agent_fence_maker {
 struct agent_fences_config {
 	struct loop *loop;
 	struct log *log;
+	struct fs *fs;
 	const char *program;            /* path of continuo-fence; null: no handover pod can run */
 	const char *run_folder;         /* sockets */
 	const char *cgroup_parent;      /* a pod's group is CGROUP_PARENT/pod-UID */
@@ -63,7 +65,8 @@ bool agent_fences_may_start(struct agent_fences *f, const char *uid);
 bool agent_fences_may_run(const struct agent_fences *f, const char *uid);
 /* The driver has this handover pod from before: its fence is looked for. */
 void agent_fences_adopt(struct agent_fences *f, const char *uid);
-/* Nothing of the pod is left, or it is wanted no more. Unknown ones are fine. */
+/* Nothing of the pod is left, or it is wanted no more. Unknown ones are fine. The socket goes too:
+ * a fence that was killed cannot remove it. */
 void agent_fences_drop(struct agent_fences *f, const char *uid);
 /* A lease came down the feed. */
 void agent_fences_granted(struct agent_fences *f, int64_t id, int64_t lease_ms);

@@ -75,7 +75,7 @@ inventory() { # NODE
 	continuum_in_mounts "$node" awk -v own="$continuum_folder" 'index($5, own) == 1 || index($5, "/run/continuo") == 1 { print $5 }' /proc/self/mountinfo | sort
 	echo "files"
 	continuum_in_mounts "$node" find /run/continuo "$continuum_folder/$node/state/pods" -mindepth 1 \
-		! -path '*/volumes' ! -path '/run/continuo/fence/*' ! -name '*.new' 2>/dev/null | sort
+		! -path '*/volumes' ! -name '*.new' 2>/dev/null | sort
 	echo "spool"
 	find "$continuum_folder/$node/state/spool" -type f 2>/dev/null
 	echo "links"
