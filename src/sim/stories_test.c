@@ -67,8 +67,7 @@ static void test_finds_clocks_beyond_the_bound(void **state)
 
 static void tell(enum sim_story story, int nodes)
 {
-	struct sim_result r = run((struct sim_config){
-		.seed = 1, .nodes = nodes, .story = story, .bad_days = 300});
+	struct sim_result r = run((struct sim_config){.seed = 1, .nodes = nodes, .story = story});
 	assert_true(r.ok);
 	assert_int_equal(r.evictions, 0);
 }
@@ -97,12 +96,6 @@ static void test_a_server_s_restart_under_a_thousand_nodes(void **state)
 	tell(SIM_STORY_STORM, SIM_NODES_MAX);
 }
 
-static void test_three_hundred_bad_days(void **state)
-{
-	(void)state;
-	tell(SIM_STORY_BAD_DAYS, 3);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_finds_late_fences),
@@ -112,8 +105,7 @@ int main(void)
 		cmocka_unit_test(test_half_of_all_nodes_gone_evicts_nobody),
 		cmocka_unit_test(test_an_island_lives_and_merges),
 		cmocka_unit_test(test_an_old_copy_with_a_new_epoch_restarts_nothing),
-		cmocka_unit_test(test_a_server_s_restart_under_a_thousand_nodes),
-		cmocka_unit_test(test_three_hundred_bad_days)};
+		cmocka_unit_test(test_a_server_s_restart_under_a_thousand_nodes)};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
