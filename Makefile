@@ -50,6 +50,9 @@ cross-%: deps ## build for another architecture into build-ARCH/ (cross-arm64, c
 	@tools/deps tools/packages-cross
 	@tools/cross-build $*
 
+test-system: build ## the packages under a real systemd, in an emulator (minutes)
+	@prove -v --timer tests/system/*.sh
+
 test-cross: build cross-arm64 cross-armhf ## both of them, and an arm64 agent joins and runs a container
 	@tools/cross-test arm64
 	@tools/cross-test armhf
@@ -61,4 +64,4 @@ test-cross-%: cross-% ## the agent's unit tests of that architecture, under qemu
 install: build ## install the executables (PREFIX, DESTDIR)
 	@meson install -C $(BUILD) --quiet
 
-.PHONY: help deps build demo test test-cross asan tsan fmt lint man deb install
+.PHONY: help deps build demo test test-cross test-system asan tsan fmt lint man deb install
