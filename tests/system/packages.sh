@@ -78,9 +78,9 @@ make_disk() {
 	version=$(ls "$folder/kernel/lib/modules")
 	mkdir -p "$root"/{proc,sys,dev,run,new-root,lib/modules,var/lib/dpkg/info,var/lib/dpkg/updates,var/tmp,tmp,root,usr/share}
 	busybox_root "$root"
-	rm -f "$root"/bin/{dpkg,dpkg-deb,tar,sh,bash,poweroff,start-stop-daemon,modprobe}
+	rm -f "$root"/bin/{dpkg,dpkg-deb,tar,rm,sh,bash,poweroff,start-stop-daemon,modprobe}
 	for program in /lib/systemd/systemd:lib/systemd systemctl:bin dpkg:usr/bin dpkg-deb:usr/bin dpkg-split:usr/bin \
-		dpkg-query:usr/bin tar:bin bash:bin perl:usr/bin runc:usr/sbin conmon:usr/bin kmod:sbin start-stop-daemon:sbin ldconfig:sbin \
+		dpkg-query:usr/bin tar:bin rm:bin bash:bin perl:usr/bin runc:usr/sbin conmon:usr/bin kmod:sbin start-stop-daemon:sbin ldconfig:sbin \
 		systemd-cgroups-agent:lib/systemd systemd-shutdown:lib/systemd systemd-journald:lib/systemd; do
 		[ -e "/lib/systemd/${program%:*}" ] && emulator_copy "$root" "${program##*:}" "/lib/systemd/${program%:*}" && continue
 		emulator_copy "$root" "${program##*:}" "$(command -v "${program%:*}")" || return 1
