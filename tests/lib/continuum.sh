@@ -1,6 +1,7 @@
 # A server and agents on a topology. Needs topology.sh and cgroup.sh; set topo_id, and CONTINUO_BUILD for
 # the programs. All processes are in the cgroup /$topo_id, all files below $continuum_folder.
 
+. "${BASH_SOURCE%/*}/containerd.sh"
 continuum_programs=$(realpath "${CONTINUO_BUILD:-build}")/src/main
 continuum_folder=
 continuum_server=  # ADDRESS:PORT
@@ -100,6 +101,7 @@ continuum_agent() {
 # makes no networks: pods get theirs from the agent.
 continuum_docker() {
 	grep -qx 'driver: docker' "$continuum_folder/$1/agent.yaml" || return 0
+	wait_for 10 containerd_ended "$(continuum_in_mounts "$1" cat /run/docker/containerd/containerd.pid 2>/dev/null)" || return 1
 	continuum_run "$1-docker" nsenter --net="/run/netns/$topo_id-$1" --mount="/proc/$(continuum_pid_of "$1-mounts")/ns/mnt" \
 		dockerd --data-root "$continuum_folder/$1/docker" --exec-root /run/docker --pidfile /run/docker.pid \
 		-H unix:///run/docker.sock --bridge none --iptables=false --ip-forward=false --live-restore &&

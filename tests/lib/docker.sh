@@ -9,12 +9,13 @@ docker_at() { # HOST ARGUMENT...: the docker command
 	DOCKER_HOST=unix://$(docker_socket "$host") docker "$@"
 }
 
-# docker_start HOST: again too, after docker_kill.
+# docker_start HOST: again too, after it was killed.
 docker_start() {
 	local folder
 	folder=$(docker_folder "$1")
 	mkdir -p "$folder"
 	cgroup_make "$topo_id/$1/docker" || return 1
+	wait_for 10 containerd_ended "$(cat "$folder/exec/containerd/containerd.pid" 2>/dev/null)" || return 1
 	rm -f "$folder/pid"
 	continuum_run "$1-docker" nsenter --net="/run/netns/$topo_id-$1" dockerd --data-root "$folder/data" \
 		--exec-root "$folder/exec" --pidfile "$folder/pid" -H "unix://$folder/d.sock" \

@@ -2,6 +2,7 @@
 # Source tap.sh, cgroup.sh and busybox_root.sh before. Also runs as `bash tests/lib/engine.sh kill` with the
 # variables below in the environment, for a test that ends its engine.
 
+. "${BASH_SOURCE%/*}/containerd.sh"
 engine_programs=$(realpath "${CONTINUO_BUILD:-./build}")/src
 
 engine_prepare() { # ID
@@ -67,7 +68,8 @@ engine() { # start | stop | kill | remove NAME
 		;;
 	stop | kill)
 		pid=$(cat "$engine_folder/pid")
-		kill -"$([ "$1" = kill ] && echo KILL || echo TERM)" "$pid" && engine_wait 20 engine_is_gone "$pid"
+		kill -"$([ "$1" = kill ] && echo KILL || echo TERM)" "$pid" && engine_wait 20 engine_is_gone "$pid" &&
+			engine_wait 20 containerd_ended "$(cat "$engine_folder/exec/containerd/containerd.pid" 2>/dev/null)"
 		;;
 	remove)
 		curl -fs -X DELETE --unix-socket "$engine_folder/socket" "http://engine/v1.41/containers/$2?force=1"
