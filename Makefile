@@ -50,6 +50,9 @@ cross-%: deps ## build for another architecture into build-ARCH/ (cross-arm64, c
 	@tools/deps tools/packages-cross
 	@tools/cross-build $*
 
+test-engine: build ## the docker driver's contract over dockerd and over Podman (minutes)
+	@prove --timer tests/engine/*.sh
+
 test-system: build ## the packages under a real systemd, in an emulator (minutes)
 	@prove -v --timer tests/system/*.sh
 
@@ -64,4 +67,4 @@ test-cross-%: cross-% ## the agent's unit tests of that architecture, under qemu
 install: build ## install the executables (PREFIX, DESTDIR)
 	@meson install -C $(BUILD) --quiet
 
-.PHONY: help deps build demo test test-cross test-system asan tsan fmt lint man deb install
+.PHONY: help deps build demo test test-cross test-engine test-system asan tsan fmt lint man deb install
