@@ -69,9 +69,10 @@ static const char *condition(const json_t *node, const char *type)
 static void a_node_tells_of_its_disk(void **state)
 {
 	struct fixture *f = *state;
-	open_feed(f, "{'type':'hello','epoch':'','version':'1','node':{'status':{'conditions':["
-		     "{'type':'DiskPressure','status':'False'},{'type':'Ready','status':'False'},"
-		     "{'type':'Other','status':'True'}]}},'held':[]}\n");
+	struct fixture_stream *feed = open_feed(f,
+		"{'type':'hello','epoch':'','version':'1','node':{'status':{'conditions':["
+		"{'type':'DiskPressure','status':'False'},{'type':'Ready','status':'False'},"
+		"{'type':'Other','status':'True'}]}},'held':[]}\n");
 	json_t *node = fixture_expect(f, 200, "GET", "/api/v1/nodes/node-a", NULL);
 	assert_string_equal(condition(node, "DiskPressure"), "False");
 	assert_string_equal(condition(node, "Ready"), "True");
@@ -84,6 +85,7 @@ static void a_node_tells_of_its_disk(void **state)
 	assert_string_equal(condition(node, "DiskPressure"), "True");
 	assert_string_equal(condition(node, "Ready"), "True");
 	json_decref(node);
+	fixture_stream_free(feed);
 }
 
 static void a_hello_makes_a_ready_node_with_a_range(void **state)
