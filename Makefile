@@ -53,6 +53,9 @@ cross-%: deps ## build for another architecture into build-ARCH/ (cross-arm64, c
 test-engine: build ## the docker driver's contract over dockerd and over Podman (minutes)
 	@prove --timer tests/engine/*.sh
 
+test-engine-%: build ## one of them: test-engine-docker, test-engine-podman
+	@prove --timer tests/engine/driver-$*.sh
+
 test-system: build ## the packages under a real systemd, in an emulator (minutes)
 	@prove -v --timer tests/system/*.sh
 
