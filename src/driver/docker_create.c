@@ -34,6 +34,9 @@ static void create_namespaces(const struct docker_create *c, json_t *host)
 	json_t *host_word CLEANUP(json_done) = json_string("host");
 	json_object_set(host, "NetworkMode",
 		json_bool(spec, false, "hostNetwork") ? host_word : joined);
+	/* Docker joins it with the network, and refuses to be told so. */
+	if (c->podman && !json_bool(spec, false, "hostNetwork"))
+		json_object_set(host, "UTSMode", joined);
 	json_object_set(host, "IpcMode", json_bool(spec, false, "hostIPC") ? host_word : joined);
 	if (json_bool(spec, false, "hostPID"))
 		json_object_set(host, "PidMode", host_word);
