@@ -18,7 +18,7 @@ build: deps ## build all executables and tests into build/
 demo: build ## raise a continuum of five hosts and run an application on it (KEEP=1 leaves it up)
 	@demo/run
 
-test: build ## every test there is
+test: build ## unit tests and scenarios
 	@prove --timer $(patsubst %,./%,$(filter-out %.p,$(wildcard $(BUILD)/test-*))) tests/unit/*.sh tests/scenario/*.sh
 
 test-%: build ## one unit test (test-base-map) or scenario (test-images)
@@ -50,10 +50,10 @@ cross-%: deps ## build for another architecture into build-ARCH/ (cross-arm64, c
 	@tools/deps tools/packages-cross
 	@tools/cross-build $*
 
-test-engine: build ## the docker driver's contract over dockerd and over Podman (minutes)
+test-engine: build ## the drivers' contract over crun, runc, cgroup v2, dockerd and Podman (minutes)
 	@prove --timer tests/engine/*.sh
 
-test-engine-%: build ## one of them: test-engine-docker, test-engine-podman
+test-engine-%: build ## one of them: oci, v2, docker or podman
 	@prove --timer tests/engine/driver-$*.sh
 
 test-system: build ## the packages under a real systemd, in an emulator (minutes)
