@@ -1,6 +1,6 @@
 /*
  * What every driver promises (driver.h), held against one: `driver-contract fake`, or
- * `driver-contract oci STATE RUN CGROUP ROOTFS RUNTIME` as root (tests/scenario/driver-oci.sh).
+ * `driver-contract oci STATE RUN CGROUP ROOTFS RUNTIME` as root (tests/engine/driver-oci.sh).
  * Prints TAP.
  */
 #include <setjmp.h>

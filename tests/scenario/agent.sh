@@ -1,6 +1,6 @@
 #!/bin/bash
 # The agent as a machine's owner meets it: joining with good and bad tokens, state folders, an island, Secrets on
-# disk, revocation. Pods are the fake driver's; tests/scenario/driver-oci.sh has real ones.
+# disk, revocation. Pods are the fake driver's; tests/engine/driver-oci.sh has real ones.
 cd "$(dirname "$0")/../.." || exit 1
 # In a network of its own: agents make a bridge and nftables rules.
 [ "${AGENT_TEST_NETWORK:-}" ] || exec env AGENT_TEST_NETWORK=1 unshare --net -- "$0"
