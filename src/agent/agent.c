@@ -391,11 +391,22 @@ static int start_driver(struct agent *a, struct err *e)
 
 /* ---- handover pods ---- */
 
+static bool may_hand_over(struct agent *a, const struct object *pod)
+{
+	if (agent_node_fences(&a->config, &a->probe))
+		return agent_fences_may_start(a->fences, pod->uid);
+	if (a->probed)
+		agent_pods_refuse(a->pods, pod->uid, "NoFence",
+			"A pod with continuo.dev/singleton: handover needs continuo-fence and an "
+			"engine whose control groups it reaches; this node lacks them");
+	return false;
+}
+
 static bool may_start(void *arg, const struct object *pod)
 {
 	struct agent *a = arg;
 	return agent_devices_ready(a->devices, pod) &&
-	       (!agent_fences_wants(pod) || agent_fences_may_start(a->fences, pod->uid));
+	       (!agent_fences_wants(pod) || may_hand_over(a, pod));
 }
 
 static void on_adopted(void *arg, const struct object *pod)
@@ -404,6 +415,11 @@ static void on_adopted(void *arg, const struct object *pod)
 	if (agent_fences_wants(pod))
 		agent_fences_adopt(a->fences, pod->uid);
 	agent_devices_adopted(a->devices, pod);
+}
+
+static void on_unknown(void *arg, const char *uid)
+{
+	agent_fences_unknown(((struct agent *)arg)->fences, uid);
 }
 
 static void on_finished(void *arg, const char *uid)
@@ -481,6 +497,7 @@ static int start_parts(struct agent *a, struct err *e)
 		.adopts = a->config.adopts,
 		.may_start = may_start,
 		.on_adopted = on_adopted,
+		.on_unknown = on_unknown,
 		.on_finished = on_finished,
 		.on_ended = on_ended,
 		.on_listed = check_network,

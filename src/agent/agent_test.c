@@ -320,9 +320,24 @@ static void test_short_lives_do_not_renew_for_ever(void **state)
 	world_free(w);
 }
 
+/* Its program is not there: it would run without anybody to end it. */
+static void test_no_handover_without_a_fence(void **state)
+{
+	(void)state;
+	struct world *w = world_new();
+	agent_up(w);
+	await_connection(w);
+	assert_non_null(strstr(buf_text(&w->hello), "\"continuo.dev/fence\":\"none\""));
+	feed_line(w, POD("a", ",\"annotations\":{\"continuo.dev/singleton\":\"handover\"}", "7"));
+	await_report(w, "\"reason\":\"NoFence\"");
+	await_report(w, "\"phase\":\"Failed\"");
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_no_handover_without_a_fence),
 		cmocka_unit_test(test_a_pod_comes_and_goes),
 		cmocka_unit_test(test_what_the_slice_lacks_is_stopped_after_the_bookmark),
 		cmocka_unit_test(test_secrets_are_sealed_on_disk),

@@ -87,9 +87,14 @@ static void test_node_object(void **state)
 	assert_string_equal(json_text(node, "", "status", "capacity", "memory"), "64Mi");
 	assert_string_equal(json_text(node, "", "status", "nodeInfo", "containerRuntimeVersion"),
 		"oci://runc-1.1.5");
+	assert_string_equal(json_text(labels_made, "", "continuo.dev/fence"), "none");
 	probe.ready = false;
+	probe.capabilities = DRIVER_FENCES;
+	c.fence_program = "continuo-fence";
 	CLEANUP(json_done) json_t *lame = agent_node_make(&c, "n1", &probe, NULL);
 	assert_string_equal(json_text(lame, "", "status", "allocatable", "pods"), "0");
+	assert_string_equal(json_text(lame, "", "metadata", "labels", "continuo.dev/fence"),
+		"cgroup");
 }
 
 int main(void)

@@ -60,9 +60,11 @@ static int on_session(struct agent *a, json_t *message, struct err *e)
 	if (r < 0)
 		return r;
 	/* Another store may not know what we said; one that held us for lost marked our pods. */
-	if (!str_equal(epoch, agent_slice_epoch(a->slice)) ||
-		json_bool(message, false, "report_all"))
+	bool other = !str_equal(epoch, agent_slice_epoch(a->slice));
+	if (other || json_bool(message, false, "report_all"))
 		agent_pods_report_all(a->pods);
+	if (other)
+		agent_fences_other_epoch(a->fences);
 	agent_slice_set_epoch(a->slice, epoch);
 	agent_slice_set_session(a->slice, addresses);
 	agent_spool_session(a->spool, true, a->node_key);

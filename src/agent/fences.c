@@ -28,6 +28,7 @@ struct fence {
 	bool runs;    /* the pod may have processes */
 	bool adopts;  /* it is not known yet whether the fence of old stands */
 	bool expired; /* on_expired was called */
+	bool unknown; /* to the server, whose leases are for others */
 	struct stream *stream;
 	char line[64];
 };
@@ -44,6 +45,7 @@ struct agent_fences {
 	struct beat beats[BEATS_KEPT];
 	int64_t next_id, lease_ms;
 	int64_t until_ms; /* now_ms; 0: there was no lease since the agent began */
+	bool other_epoch; /* the lease is of another one: what runs may run, nothing starts */
 };
 
 /* Raising one is under way when the fence may be dropped: it finds its way by the uid. */
@@ -61,6 +63,11 @@ static int64_t now_ms(const struct agent_fences *f)
 static bool holds(const struct agent_fences *f, int64_t least_ms)
 {
 	return f->until_ms - now_ms(f) > END_EARLY_MS + least_ms;
+}
+
+static bool may_begin(const struct agent_fences *f)
+{
+	return !f->other_epoch && holds(f, START_LEAST_MS);
 }
 
 static char *fence_path(const struct agent_fences *f, const char *uid)
@@ -127,7 +134,7 @@ static void extend(struct fence *x)
 {
 	char line[48];
 	int size = snprintf(line, sizeof(line), "until %" PRId64 "\n", x->fences->until_ms);
-	if (x->state == FENCE_ARMED && !x->expired)
+	if (x->state == FENCE_ARMED && !x->expired && !x->unknown)
 		stream_write(x->stream, line, (size_t)size);
 }
 
@@ -340,7 +347,8 @@ void agent_fences_granted(struct agent_fences *f, int64_t id, int64_t lease_ms)
 	if (id <= 0 || b->id != id || lease_ms < 1000 || lease_ms > 3600000)
 		return; /* of an agent before us, or too old to be of use */
 	f->lease_ms = lease_ms;
-	bool had = holds(f, 0);
+	bool had = holds(f, 0) && !f->other_epoch;
+	f->other_epoch = false;
 	set_until(f, b->sent_ms + lease_ms - (lease_ms * FENCES_DRIFT_PERMILLE + 999) / 1000);
 	MAP_EACH (&f->by_uid, entry) {
 		struct fence *x = entry->value;
@@ -367,9 +375,9 @@ bool agent_fences_wants(const struct object *pod)
 bool agent_fences_may_start(struct agent_fences *f, const char *uid)
 {
 	struct fence *x = ensure(f, uid);
-	if (x->state == FENCE_NONE && !x->expired && holds(f, START_LEAST_MS))
+	if (x->state == FENCE_NONE && !x->expired && may_begin(f))
 		raise_fence(x);
-	if (x->state != FENCE_ARMED || x->expired || x->adopts || !holds(f, START_LEAST_MS))
+	if (x->state != FENCE_ARMED || x->expired || x->adopts || !may_begin(f))
 		return false;
 	x->runs = true;
 	return true;
@@ -389,6 +397,18 @@ void agent_fences_adopt(struct agent_fences *f, const char *uid)
 	x->runs = true;
 	x->adopts = true;
 	connect_fence(x);
+}
+
+void agent_fences_other_epoch(struct agent_fences *f)
+{
+	f->other_epoch = true;
+}
+
+void agent_fences_unknown(struct agent_fences *f, const char *uid)
+{
+	struct fence *x = map_get(&f->by_uid, uid);
+	if (x)
+		x->unknown = true;
 }
 
 void agent_fences_drop(struct agent_fences *f, const char *uid)

@@ -65,6 +65,10 @@ bool agent_fences_may_start(struct agent_fences *f, const char *uid);
 bool agent_fences_may_run(const struct agent_fences *f, const char *uid);
 /* The driver has this handover pod from before: its fence is looked for. */
 void agent_fences_adopt(struct agent_fences *f, const char *uid);
+/* The server has another store: nothing is started under a lease that was granted before. */
+void agent_fences_other_epoch(struct agent_fences *f);
+/* The server knows nothing of the pod, which ends: no lease is for it any more. */
+void agent_fences_unknown(struct agent_fences *f, const char *uid);
 /* Nothing of the pod is left, or it is wanted no more. Unknown ones are fine. The socket goes too:
  * a fence that was killed cannot remove it. */
 void agent_fences_drop(struct agent_fences *f, const char *uid);

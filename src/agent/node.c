@@ -15,7 +15,13 @@ static void set(json_t *object, const char *key, const char *value)
 		json_object_set_new(object, key, json_string(value));
 }
 
-static json_t *make_labels(const struct agent_config *c, const char *name)
+bool agent_node_fences(const struct agent_config *c, const struct driver_probe *probe)
+{
+	return (c->fence_program || c->fence_maker.raise) && probe->capabilities & DRIVER_FENCES;
+}
+
+static json_t *make_labels(const struct agent_config *c, const char *name,
+	const struct driver_probe *probe)
 {
 	json_t *labels = json_object();
 	for (size_t i = 0; c->labels && c->labels[i]; i++) {
@@ -30,6 +36,8 @@ static json_t *make_labels(const struct agent_config *c, const char *name)
 	set(labels, "kubernetes.io/arch", c->facts.architecture);
 	set(labels, "kubernetes.io/os", "linux");
 	set(labels, "continuo.dev/tier", c->tier);
+	if (probe)
+		set(labels, "continuo.dev/fence", agent_node_fences(c, probe) ? "cgroup" : "none");
 	return labels;
 }
 
@@ -108,7 +116,7 @@ json_t *agent_node_make(const struct agent_config *c, const char *name,
 		json_pack("{s:s, s:s}", "type", "Hostname", "address", name));
 	return json_pack("{s:s, s:s, s:{s:s, s:o, s:o}, s:{s:o*, s:o, s:o, s:o, s:o}}",
 		"apiVersion", "v1", "kind", "Node", "metadata", "name", name, "labels",
-		make_labels(c, name), "annotations", make_annotations(c, probe), "status",
+		make_labels(c, name, probe), "annotations", make_annotations(c, probe), "status",
 		"conditions", make_conditions(c), "capacity",
 		make_resources(c, devices, false, able), "allocatable",
 		make_resources(c, devices, true, able), "addresses", addresses, "nodeInfo",

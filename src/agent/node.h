@@ -11,4 +11,8 @@
 json_t *agent_node_make(const struct agent_config *c, const char *name,
 	const struct driver_probe *probe, const struct agent_devices *devices) MUST_CHECK;
 
+/* Whether handover pods can run here: the driver puts pods where fences reach them. The node's
+ * label continuo.dev/fence says it ("cgroup", "none") to the scheduler. */
+bool agent_node_fences(const struct agent_config *c, const struct driver_probe *probe);
+
 #endif

@@ -530,6 +530,14 @@ static void tell_adopted(struct agent_pods *p, struct pod *pod, const struct obj
 		p->config.on_adopted(p->config.arg, o);
 }
 
+/* The server does not know it: it may have begun the next one, so that no lease is for this one. */
+static void stop_unknown(struct agent_pods *p, struct pod *pod)
+{
+	if (p->config.on_unknown)
+		p->config.on_unknown(p->config.arg, pod->uid);
+	stop(p, pod, -1);
+}
+
 static void step_kept(struct agent_pods *p, struct pod *pod, const struct object *o)
 {
 	bool late = pod->adopted && o;
@@ -543,7 +551,7 @@ static void step_kept(struct agent_pods *p, struct pod *pod, const struct object
 	else if (o && o->deletion_ms)
 		stop_deleted(p, pod, o);
 	else if (!o && p->complete)
-		stop(p, pod, -1);
+		stop_unknown(p, pod);
 	else if (o && pod->dirty && !pod->updating && p->dns_address && !lacks_secret(p, pod, o))
 		update(p, pod, o);
 }

@@ -33,6 +33,7 @@ struct agent_pods_config {
 	/* Whether a pod may be started now; agent_pods_look comes when that changed. */
 	bool (*may_start)(void *arg, const struct object *pod);
 	void (*on_adopted)(void *arg, const struct object *pod); /* the driver has it from before */
+	void (*on_unknown)(void *arg, const char *uid);  /* the server does not have it: it ends */
 	void (*on_finished)(void *arg, const char *uid); /* Succeeded or Failed: it runs no more */
 	void (*on_ended)(void *arg, const char *uid);    /* nothing of it is left */
 	void (*on_listed)(void *arg);                    /* the driver said what it has */

@@ -45,6 +45,7 @@ struct control_node_state {
 	bool connected;
 	bool back_lately; /* it was lost until a short while ago; others may still be on their way
 			   */
+	bool silent;      /* it was asked for a sign of life when another was lost, and gave none */
 	int64_t lost_ms;  /* how long it has been without a session; 0 when connected */
 	int64_t evict_ms; /* from the loss until its pods may be replaced */
 	/* For how long this server, which began lately, may still lack nodes that are well. */

@@ -7,10 +7,10 @@
  *     └──────── a session: the taints go ◀──────── EVICTED: taint unreachable:NoExecute, upon which
  *                                                      reconciler_taint_eviction acts
  *
- * The brake: while half or more of all nodes, or of a site of at least SITE_MIN nodes, are lost or
- * came back but lately, or
- * this server began so lately that nodes may still be on their way to it, it is we who are blind
- * and nobody is evicted. (Kubernetes: "rate limits on eviction", node lifecycle controller.)
+ * The brake: while half or more of all nodes, or of a site of at least SITE_MIN nodes, are lost,
+ * give no sign of life when asked for one, or came back but lately, or this server began so lately
+ * that nodes may still be on their way to it, it is we who are blind and nobody is evicted.
+ * (Kubernetes: "rate limits on eviction", node lifecycle controller.)
  */
 #include <string.h>
 
@@ -56,7 +56,7 @@ static bool half_is_lost(const struct count *c)
 static bool is_lost(struct control_view *v, const struct object *node)
 {
 	struct control_node_state state = view_node_state(v, node->name);
-	return !node->ready || !state.connected || state.back_lately;
+	return !node->ready || !state.connected || state.silent || state.back_lately;
 }
 
 static bool brake_holds(struct control_view *v, const struct object *node)

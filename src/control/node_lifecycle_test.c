@@ -14,16 +14,18 @@
 
 /* What the sessions say of every node that is not Ready. */
 static struct control_node_state lost;
-static const char *away; /* Ready, but without a session */
-static const char *back; /* Ready again, but lately */
+static const char *away;   /* Ready, but without a session */
+static const char *back;   /* Ready again, but lately */
+static const char *silent; /* Ready, and gave no sign of life when asked */
 
 static struct control_node_state state_of(void *context, const char *name)
 {
 	struct bench *b = context;
 	const struct object *node = view_get(b->view, &kind_node, "", name);
 	if (node && node->ready)
-		return (struct control_node_state){
-			.connected = !str_equal(name, away), .back_lately = str_equal(name, back)};
+		return (struct control_node_state){.connected = !str_equal(name, away),
+			.back_lately = str_equal(name, back),
+			.silent = str_equal(name, silent)};
 	return lost;
 }
 
@@ -32,7 +34,7 @@ static int setup(void **state)
 	bench_setup(state);
 	struct bench *b = *state;
 	view_set_node_state(b->view, state_of, b);
-	away = back = "";
+	away = back = silent = "";
 	lost = (struct control_node_state){.lost_ms = 1000, .evict_ms = 750};
 	return 0;
 }
@@ -173,6 +175,17 @@ static void the_brake_counts_who_came_back_lately(void **state)
 	assert_true(evicts(b));
 }
 
+static void the_brake_counts_who_gives_no_sign_of_life(void **state)
+{
+	struct bench *b = *state;
+	put_nodes(b, "a", 4, 1);
+	silent = "n1";
+	assert_false(evicts(b));
+	assert_true(b->out.requeue_ms > 0);
+	silent = "";
+	assert_true(evicts(b));
+}
+
 static void a_server_that_began_lately_evicts_nobody(void **state)
 {
 	struct bench *b = *state;
@@ -288,6 +301,7 @@ int main(void)
 		TEST(the_brake_holds_when_half_of_the_site_is_lost),
 		TEST(the_brake_counts_sessions),
 		TEST(the_brake_counts_who_came_back_lately),
+		TEST(the_brake_counts_who_gives_no_sign_of_life),
 		TEST(a_server_that_began_lately_evicts_nobody),
 		TEST(pods_that_are_replaced_leave_a_lost_node),
 		TEST(whoever_is_tainted_by_a_person_is_left_by_all),

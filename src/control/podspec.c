@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "control/step.h"
 
 #define HOSTNAME_LABEL "kubernetes.io/hostname"
 #define ZONE_LABEL "topology.kubernetes.io/zone"
@@ -364,6 +365,25 @@ static int read_spreads(const json_t *list, const struct object *pod, struct are
 	return 0;
 }
 
+/* A pod that must never run twice runs under a fence (agent/fences.h). A node's label says that
+ * none can stand there. */
+static void require_fence(const struct object *pod, struct arena *a, struct place_spec *spec)
+{
+	static const char *const none = "none";
+	static const struct place_requirement has_one = {
+		"continuo.dev/fence", PLACE_NOT_IN, &none, 1, false};
+	static const struct place_selector term = {&has_one, 1};
+	if (step_pod_singleton(pod) != SINGLETON_HANDOVER)
+		return;
+	uint32_t count = spec->required_count;
+	struct place_node_terms *all = arena_new_array(a, count + 1, struct place_node_terms);
+	if (count)
+		memcpy(all, spec->required, count * sizeof(*all));
+	all[count] = (struct place_node_terms){PLACE_TERMS_FENCE, &term, 1};
+	spec->required = all;
+	spec->required_count = count + 1;
+}
+
 int podspec_read(const json_t *pod, const struct object *object, const struct map *namespaces,
 	struct arena *arena, struct place_spec *ret_spec, struct err *e)
 {
@@ -379,6 +399,7 @@ int podspec_read(const json_t *pod, const struct object *object, const struct ma
 	if (rc == 0)
 		rc = read_spreads(json_object_get(from, "topologySpreadConstraints"), object, arena,
 			&spec, e);
+	require_fence(object, arena, &spec);
 	if (rc == 0)
 		*ret_spec = spec;
 	return rc;

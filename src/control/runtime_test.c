@@ -298,6 +298,30 @@ static void test_refused_until_the_node_fits(void **state)
 	json_decref(why);
 }
 
+/* Never where nobody could end it: it waits. */
+static void test_handover_wants_a_fence(void **state)
+{
+	struct world *w = *state;
+	world_patch(w, &kind_node, "", "n1",
+		"{'metadata':{'labels':{'continuo.dev/fence':'none'}}}");
+	world_patch(w, &kind_node, "", "n2",
+		"{'metadata':{'labels':{'continuo.dev/fence':'none'}}}");
+	world_create(w, &kind_pod,
+		"{'metadata':{'name':'picky','namespace':'shop','annotations':{"
+		"'continuo.dev/"
+		"singleton':'handover'}},'spec':{'containers':[{'name':'c','image':'i'}]}}");
+	world_until(w, is_refused, w);
+	CLEANUP(json_done) json_t *tree = world_get_tree(w, &kind_pod, "shop", "picky");
+	assert_string_equal(json_text(json_array_get(json_at(tree, "status", "conditions"), 0), "",
+				    "message"),
+		"0/2 nodes are available: 2 node(s) had no fence for a handover pod.");
+	world_patch(w, &kind_node, "", "n2",
+		"{'metadata':{'labels':{'continuo.dev/fence':'cgroup'}}}");
+	world_until(w, is_bound, w);
+	CLEANUP(object_done) struct object *pod = world_get(w, &kind_pod, "shop", "picky");
+	assert_string_equal(pod->node, "n2");
+}
+
 static void test_explain_survives_a_restart(void **state)
 {
 	struct world *w = *state;
@@ -511,9 +535,10 @@ int main(void)
 		TEST(test_deployment_deletion_takes_all), TEST(test_foreground_deletion),
 		TEST(test_orphan_deletion_and_adoption), TEST(test_namespace_deletion),
 		TEST(test_endpoints_follow_pods), TEST(test_refused_until_the_node_fits),
-		TEST(test_explain_survives_a_restart), TEST(test_forty_at_once_never_overcommit),
-		TEST(test_pods_of_a_deleted_node_move), TEST(test_pod_security_is_kept),
-		TEST(test_events_are_counted_not_repeated), TEST(test_watch_that_fell_behind),
+		TEST(test_handover_wants_a_fence), TEST(test_explain_survives_a_restart),
+		TEST(test_forty_at_once_never_overcommit), TEST(test_pods_of_a_deleted_node_move),
+		TEST(test_pod_security_is_kept), TEST(test_events_are_counted_not_repeated),
+		TEST(test_watch_that_fell_behind),
 		TEST(test_pods_that_change_while_they_are_placed),
 		TEST(test_nothing_is_written_past_the_fence), TEST(test_metrics)};
 	cmocka_set_message_output(CM_OUTPUT_TAP);

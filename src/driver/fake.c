@@ -577,7 +577,8 @@ struct driver *driver_fake_new(const struct driver_config *config,
 	rand_init(&f->rand, fake->seed);
 	map_init(&f->containers, fake_container_free);
 	map_init(&f->logs, fake_log_free);
-	if (pods_new(&own, &f->base, DRIVER_EXEC | DRIVER_STATS | DRIVER_UPDATE | DRIVER_DEVICES,
+	if (pods_new(&own, &f->base,
+		    DRIVER_EXEC | DRIVER_STATS | DRIVER_UPDATE | DRIVER_DEVICES | DRIVER_FENCES,
 		    &driver, NULL))
 		abort(); /* its list cannot fail */
 	return driver;

@@ -105,7 +105,9 @@ static void kill_tree(const char *folder, int depth)
 		(void)write_text(folder, "freezer.state", "THAWED");
 }
 
-/* v2, the v2 part of a hybrid host, v1. Whether the group is there in any of them. */
+/* v2, the v2 part of a hybrid host, v1. Whether the group is there in any of them. It stays frozen:
+ * what was being started when the lease ended enters it and never runs, and dies in the next round.
+ */
 static bool kill_all(const char *cgroup)
 {
 	static const char *const v2[] = {"", "/unified"};
@@ -114,12 +116,14 @@ static bool kill_all(const char *cgroup)
 	bool there = false;
 	for (size_t i = 0; i < sizeof(v2) / sizeof(v2[0]); i++) {
 		snprintf(folder, sizeof(folder), ROOT "%s%s", v2[i], cgroup);
+		(void)write_text(folder, "cgroup.freeze", "1"); /* no hindrance to the killing */
 		there |= write_text(folder, "cgroup.kill", "1");
 	}
 	for (size_t i = 0; i < sizeof(v1) / sizeof(v1[0]); i++) {
 		snprintf(folder, sizeof(folder), ROOT "%s%s", v1[i], cgroup);
 		there |= access(folder, F_OK) == 0;
 		kill_tree(folder, 0);
+		(void)write_text(folder, "freezer.state", "FROZEN");
 	}
 	return there;
 }

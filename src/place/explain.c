@@ -199,7 +199,8 @@ const char *place_constraint_name(enum place_constraint constraint)
 		[PLACE_C_LATENCY] = "latency",
 		[PLACE_C_BANDWIDTH] = "bandwidth",
 		[PLACE_C_TRUST] = "trust",
-		[PLACE_C_RUNTIME] = "runtime"};
+		[PLACE_C_RUNTIME] = "runtime",
+		[PLACE_C_FENCE] = "fence"};
 	return (unsigned)constraint < ARRAY_SIZE(names) ? names[constraint] : "unknown";
 }
 
@@ -221,6 +222,7 @@ static void kubernetes_words(const struct place_reason *r, struct buf *b)
 		[PLACE_C_POD_ANTI_AFFINITY] = "node(s) didn't match pod anti-affinity rules",
 		[PLACE_C_EXISTING_ANTI_AFFINITY] =
 			"node(s) didn't satisfy existing pods anti-affinity rules",
+		[PLACE_C_FENCE] = "node(s) had no fence for a handover pod",
 	};
 	if (r->constraint == PLACE_C_RESOURCE) {
 		bool pods = strcmp(r->detail, "pods") == 0;

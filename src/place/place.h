@@ -151,7 +151,12 @@ int64_t place_node_free(const struct place *p, uint32_t node, const char *resour
 /* One of the OR-ed terms of a required node affinity is a selector; an empty one matches nothing.
  */
 struct place_node_terms {
-	enum { PLACE_TERMS_AFFINITY, PLACE_TERMS_VOLUME, PLACE_TERMS_RESIDENCY } source;
+	enum {
+		PLACE_TERMS_AFFINITY,
+		PLACE_TERMS_VOLUME,
+		PLACE_TERMS_RESIDENCY,
+		PLACE_TERMS_FENCE
+	} source;
 	const struct place_selector *terms;
 	uint32_t count;
 };
@@ -348,6 +353,7 @@ enum place_constraint {
 	PLACE_C_BANDWIDTH,
 	PLACE_C_TRUST,
 	PLACE_C_RUNTIME,
+	PLACE_C_FENCE,
 	PLACE_C_COUNT
 };
 const char *place_constraint_name(enum place_constraint constraint); /* "taint" */

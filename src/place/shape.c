@@ -188,7 +188,8 @@ static int compile_terms(struct place *p, const struct place_node_terms *from, s
 	static const enum place_constraint constraints[] = {
 		[PLACE_TERMS_AFFINITY] = PLACE_C_AFFINITY,
 		[PLACE_TERMS_VOLUME] = PLACE_C_VOLUME,
-		[PLACE_TERMS_RESIDENCY] = PLACE_C_RESIDENCY};
+		[PLACE_TERMS_RESIDENCY] = PLACE_C_RESIDENCY,
+		[PLACE_TERMS_FENCE] = PLACE_C_FENCE};
 	if ((unsigned)from->source >= ARRAY_SIZE(constraints) || from->count > PLACE_ITEMS_MAX)
 		return err_set(e, ERR_TOO_LARGE, "node affinity: %u terms, at most %u are allowed",
 			from->count, PLACE_ITEMS_MAX);

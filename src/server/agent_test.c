@@ -12,6 +12,7 @@
 #include "base/time.h"
 #include "server/feed.h"
 #include "server/fixture.h"
+#include "server/request.h"
 #include "wire/wire.h"
 
 #define PODS "/api/v1/namespaces/default/pods"
@@ -471,6 +472,68 @@ static void a_clone_is_refused_while_the_first_one_answers(void **state)
 	fixture_stream_free(first);
 }
 
+static bool has_lease(struct fixture *f, struct fixture_stream *feed)
+{
+	assert_int_equal(report(f, "{'type':'beat','id':1}\n"), 200);
+	/* A grant would be on the feed before the pod. */
+	char uid[40];
+	make_pod(f, "p", "node-a", uid);
+	fixture_stream_await(f, feed, uid);
+	return strstr(buf_text(&feed->text), "\"lease\"");
+}
+
+static void a_lease_is_granted(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	assert_true(has_lease(f, feed));
+	fixture_stream_free(feed);
+}
+
+/* This store is an older copy: what the newer one granted has to be over first. */
+static void no_lease_is_granted_at_once_after_another_epoch(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture_stream *feed = open_feed(f,
+		"{'type':'hello','epoch':'11111111-0000-4000-8000-000000000001','version':'1',"
+		"'node':{},'held':[]}\n");
+	assert_false(has_lease(f, feed));
+	fixture_stream_free(feed);
+}
+
+static bool has_been_silent(void *arg)
+{
+	const struct fixture *f = arg;
+	return feed_silent(f->server->feed, "node-b", 200);
+}
+
+/* An iot node may say nothing for half a minute: when another one is lost it is asked. */
+static void those_that_speak_rarely_are_asked_when_one_is_lost(void **state)
+{
+	struct fixture *f = *state;
+	char pong[64];
+	struct fixture_stream *other =
+		fixture_stream_open(f, FIXTURE_OTHER, "POST", "/agent/v1/feed",
+			"{'type':'hello','epoch':'','version':'1','node':{'metadata':{'labels':{"
+			"'continuo.dev/tier':'iot'}}},'held':[]}\n");
+	fixture_stream_await(f, other, "'bookmark'");
+	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	fixture_stream_await(f, other, "'ping'"); /* after the silence of node-a */
+	assert_false(feed_connected(f->server->feed, "node-a"));
+	assert_true(feed_connected(f->server->feed, "node-b"));
+	assert_false(has_been_silent(f));
+	assert_true(loop_uv_run_until(f->loop, has_been_silent, f, 1000));
+	const char *ping = strstr(strstr(buf_text(&other->text), "\"ping\""), "\"id\":");
+	snprintf(pong, sizeof(pong), "{'type':'pong','id':%d}\n", atoi(ping + 5));
+	struct fixture_answer a = fixture_call(f, FIXTURE_OTHER, "POST", "/agent/v1/report",
+		"application/x-ndjson", pong);
+	assert_int_equal(a.status, 200);
+	fixture_answer_done(&a);
+	assert_false(has_been_silent(f));
+	fixture_stream_free(feed);
+	fixture_stream_free(other);
+}
+
 /* ---- reverse calls ---- */
 
 static void logs_come_back_over_a_reverse_call(void **state)
@@ -520,6 +583,9 @@ int main(void)
 		TEST(a_revoked_node_is_out_at_once),
 		TEST(another_machine_of_the_same_name_is_told),
 		TEST(a_clone_is_refused_while_the_first_one_answers),
+		TEST(a_lease_is_granted),
+		TEST(no_lease_is_granted_at_once_after_another_epoch),
+		TEST(those_that_speak_rarely_are_asked_when_one_is_lost),
 		TEST(logs_come_back_over_a_reverse_call),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);

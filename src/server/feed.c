@@ -33,6 +33,8 @@ struct session {
 	struct slice slice;
 	struct loop_timer *timer; /* challenge, then silence */
 	int64_t silence_ms, heartbeat_ms, bookmark_at_ms;
+	int64_t heard_ms;
+	int64_t asked_ms;  /* for a sign of life that has not come; else 0 */
 	int64_t challenge; /* id of the ping that the old session must answer */
 	bool dirty;        /* the slice may have changed */
 	bool was_lost;     /* the node's pods were marked: the agent says all again */
@@ -242,9 +244,38 @@ static void update_slice(struct session *x, struct buf *b)
 
 /* ---- opening ---- */
 
+static void note_heard(struct session *x)
+{
+	x->heard_ms = loop_now_ms(x->feed->server->loop);
+	x->asked_ms = 0;
+	loop_timer_start(x->timer, x->silence_ms);
+}
+
+/* One fell silent: whether others share its fate has to be known before its pods are replaced, and
+ * those that speak rarely would be missed much later. */
+static void ask_the_quiet(struct feed *f)
+{
+	const struct server *s = f->server;
+	int64_t now_ms = loop_now_ms(s->loop);
+	MAP_EACH (&f->open, entry) {
+		struct session *x = entry->value;
+		struct err e;
+		if (x->asked_ms || now_ms - x->heard_ms < s->silence_ms - s->heartbeat_ms)
+			continue;
+		x->asked_ms = now_ms;
+		CLEANUP(json_done)
+		json_t *ping =
+			json_pack("{s:s, s:I}", "type", "ping", "id", (json_int_t)++f->next_ping);
+		if (feed_send(f, x->node, ping, &e) < 0)
+			log_debug(s->log, "not_asked", "node=%s why=\"%s\"", x->node, e.text);
+	}
+}
+
 static void on_silence(void *arg)
 {
+	struct feed *f = ((struct session *)arg)->feed;
 	session_lose(arg, "silence");
+	ask_the_quiet(f);
 }
 
 static void read_held(struct session *x)
@@ -257,10 +288,14 @@ static void read_held(struct session *x)
 			slice_add_held(&x->slice, key, json_text_or(json_array_get(held, 1), ""),
 				json_int_or(json_array_get(held, 2), 0));
 	}
+	const char *epoch = json_text(x->hello, "", "epoch");
+	if (str_equal(epoch, store_epoch(x->feed->server->store)))
+		return;
+	if (*epoch)
+		leases_other_epoch(x->feed->server->leases);
 	/* Revisions of another epoch mean nothing here; the agent compares by uid and spec. */
-	if (!str_equal(json_text(x->hello, "", "epoch"), store_epoch(x->feed->server->store)))
-		MAP_EACH (&x->slice.held, e)
-			slice_add_held(&x->slice, e->key, "", 0);
+	MAP_EACH (&x->slice.held, e)
+		slice_add_held(&x->slice, e->key, "", 0);
 }
 
 static void session_open(struct session *x)
@@ -287,7 +322,7 @@ static void session_open(struct session *x)
 	session_write(x, &b);
 	loop_timer_free(x->timer);
 	x->timer = loop_timer_new(f->server->loop, on_silence, x);
-	loop_timer_start(x->timer, x->silence_ms);
+	note_heard(x);
 	log_info(f->server->log, "session_opened", "node=%s slice=%zu", x->node,
 		x->slice.held.count);
 	control_node_changed(f->server->control, x->node);
@@ -558,7 +593,7 @@ bool feed_heard(struct feed *f, const char *node)
 {
 	struct session *x = map_get(&f->open, node);
 	if (x)
-		loop_timer_start(x->timer, x->silence_ms);
+		note_heard(x);
 	return x != NULL;
 }
 
@@ -579,6 +614,12 @@ bool feed_back_lately(const struct feed *f, const char *node, int64_t within_ms)
 {
 	const struct loss *loss = map_get(&f->losses, node);
 	return loss && loss->back && loop_now_ms(f->server->loop) - loss->back_ms < within_ms;
+}
+
+bool feed_silent(const struct feed *f, const char *node, int64_t for_ms)
+{
+	const struct session *x = map_get(&f->open, node);
+	return x && x->asked_ms && loop_now_ms(f->server->loop) - x->asked_ms >= for_ms;
 }
 
 bool feed_slice_has(const struct feed *f, const char *node, const char *key)

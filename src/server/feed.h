@@ -29,6 +29,9 @@ bool feed_connected(const struct feed *f, const char *node);
 int64_t feed_lost_ms(const struct feed *f, const char *node);
 /* Whether the node was lost and came back less than within_ms ago. */
 bool feed_back_lately(const struct feed *f, const char *node, int64_t within_ms);
+/* Whether the node was asked for a sign of life at least for_ms ago, when another one fell silent,
+ * and gave none. */
+bool feed_silent(const struct feed *f, const char *node, int64_t for_ms);
 bool feed_slice_has(const struct feed *f, const char *node, const char *key);
 /* Whether one more event of the node may be kept. Events live in memory for an hour, so that a node
  * that invents them must not fill it; 110 pods that start at once stay below the burst. */

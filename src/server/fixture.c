@@ -43,6 +43,11 @@ static const struct http_peer peers[] = {
 		.organization = "system:nodes",
 		.spiffe_id = "spiffe://example/node/node-a",
 		.serial = "2"},
+	[FIXTURE_OTHER] = {.address = "test",
+		.common_name = "system:node:node-b",
+		.organization = "system:nodes",
+		.spiffe_id = "spiffe://example/node/node-b",
+		.serial = "3"},
 	[FIXTURE_NOBODY] = {.address = "test",
 		.common_name = "",
 		.organization = "",
@@ -67,7 +72,7 @@ static void open_endpoint(struct fixture *f, enum fixture_user user)
 	struct fixture_endpoint *endpoint = mem_new(struct fixture_endpoint);
 	struct err e = ERR_INIT;
 	*endpoint = (struct fixture_endpoint){.fixture = f, .peer = peers[user]};
-	if (user == FIXTURE_NODE)
+	if (user == FIXTURE_NODE || user == FIXTURE_OTHER)
 		endpoint->peer.not_before_ms = loop_wall_ms(f->loop) - PKI_SKEW_MS - 1000;
 	f->endpoints[user] = endpoint;
 	assert_int_equal(loop_listen(f->loop, "127.0.0.1:0", on_accept, endpoint,
@@ -113,7 +118,7 @@ int fixture_set_up(void **state)
 		.silence_ms = 3000,
 		.seed = 1};
 	assert_int_equal(server_new(&config, &f->server, &e), 0);
-	for (int user = 0; user < 3; user++)
+	for (int user = 0; user < FIXTURE_USERS; user++)
 		open_endpoint(f, (enum fixture_user)user);
 	assert_true(loop_uv_run_until(f->loop, is_ready, f, PATIENCE_MS));
 	*state = f;
@@ -123,7 +128,7 @@ int fixture_set_up(void **state)
 int fixture_tear_down(void **state)
 {
 	struct fixture *f = *state;
-	for (int user = 0; user < 3; user++) {
+	for (int user = 0; user < FIXTURE_USERS; user++) {
 		http_client_free(f->clients[user]);
 		listener_free(f->listeners[user]);
 	}
@@ -132,7 +137,7 @@ int fixture_tear_down(void **state)
 	kind_registry_free(f->kinds);
 	loop_uv_free(f->loop);
 	pki_pair_done(&f->ca);
-	for (int user = 0; user < 3; user++)
+	for (int user = 0; user < FIXTURE_USERS; user++)
 		free(f->endpoints[user]);
 	free(f);
 	return 0;

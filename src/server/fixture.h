@@ -8,6 +8,14 @@
 #include "server/server.h"
 #include "sys/loop_uv.h"
 
+enum fixture_user {
+	FIXTURE_ADMIN,
+	FIXTURE_NODE,  /* "node-a" */
+	FIXTURE_OTHER, /* "node-b" */
+	FIXTURE_NOBODY,
+	FIXTURE_USERS
+};
+
 struct fixture {
 	struct loop *loop;
 	struct log log;
@@ -15,12 +23,10 @@ struct fixture {
 	struct store *store;
 	struct pki_pair ca;
 	struct server *server;
-	struct listener *listeners[3]; /* by enum fixture_user */
-	struct http_client *clients[3];
-	struct fixture_endpoint *endpoints[3];
+	struct listener *listeners[FIXTURE_USERS];
+	struct http_client *clients[FIXTURE_USERS];
+	struct fixture_endpoint *endpoints[FIXTURE_USERS];
 };
-
-enum fixture_user { FIXTURE_ADMIN, FIXTURE_NODE /* "node-a" */, FIXTURE_NOBODY };
 
 struct fixture_answer {
 	int status;

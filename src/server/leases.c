@@ -9,6 +9,7 @@
 struct leases {
 	struct server *server;
 	int64_t lease_ms, wait_ms, began_ms;
+	bool other_epoch;
 	struct map until; /* node -> int64_t *: when its lease is surely over */
 	struct map ended; /* uid of a pod -> its node's name */
 };
@@ -52,10 +53,20 @@ size_t leases_ending(const struct leases *x)
 	return x->ended.count;
 }
 
+static bool all_are_known(const struct leases *x)
+{
+	return loop_now_ms(x->server->loop) > x->began_ms + x->wait_ms;
+}
+
+void leases_other_epoch(struct leases *x)
+{
+	x->other_epoch = true;
+}
+
 void leases_beat(struct leases *x, const char *node, int64_t id)
 {
 	struct err e = ERR_INIT;
-	if (is_ending(x, node))
+	if (is_ending(x, node) || (x->other_epoch && !all_are_known(x)))
 		return;
 	int64_t *until_ms = map_get(&x->until, node);
 	if (!until_ms)
@@ -72,8 +83,7 @@ static bool is_over(const struct leases *x, const char *node)
 {
 	int64_t now_ms = loop_now_ms(x->server->loop);
 	const int64_t *until_ms = map_get(&x->until, node);
-	int64_t begin_ms = x->began_ms + x->wait_ms;
-	return now_ms > begin_ms && (!until_ms || now_ms > *until_ms);
+	return all_are_known(x) && (!until_ms || now_ms > *until_ms);
 }
 
 bool leases_over(struct leases *x, const char *node, const char *pod_uid, bool end)

@@ -107,6 +107,7 @@ static struct control_node_state node_state(void *context, const char *node)
 	char key[OBJECT_KEY_MAX];
 	struct control_node_state state = {.connected = feed_connected(s->feed, node),
 		.back_lately = feed_back_lately(s->feed, node, RETURN_MS),
+		.silent = feed_silent(s->feed, node, s->heartbeat_ms),
 		.lost_ms = feed_lost_ms(s->feed, node),
 		.evict_ms = s->heartbeat_ms + EVICT_CONFIRM_MS};
 	if (state.connected || object_key_of(&kind_node, "", node, key, NULL) < 0)

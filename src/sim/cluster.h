@@ -134,6 +134,8 @@ void sim_singletons_power_lost(struct sim_singletons *s, const struct sim_node *
 void sim_singletons_booted(struct sim_singletons *s, const struct sim_node *n);
 /* The store has changed; pods: all that there are. */
 void sim_singletons_check(struct sim_singletons *s, const struct store_list *pods);
+/* The store is an older copy from now on. Of a keep pod that it lacks no server can know. */
+void sim_singletons_forget_store(struct sim_singletons *s);
 bool sim_singletons_leased(const struct sim_singletons *s, const char *uid); /* handover */
 uint64_t sim_singletons_moves(const struct sim_singletons *s); /* handovers between nodes */
 void sim_singletons_free(struct sim_singletons *s);

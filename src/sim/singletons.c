@@ -25,6 +25,7 @@ struct single { /* a pod that was started somewhere, by uid */
 	const struct sim_node *node;
 	int running; /* containers */
 	bool confirmed, in_store;
+	bool unknown; /* a keep pod that the restored store lacks: the server cannot know of it */
 };
 
 struct slot {
@@ -41,7 +42,7 @@ struct sim_singletons {
 	struct http_client *client;
 	struct loop_timer *timer;
 	struct rand rand;
-	bool paused;
+	bool paused, restored;
 	uint64_t rolls, moves;
 	struct map pods; /* uid -> struct single */
 	struct slot slots[SLOTS];
@@ -182,7 +183,7 @@ void sim_singletons_ran(struct sim_singletons *s, const char *uid, bool began)
 		return;
 	MAP_EACH (&s->pods, entry) {
 		const struct single *other = entry->value;
-		if (other != x && other->slot == x->slot && other->running > 0)
+		if (other != x && other->slot == x->slot && other->running > 0 && !other->unknown)
 			sim_violation(s->cluster, "%s runs twice: pod %s on %s and pod %s on %s",
 				s->slots[x->slot].name, uid, x->node->machine->name, entry->key,
 				other->node->machine->name);
@@ -233,14 +234,21 @@ void sim_singletons_check(struct sim_singletons *s, const struct store_list *pod
 		map_put(&there, pods->objects[i]->uid, "");
 	MAP_EACH (&s->pods, entry) {
 		struct single *x = entry->value;
-		bool was = x->in_store;
+		bool was = x->in_store && !s->restored;
 		x->in_store = map_has(&there, entry->key);
+		x->unknown = x->unknown || (s->restored && !x->in_store && x->slot >= HANDOVER);
 		if (was && !x->in_store)
 			check_removal(s, entry->key, x);
 		if (!x->in_store && x->confirmed && !x->running)
 			(void)map_remove(&s->pods, entry->key);
 	}
+	s->restored = false;
 	map_done(&there);
+}
+
+void sim_singletons_forget_store(struct sim_singletons *s)
+{
+	s->restored = true;
 }
 
 bool sim_singletons_leased(const struct sim_singletons *s, const char *uid)

@@ -65,11 +65,17 @@ static void test_finds_clocks_beyond_the_bound(void **state)
 
 /* ---- stories ---- */
 
-static void tell(enum sim_story story, int nodes)
+static void tell_of(enum sim_story story, int nodes, uint64_t seed)
 {
-	struct sim_result r = run((struct sim_config){.seed = 1, .nodes = nodes, .story = story});
+	struct sim_result r =
+		run((struct sim_config){.seed = seed, .nodes = nodes, .story = story});
 	assert_true(r.ok);
 	assert_int_equal(r.evictions, 0);
+}
+
+static void tell(enum sim_story story, int nodes)
+{
+	tell_of(story, nodes, 1);
 }
 
 static void test_half_of_all_nodes_gone_evicts_nobody(void **state)
@@ -87,7 +93,9 @@ static void test_an_island_lives_and_merges(void **state)
 static void test_an_old_copy_with_a_new_epoch_restarts_nothing(void **state)
 {
 	(void)state;
-	tell(SIM_STORY_RESTORE, 10);
+	/* In some of them a handover pod had moved since the copy was made. */
+	for (uint64_t seed = 15; seed < 25; seed++)
+		tell_of(SIM_STORY_RESTORE, 10, seed);
 }
 
 static void test_a_server_s_restart_under_a_thousand_nodes(void **state)
