@@ -1,5 +1,5 @@
-/* A server and a client of it over streams in memory, handlers chosen by path, and connections that a test writes by
- * hand: what the tests of HTTP share. */
+/* A server and a client of it over streams in memory, handlers chosen by path, and connections that
+ * a test writes by hand: what the tests of HTTP share. */
 #ifndef CONTINUO_NET_HTTP_WORLD_TEST_H
 #define CONTINUO_NET_HTTP_WORLD_TEST_H
 
