@@ -38,6 +38,8 @@ struct view_list view_list(struct control_view *v, const struct kind *k, const c
 struct view_list view_owned(struct control_view *v, const struct kind *k, const char *owner_uid);
 struct view_list view_on_node(struct control_view *v, const char *node); /* pods */
 const struct object *view_get_uid(struct control_view *v, const char *uid);
+/* Reason of condition Ready of pods whose node was lost; it goes when the node says all again. */
+#define CONTROL_NODE_NOT_READY "NodeNotReady"
 /* What the server's sessions know of a node. It is no part of the store: liveness never reaches it,
  * apart from a node's condition when a session begins or ends. Times are of a clock that does not
  * jump. */

@@ -143,7 +143,7 @@ static void mark_not_ready(struct control_view *v, const struct object *node, in
 		json_t *tree = object_tree(pods.objects[i]);
 		json_t *status = json_ensure_object(tree, "status");
 		json_t *conditions = json_object_get(status, "conditions");
-		(void)step_condition(conditions, "Ready", false, "NodeNotReady",
+		(void)step_condition(conditions, "Ready", false, CONTROL_NODE_NOT_READY,
 			"the node is lost: what the pod does is not known", wall_ms);
 		step_status(out, pods.objects[i], tree);
 	}

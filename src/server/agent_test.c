@@ -472,6 +472,26 @@ static void a_clone_is_refused_while_the_first_one_answers(void **state)
 	fixture_stream_free(first);
 }
 
+/* The server before this one marked the pod, took the node back and died before it said so. */
+static void a_marked_pod_is_told_of_again(void **state)
+{
+	struct fixture *f = *state;
+	char uid[40];
+	make_pod(f, "p", "node-a", uid);
+	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	assert_true(strstr(buf_text(&feed->text), "\"report_all\":true")); /* it is new */
+	fixture_stream_free(feed);
+	feed = open_feed(f, HELLO("[]"));
+	assert_true(strstr(buf_text(&feed->text), "\"report_all\":false"));
+	fixture_stream_free(feed);
+	json_decref(fixture_expect(f, 200, "PATCH", PODS "/p/status",
+		"{'status':{'conditions':[{'type':'Ready','status':'False','reason':"
+		"'NodeNotReady'}]}}"));
+	feed = open_feed(f, HELLO("[]"));
+	assert_true(strstr(buf_text(&feed->text), "\"report_all\":true"));
+	fixture_stream_free(feed);
+}
+
 static bool has_lease(struct fixture *f, struct fixture_stream *feed)
 {
 	assert_int_equal(report(f, "{'type':'beat','id':1}\n"), 200);
@@ -583,6 +603,7 @@ int main(void)
 		TEST(a_revoked_node_is_out_at_once),
 		TEST(another_machine_of_the_same_name_is_told),
 		TEST(a_clone_is_refused_while_the_first_one_answers),
+		TEST(a_marked_pod_is_told_of_again),
 		TEST(a_lease_is_granted),
 		TEST(no_lease_is_granted_at_once_after_another_epoch),
 		TEST(those_that_speak_rarely_are_asked_when_one_is_lost),

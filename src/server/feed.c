@@ -339,6 +339,20 @@ static void on_registered(void *arg, const struct err *e)
 		session_open(x);
 }
 
+/* A server that died may have taken the node back and never told it: its marks are still there. */
+static bool has_marks(struct feed *f, const char *node)
+{
+	struct map *keys = map_get(&f->pods, node);
+	if (!keys)
+		return false;
+	MAP_EACH (keys, entry) {
+		CLEANUP(object_done) struct object *pod = store_get(f->server->store, entry->key);
+		if (pod && !pod->ready && strstr(pod->blob, "\"" CONTROL_NODE_NOT_READY "\""))
+			return true;
+	}
+	return false;
+}
+
 /* In the store, or on its way there. */
 static bool is_lost(struct feed *f, const char *node)
 {
@@ -347,7 +361,7 @@ static bool is_lost(struct feed *f, const char *node)
 	if ((loss && !loss->back) || object_key_of(&kind_node, "", node, key, NULL) < 0)
 		return true;
 	CLEANUP(object_done) struct object *o = store_get(f->server->store, key);
-	return !o || !o->ready;
+	return !o || !o->ready || has_marks(f, node);
 }
 
 static void session_register(struct session *x)
