@@ -151,6 +151,13 @@ static uint64_t new_id(void *arg)
 	return id;
 }
 
+/* What the server cannot take is kept as on an island. */
+static void on_session_reports(void *arg, bool taken)
+{
+	struct agent *a = arg;
+	agent_spool_session(a->spool, taken, a->node_key);
+}
+
 static void on_session_lost(void *arg)
 {
 	struct agent *a = arg;
@@ -242,6 +249,7 @@ static void open_session(struct agent *a)
 		.reports = &a->reports,
 		.write_hello = agent_feed_write_hello,
 		.on_message = agent_feed_message,
+		.on_reports = on_session_reports,
 		.on_lost = on_session_lost,
 		.on_refused = on_session_refused,
 		.arg = a};
@@ -465,6 +473,14 @@ static void start_fences(struct agent *a)
 	a->fences = agent_fences_new(&fences);
 }
 
+static void on_spooled_end(void *arg, const char *key, const char *uid)
+{
+	struct agent *a = arg;
+	const struct object *pod = agent_slice_get(a->slice, key);
+	if (pod && str_equal(pod->uid, uid))
+		agent_slice_end(a->slice, uid);
+}
+
 static int start_spool(struct agent *a, struct err *e)
 {
 	unsigned char key[32];
@@ -479,7 +495,9 @@ static int start_spool(struct agent *a, struct err *e)
 		.state_folder = a->config.state_folder,
 		.key = key,
 		.limit_bytes = a->config.spool_bytes,
-		.reports = &a->reports};
+		.reports = &a->reports,
+		.on_over = on_spooled_end,
+		.arg = a};
 	a->spool = agent_spool_new(&spool);
 	explicit_bzero(key, sizeof(key));
 	return 0;

@@ -118,10 +118,14 @@ static void test_a_report_that_failed_comes_again(void **state)
 	struct world *w = world_new();
 	agent_up(w);
 	await_connection(w);
-	w->refuse_reports = 1;
+	w->refuse_reports = 5; /* its disk is full for a while */
+	int64_t before = loop_now_ms(w->l);
 	feed_line(w, POD("a", "", "7"));
 	await_report(w, "\"phase\":\"Running\"");
 	assert_int_equal(w->refuse_reports, 0);
+	assert_true(loop_now_ms(w->l) - before >= 1000); /* it was not asked again and again */
+	assert_int_equal(w->sessions, 1);
+	expect_said(w, "event=report_deferred");
 	world_free(w);
 }
 

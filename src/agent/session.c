@@ -37,6 +37,7 @@ struct agent_session {
 	struct loop_timer *news;
 	struct rand rand;
 	int failures;
+	int deferrals;   /* reports in a row that the server could not take */
 	int feed_status; /* of the feed's response */
 	int report_status, beat_status;
 	int64_t heartbeat_ms, heard_ms, beat_sent_ms, round_trip_ms, clock_ms;
@@ -67,9 +68,9 @@ static void close_all(struct agent_session *s)
 	agent_reports_nack(s->config.reports);
 }
 
-static int64_t next_delay_ms(struct agent_session *s, int64_t max_ms)
+static int64_t next_delay_ms(struct agent_session *s, int failures, int64_t max_ms)
 {
-	int shift = s->failures < 8 ? s->failures : 8;
+	int shift = failures < 8 ? failures : 8;
 	int64_t delay = (int64_t)BACKOFF_FIRST_MS << shift;
 	if (delay > max_ms)
 		delay = max_ms;
@@ -88,10 +89,10 @@ static void on_refused(struct agent_session *s, const struct err *why)
 	s->config.on_refused(s->config.arg, why);
 }
 
-static void log_loss(struct agent_session *s, const char *what, const struct err *why,
+static void log_loss(struct agent_session *s, const char *what, const struct err *why, int failures,
 	int64_t delay_ms)
 {
-	if (s->failures < 3 || s->failures % 30 == 0)
+	if (failures < 3 || failures % 30 == 0)
 		log_err(s->config.log, LOG_WARN, what, why, "server=%s retry_ms=%lld",
 			server_address(s), (long long)delay_ms);
 }
@@ -103,9 +104,9 @@ static void lose(struct agent_session *s, const struct err *why)
 	if (s->state == SESSION_WAITING)
 		return;
 	bool was_live = s->state >= SESSION_SYNCING;
-	int64_t delay_ms =
-		was_live ? rand_between(&s->rand, 0, 50) : next_delay_ms(s, BACKOFF_MAX_MS);
-	log_loss(s, was_live ? "session_lost" : "connect_failed", why, delay_ms);
+	int64_t delay_ms = was_live ? rand_between(&s->rand, 0, 50)
+				    : next_delay_ms(s, s->failures, BACKOFF_MAX_MS);
+	log_loss(s, was_live ? "session_lost" : "connect_failed", why, s->failures, delay_ms);
 	s->losses += was_live;
 	s->failures++;
 	s->state = SESSION_WAITING;
@@ -143,6 +144,29 @@ static bool is_hopeless(int status)
 	return status == 400 || status == 413 || status == 422;
 }
 
+/* The server is well enough to say that it cannot take them now: a new session would not help. */
+static void defer_reports(struct agent_session *s, const struct err *why)
+{
+	int64_t delay_ms = next_delay_ms(s, s->deferrals, BACKOFF_MAX_MS);
+	log_loss(s, "report_deferred", why, s->deferrals, delay_ms);
+	s->heard_ms = loop_now_ms(s->config.loop);
+	loop_timer_start(s->news, delay_ms);
+	if (s->deferrals++ == 0)
+		s->config.on_reports(s->config.arg, false);
+}
+
+static void on_report_taken(struct agent_session *s)
+{
+	bool again = s->deferrals > 0;
+	s->heard_ms = loop_now_ms(s->config.loop);
+	s->deferrals = 0;
+	agent_reports_ack(s->config.reports);
+	if (again)
+		s->config.on_reports(s->config.arg, true);
+	if (agent_reports_waiting(s->config.reports))
+		agent_session_news(s);
+}
+
 static void on_report_done(void *arg, const struct err *e)
 {
 	struct agent_session *s = arg;
@@ -155,15 +179,15 @@ static void on_report_done(void *arg, const struct err *e)
 			"the server answered a report with %d", s->report_status);
 	if (why.code && (e || !is_hopeless(s->report_status))) {
 		agent_reports_nack(s->config.reports);
-		lose(s, &why);
+		if (!e && s->report_status >= 500)
+			defer_reports(s, &why);
+		else
+			lose(s, &why);
 		return;
 	}
 	if (why.code)
 		log_err(s->config.log, LOG_ERROR, "report_refused", &why, "action=dropped");
-	s->heard_ms = loop_now_ms(s->config.loop);
-	agent_reports_ack(s->config.reports);
-	if (agent_reports_waiting(s->config.reports))
-		agent_session_news(s);
+	on_report_taken(s);
 }
 
 static void send_report(struct agent_session *s, const struct buf *b)
@@ -312,7 +336,7 @@ static void on_session_message(struct agent_session *s, const json_t *message)
 {
 	s->state = SESSION_SYNCING;
 	s->sessions++;
-	s->failures = 0;
+	s->failures = s->deferrals = 0;
 	s->heartbeat_ms = json_int(message, HEARTBEAT_MS, "heartbeat_ms");
 	if (s->heartbeat_ms < 50)
 		s->heartbeat_ms = 50;
@@ -472,8 +496,8 @@ static void on_path_refused(void *arg, const struct err *why)
 		lose(s, why);
 		return;
 	}
-	int64_t delay_ms = next_delay_ms(s, BACKOFF_PATH_MAX_MS);
-	log_loss(s, "connect_failed", why, delay_ms);
+	int64_t delay_ms = next_delay_ms(s, s->failures, BACKOFF_PATH_MAX_MS);
+	log_loss(s, "connect_failed", why, s->failures, delay_ms);
 	s->failures++;
 	loop_timer_start(s->retry, delay_ms);
 }
@@ -490,7 +514,7 @@ static void on_retry(void *arg)
 	}
 	if (agent_path_trying(s->path)) {
 		(void)err_set(&why, ERR_TIMEOUT, "there is no path to %s", server_address(s));
-		log_loss(s, "connect_failed", &why, 0);
+		log_loss(s, "connect_failed", &why, s->failures, 0);
 		s->failures++;
 	}
 	search(s);

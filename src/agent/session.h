@@ -32,6 +32,10 @@ struct agent_session_config {
 	void (*write_hello)(void *arg, struct buf *b);
 	/* Every line of the feed; message is borrowed. */
 	int (*on_message)(void *arg, const char *type, json_t *message, struct err *e);
+	/* Whether the server takes reports: false when it could not (its disk is full, say), and
+	 * true when it can again. The session goes on meanwhile, and so do they, ever more slowly.
+	 */
+	void (*on_reports)(void *arg, bool taken);
 	/* The session is over, and with it all reverse calls. */
 	void (*on_lost)(void *arg);
 	/* The server refuses this node: 401 or 403. The session goes on trying, slowly. */

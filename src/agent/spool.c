@@ -64,7 +64,6 @@ struct agent_spool {
 	int64_t credit, credit_ms; /* events that may go up now, and since when */
 	size_t status_bytes;       /* of the file, as last written */
 	int64_t writes, dropped_total;
-	struct map ended; /* uids */
 	VEC(char *) torn; /* names: writes that a crash broke off */
 	const char *node_key;
 };
@@ -499,6 +498,9 @@ static int take_status(void *arg, const char *type, json_t *message, struct err 
 		return 0;
 	CLEANUP(mem_free_ptr) char *text = json_encode_string(json_object_get(message, "status"));
 	agent_reports_status(s->config.reports, json_text(message, "", "key"), uid, text);
+	const char *phase = json_text(message, "", "status", "phase");
+	if (str_equal(phase, "Succeeded") || str_equal(phase, "Failed"))
+		s->config.on_over(s->config.arg, json_text(message, "", "key"), uid);
 	return 0;
 }
 

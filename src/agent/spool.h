@@ -37,6 +37,10 @@ struct agent_spool_config {
 	const unsigned char *key; /* 32 bytes, that of the slice; copied */
 	int64_t limit_bytes;      /* < 0: nothing is written */
 	struct agent_reports *reports;
+	/* A status that was kept says that the pod is over. The slice may not: it is written later.
+	 */
+	void (*on_over)(void *arg, const char *key, const char *uid);
+	void *arg;
 };
 
 struct agent_spool;

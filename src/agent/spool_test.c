@@ -102,6 +102,11 @@ static void note_line(void *context, const char *line)
 	buf_append_string(&((struct world *)context)->said, line);
 }
 
+static void note_over(void *arg, const char *of, const char *uid)
+{
+	buf_printf(&((struct world *)arg)->said, "over %s %s\n", of, uid);
+}
+
 static void begin_life(struct world *w)
 {
 	const struct agent_reports_config reports = {.on_news = on_news,
@@ -116,7 +121,9 @@ static void begin_life(struct world *w)
 		.state_folder = w->folder,
 		.key = key,
 		.limit_bytes = w->limit_bytes,
-		.reports = &w->reports};
+		.reports = &w->reports,
+		.on_over = note_over,
+		.arg = w};
 	w->spool = agent_spool_new(&config);
 }
 
@@ -207,6 +214,8 @@ static void it_survives_the_agent_s_death(void **state)
 	end_life(w);
 	test_loop_run(w->l, 3600000);
 	begin_life(w);
+	expect_said(w, "over core/pods/default/q v");
+	assert_null(strstr(buf_text(&w->said), "over core/pods/default/p"));
 	agent_spool_session(w->spool, true, "core/nodes/n");
 	send_now(w, &lines);
 	char first[64];
