@@ -40,6 +40,7 @@ struct agent_session {
 	int deferrals;   /* reports in a row that the server could not take */
 	int feed_status; /* of the feed's response */
 	int report_status, beat_status;
+	char report_path[48]; /* names the session */
 	int64_t heartbeat_ms, heard_ms, beat_sent_ms, round_trip_ms, clock_ms;
 	int64_t sessions, reports_sent, heartbeats_sent, losses;
 };
@@ -196,7 +197,7 @@ static void send_report(struct agent_session *s, const struct buf *b)
 		.on_body = ignore_body,
 		.on_done = on_report_done};
 	struct http_call_spec spec = {.method = "POST",
-		.path = "/agent/v1/report",
+		.path = s->report_path,
 		.content_type = "application/x-ndjson",
 		.body = buf_text(b),
 		.body_size = b->size,
@@ -240,7 +241,7 @@ void agent_session_pong(struct agent_session *s, int64_t id)
 	char line[64];
 	int size = snprintf(line, sizeof(line), "{\"type\":\"pong\",\"id\":%lld}\n", (long long)id);
 	struct http_call_spec spec = {.method = "POST",
-		.path = "/agent/v1/report",
+		.path = s->report_path,
 		.content_type = "application/x-ndjson",
 		.body = line,
 		.body_size = (size_t)size,
@@ -290,7 +291,7 @@ static void send_beat(struct agent_session *s, int64_t now_ms)
 	static const struct http_call_events events = {
 		.on_response = on_beat_response, .on_body = ignore_body, .on_done = on_beat_done};
 	struct http_call_spec spec = {.method = "POST",
-		.path = "/agent/v1/report",
+		.path = s->report_path,
 		.content_type = "application/x-ndjson",
 		.body = ""};
 	s->beat_status = 0;
@@ -343,6 +344,8 @@ static void on_session_message(struct agent_session *s, const json_t *message)
 	if (s->heartbeat_ms > 3600000)
 		s->heartbeat_ms = 3600000;
 	s->heard_ms = loop_now_ms(s->config.loop);
+	snprintf(s->report_path, sizeof(s->report_path), "/agent/v1/report?session=%lld",
+		(long long)json_int(message, 0, "session"));
 	int64_t server_ms = json_int(message, 0, "now_ms");
 	s->clock_ms = server_ms ? server_ms - loop_wall_ms(s->config.loop) : 0;
 	loop_timer_stop(s->retry);

@@ -291,6 +291,41 @@ static void a_node_cannot_fill_the_memory_with_events(void **state)
 	fixture_stream_free(feed);
 }
 
+static int report_in(struct fixture *f, const struct fixture_stream *feed, const char *uid,
+	const char *phase)
+{
+	char path[80], body[400];
+	const char *session = strstr(buf_text(&feed->text), "\"session\":");
+	assert_non_null(session);
+	snprintf(path, sizeof(path), "/agent/v1/report?session=%lld", atoll(session + 10));
+	snprintf(body, sizeof(body),
+		"{'type':'status','key':'core/pods/default/"
+		"p','uid':'%s','status':{'phase':'%s'}}\n",
+		uid, phase);
+	struct fixture_answer a =
+		fixture_call(f, FIXTURE_NODE, "POST", path, "application/x-ndjson", body);
+	fixture_answer_done(&a);
+	return a.status;
+}
+
+/* It was on its way on a connection that broke, and is older than what the server has. */
+static void a_report_of_an_earlier_session_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	char uid[40];
+	struct fixture_stream *first = open_feed(f, HELLO("[]"));
+	make_pod(f, "p", "node-a", uid);
+	fixture_stream_await(f, first, uid);
+	struct fixture_stream *second = open_feed(f, HELLO("[]"));
+	assert_int_equal(report_in(f, second, uid, "Running"), 200);
+	assert_int_equal(report_in(f, first, uid, "Pending"), 409);
+	json_t *pod = fixture_expect(f, 200, "GET", PODS "/p", NULL);
+	assert_string_equal(json_text(pod, "", "status", "phase"), "Running");
+	json_decref(pod);
+	fixture_stream_free(second);
+	fixture_stream_free(first);
+}
+
 static void a_report_without_a_session_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -597,6 +632,7 @@ int main(void)
 		TEST(late_events_keep_their_times),
 		TEST(a_node_cannot_fill_the_memory_with_events),
 		TEST(a_report_without_a_session_is_refused),
+		TEST(a_report_of_an_earlier_session_is_refused),
 		TEST(a_token_lets_one_node_in_once),
 		TEST(a_token_serves_its_first_key_again),
 		TEST(an_expired_token_and_a_taken_name_are_refused),

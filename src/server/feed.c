@@ -29,6 +29,7 @@ struct session {
 	struct http_request *http; /* null: the connection is gone */
 	enum session_state state;
 	char node[128];
+	int64_t id;    /* of the open session: its reports name it */
 	json_t *hello; /* until the session is open */
 	struct slice slice;
 	struct loop_timer *timer; /* challenge, then silence */
@@ -63,7 +64,7 @@ struct feed {
 	struct map events; /* node -> struct bucket *; outlives sessions */
 	struct store_watch *watch;
 	struct loop_timer *bookmarks;
-	int64_t next_ping;
+	int64_t next_ping, next_session;
 };
 
 /* ---- pods by node ---- */
@@ -198,9 +199,10 @@ static void write_session(struct session *x, struct buf *b)
 	CLEANUP(object_done) struct object *node = store_get(s->store, key);
 	CLEANUP(json_done) json_t *tree = node ? object_tree(node) : json_object();
 	write_message(b,
-		json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:b}", "type",
-			"session", "epoch", store_epoch(s->store), "domain", s->domain, "server",
-			s->name, "heartbeat_ms", (json_int_t)x->heartbeat_ms, "silence_ms",
+		json_pack("{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:b}",
+			"type", "session", "session", (json_int_t)x->id, "epoch",
+			store_epoch(s->store), "domain", s->domain, "server", s->name,
+			"heartbeat_ms", (json_int_t)x->heartbeat_ms, "silence_ms",
 			(json_int_t)x->silence_ms, "now_ms", (json_int_t)steady_ms(s->clock),
 			"pod_cidr", json_text(tree, "", "spec", "podCIDR"), "domain_cidr",
 			s->pod_cidr, "service_cidr", s->service_cidr, "cluster_domain",
@@ -311,6 +313,7 @@ static void session_open(struct session *x)
 	json_decref(x->hello);
 	x->hello = NULL;
 	x->state = SESSION_OPEN;
+	x->id = ++f->next_session;
 	map_put(&f->open, x->node, x);
 	CLEANUP(buf_done) struct buf b = BUF_INIT_LIMIT((size_t)1 << 30);
 	write_session(x, &b);
@@ -449,7 +452,7 @@ static void on_hello(void *arg, struct http_request *http, const char *data, siz
 	}
 	http_request_set_events(http, &events, x);
 	/* Whoever this is, it has the node's key: the node is not silent while it is challenged. */
-	if (feed_heard(x->feed, x->node))
+	if (feed_heard(x->feed, x->node, 0))
 		challenge(x);
 	else
 		session_register(x);
@@ -577,6 +580,7 @@ struct feed *feed_new(struct server *s)
 	peers_init(&f->peers);
 	f->tell_peers = loop_timer_new(s->loop, on_tell_peers, f);
 	f->began_ms = loop_now_ms(s->loop);
+	f->next_session = loop_wall_ms(s->loop); /* not those of the server before */
 	index_kind(f, &kind_pod);
 	index_kind(f, &kind_node);
 	if (store_watch(s->store, "", store_revision(s->store), &events, f, &f->watch, &e) < 0)
@@ -603,12 +607,13 @@ void feed_free(struct feed *f)
 	free(f);
 }
 
-bool feed_heard(struct feed *f, const char *node)
+bool feed_heard(struct feed *f, const char *node, int64_t session)
 {
 	struct session *x = map_get(&f->open, node);
-	if (x)
-		note_heard(x);
-	return x != NULL;
+	if (!x || (session && session != x->id))
+		return false;
+	note_heard(x);
+	return true;
 }
 
 bool feed_connected(const struct feed *f, const char *node)

@@ -20,8 +20,9 @@ void feed_free(struct feed *f);
 /* POST /agent/v1/feed: takes http. */
 void feed_serve(struct feed *f, struct http_request *http, const struct user *u);
 
-/* Anything came from the node (a report, a heartbeat, a call). False: it has no open session. */
-bool feed_heard(struct feed *f, const char *node);
+/* Anything came from the node (a report, a heartbeat, a call), in that session (0: it does not
+ * say). False: that session is not open. */
+bool feed_heard(struct feed *f, const char *node, int64_t session);
 void feed_pong(struct feed *f, const char *node, int64_t id);
 
 bool feed_connected(const struct feed *f, const char *node);

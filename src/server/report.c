@@ -338,17 +338,30 @@ static int take_entry(void *arg, const char *type, json_t *message, struct err *
 	return 0;
 }
 
+/* What was under way on an earlier connection may come late: statuses that are older than those
+ * that the server has by then. */
+static int check_session(struct report *p, struct http_request *http, struct err *e)
+{
+	const char *text = http_request_query(http, "session", 0);
+	int64_t session = 0;
+	if (text && str_to_int64(text, "session", &session, e) < 0)
+		return -(int)e->code;
+	if (feed_heard(p->server->feed, p->node, session))
+		return 0;
+	return err_set(e, ERR_CONFLICT, "node \"%s\" has %s: open the feed first", p->node,
+		session && feed_connected(p->server->feed, p->node) ? "another session by now"
+								    : "no session");
+}
+
 static void on_report(void *arg, struct http_request *http, const char *data, size_t size,
 	const struct err *e)
 {
 	struct report *p = arg;
-	(void)http;
 	struct err why = ERR_INIT;
 	if (e)
 		note_error(p, e);
-	else if (!feed_heard(p->server->feed, p->node))
-		(void)err_set(&p->first, ERR_CONFLICT,
-			"node \"%s\" has no session: open the feed first", p->node);
+	else if (check_session(p, http, &why) < 0)
+		note_error(p, &why);
 	if (!p->first.code && size) {
 		struct wire_reader reader = {0};
 		if (wire_read(&reader, data, size, take_entry, p, &why) < 0)

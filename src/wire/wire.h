@@ -2,56 +2,64 @@
  * What servers and agents say to each other: feed (down), reports (up), reverse calls. All of it
  * over HTTPS opened by the agent; messages are JSON, one a line, at most WIRE_LINE_MAX bytes.
  *
- *   POST /agent/v1/join      {token, csr, name}        -> {certificate, ca, domain, name}   no
- * client certificate POST /agent/v1/renew     {csr}                     -> {certificate, ca} POST
- * /agent/v1/feed      hello line, then nothing  -> feed lines, as long as the session lives POST
- * /agent/v1/report    report lines              -> {revision}; an empty body is a heartbeat POST
- * /agent/v1/calls/ID  output of a reverse call  -> input of it (both streamed) GET
- * /agent/v1/objects/KEY                         -> one object of what the slice may name (a miss)
+ *   POST /agent/v1/join      {token, csr, name}  -> {certificate, ca, domain, name}
+ *                            without a client's certificate
+ *   POST /agent/v1/renew     {csr}               -> {certificate, ca}
+ *   POST /agent/v1/feed      hello line          -> feed lines, as long as the session lives
+ *   POST /agent/v1/report    report lines        -> {revision}; an empty body is a heartbeat
+ *                            ?session=N: that of the session line
+ *   POST /agent/v1/calls/ID  output of a reverse call -> input of it (both streamed)
+ *   GET  /agent/v1/objects/KEY -> one object of what the slice may name (a miss)
  *
- * hello: {"type":"hello","epoch":E,"version":V,"node":{Node
- * object},"held":[[key,uid,revision],...]} feed:
- * {"type":"session","epoch":E,"domain":D,"heartbeat_ms":N,"now_ms":N,"pod_cidr":C,...}
- *        {"type":"put","object":{...}}            {"type":"delete","key":K,"uid":U}
- *        {"type":"peers","peers":[[node,address,cidr],...]}
- *        {"type":"peer_news","peers":[...],"gone":[node,...]}   what changed of them
- *        {"type":"bookmark","revision":N}         after the difference, then about every 5 s when
- * idle
- *        {"type":"call","id":I,"verb":"logs|exec","pod":UID,"query":{...}}
- *        {"type":"cancel","id":I}
- *        {"type":"ping","id":N}                   answered by a report {"type":"pong","id":N}
- * within 500 ms report: {"type":"status","key":K,"uid":U,"status":{...}}
- * {"type":"gone","key":K,"uid":U}
- *         {"type":"node","status":{...}}   {"type":"pong","id":N}
- *         {"type":"event","key":K,"uid":U,"warning":B,"reason":R,"message":M,"id":I,
- *          "first_ms":N,"last_ms":N,"count":N}   may come late, and twice: I tells; K: a pod or
- *          the node itself
- *         {"type":"progress","pod":UID,"image":R,"done":N,"total":N}
+ * hello:
+ *   {"type":"hello","epoch":E,"version":V,"node":{Node object},"held":[[key,uid,revision],...]}
+ *
+ * feed:
+ *   {"type":"session","session":N,"epoch":E,"domain":D,"heartbeat_ms":N,"now_ms":N,...}
+ *   {"type":"put","object":{...}}
+ *   {"type":"delete","key":K,"uid":U}
+ *   {"type":"peers","peers":[[node,address,cidr],...]}
+ *   {"type":"peer_news","peers":[...],"gone":[node,...]}   what changed of them
+ *   {"type":"bookmark","revision":N}   after the difference, then about every 5 s when idle
+ *   {"type":"call","id":I,"verb":"logs|exec","pod":UID,"query":{...}}
+ *   {"type":"cancel","id":I}
+ *   {"type":"ping","id":N}             answered by a report {"type":"pong","id":N} within 500 ms
+ *   {"type":"lease","beat":N,"ms":N}   answers a beat (docs/time-and-leases.md)
+ *
+ * report:
+ *   {"type":"status","key":K,"uid":U,"status":{...}}
+ *   {"type":"gone","key":K,"uid":U}
+ *   {"type":"node","status":{...}}
+ *   {"type":"pong","id":N}   {"type":"beat","id":N}
+ *   {"type":"event","key":K,"uid":U,"warning":B,"reason":R,"message":M,"id":I,"first_ms":N,
+ *    "last_ms":N,"count":N}            may come late, and twice: I tells; K: a pod or the node
+ * itself
+ *   {"type":"progress","pod":UID,"image":R,"done":N,"total":N}
  *
  * Details:
  *   join: the answer of a refused token is 401; of a name that is taken 409. Answers other than 200
- * carry a Status object. "name" may be empty when the token names the node. session:
- * {"epoch","domain","server","heartbeat_ms","silence_ms","now_ms","pod_cidr","domain_cidr",
- *     "service_cidr","cluster_domain","report_all"}. report_all: the
- * server had held the node for lost, so the agent reports the status of every pod again. After it
- * come deletes and puts (the difference to "held"), peers, then a bookmark: from there on the slice
- * is complete, and pods that the driver has but the slice lacks are to be stopped. In another epoch
- * than the agent's, "held" is compared by uid and the agent by spec, not revision. report: answered
- * 200 when everything in it is durable; the agent keeps what was not answered and sends it again
- * (statuses are whole, so the newest per pod is enough). 401/403: the node was revoked. 409: there
- * is no session; open the feed first. status of a pod: the whole PodStatus. A pod with
+ *     carry a Status object. "name" may be empty when the token names the node.
+ *   session: also "server", "silence_ms", "pod_cidr", "domain_cidr", "service_cidr",
+ *     "cluster_domain" and "report_all": the server had held the node for lost, so the agent
+ * reports the status of every pod again. After it come deletes and puts (the difference to "held"),
+ *     peers, then a bookmark: from there on the slice is complete, and pods that the driver has but
+ *     the slice lacks are to be stopped. In another epoch than the agent's, "held" is compared by
+ *     uid and the agent by spec, not revision.
+ *   report: answered 200 when everything in it is durable; the agent keeps what was not answered
+ * and sends it again (statuses are whole, so the newest per pod is enough). 401, 403: the node was
+ *     revoked. 409: that session is not open (any more): open the feed first. 5xx: the server
+ * cannot take it now; the session goes on. status of a pod: the whole PodStatus. A pod with
  * deletionTimestamp whose containers are all gone is reported "gone"; the server then removes the
  * object.
  *
  * A reverse call's body (agent to server) is a sequence of frames: 1 byte channel, 4 bytes length
  * (big endian), data. Channels: WIRE_STDOUT (also log text), WIRE_STDERR, WIRE_END: JSON {"exit":N}
- * or
- * {"error":{"reason":"NotFound","message":"..."}}, always last. The body down (server to agent) is
- * frames of channel WIRE_STDIN; one of length 0 is the end of the input. It does not end before the
- * call does, since an HTTP/1.1 client that has the whole response sends no more. `POST
- * /api/v1/namespaces/NS/pods/NAME/exec?command=..&container=..&stdin=true` passes the same frames
- * up to the client and takes plain bytes from it (until WebSocket and SPDY come with the Kubernetes
- * issue).
+ * or {"error":{"reason":"NotFound","message":"..."}}, always last. The body down (server to agent)
+ * is frames of channel WIRE_STDIN; one of length 0 is the end of the input. It does not end before
+ * the call does, since an HTTP/1.1 client that has the whole response sends no more.
+ * POST /api/v1/namespaces/NS/pods/NAME/exec?command=..&container=..&stdin=true passes the same
+ * frames up to the client and takes plain bytes from it (until WebSocket and SPDY come with the
+ * Kubernetes issue).
  *
  * GET pods/NAME/log gives plain text, or to who accepts WIRE_FRAMES_TYPE the same frames, which
  * tell an error from the end.
