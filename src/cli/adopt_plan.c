@@ -30,10 +30,18 @@ static bool is_ours(const json_t *container)
 	return label(container, DOCKER_LABEL_NODE) != NULL;
 }
 
+/* Of a Podman pod: it goes with that pod only. */
+static bool is_infra(const json_t *container)
+{
+	return str_starts(json_text(container, "", "Config", "Image"), "localhost/podman-pause:");
+}
+
 static const char *why_not(const json_t *container)
 {
 	if (is_ours(container))
 		return "it is of a pod of this node already";
+	if (is_infra(container))
+		return "it holds the namespaces of a Podman pod";
 	if (str_equal(label(container, COMPOSE "oneoff"), "True"))
 		return "it is a one-off (docker compose run)";
 	if (json_bool(container, false, "State", "Paused"))

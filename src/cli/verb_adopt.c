@@ -6,6 +6,7 @@
  * adds.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -27,7 +28,8 @@ struct adopt {
 	bool dry_run;
 	char host_name[ADOPT_LABEL_SIZE];
 	struct client *client;
-	struct map adopted; /* ids of containers that have a pod */
+	struct map adopted; /* id of a container that has a pod → the pod's namespace */
+	struct map seen;    /* "NAMESPACE/NAME" of the Deployments of this run */
 	int made, left_out;
 };
 
@@ -133,8 +135,45 @@ static int find_adopted(struct adopt *a, struct err *e)
 	int r = client_get(a->client, path.data, NULL, &list, e);
 	json_array_foreach (json_object_get(list, "items"), i, pod) {
 		const char *id = json_text(pod, NULL, "metadata", "annotations", ADOPT_CONTAINER);
-		if (id)
-			map_put(&a->adopted, id, a);
+		if (id && !map_has(&a->adopted, id))
+			map_put(&a->adopted, id,
+				mem_dup_string(json_text(pod, "", "metadata", "namespace")));
+	}
+	return r;
+}
+
+/* A container of no project, adopted before with another -n. */
+static bool is_elsewhere(const struct adopt *a, const struct adopt_workload *w)
+{
+	VEC_EACH (&w->members, struct adopt_member, m) {
+		const char *namespace = map_get(&a->adopted, m->id);
+		if (!namespace || str_equal(namespace, w->namespace))
+			return false;
+	}
+	return true;
+}
+
+/* What an adopt that was ended halfway left where this one had nothing to do. */
+static int warn_of_halves(struct adopt *a, struct err *e)
+{
+	CLEANUP(buf_done) struct buf path = BUF_INIT;
+	CLEANUP(json_done) json_t *list = NULL;
+	size_t i;
+	json_t *one;
+	client_path(&kind_deployment, NULL, NULL, &path);
+	int r = client_get(a->client, path.data, NULL, &list, e);
+	json_array_foreach (json_object_get(list, "items"), i, one) {
+		const json_t *notes = json_at(one, "metadata", "annotations");
+		const char *namespace = json_text(one, "", "metadata", "namespace");
+		const char *name = json_text(one, "", "metadata", "name");
+		CLEANUP(mem_free_ptr) char *key = mem_format("%s/%s", namespace, name);
+		if (!str_equal(json_text(notes, "", ADOPT_FROM), a->node) ||
+			!json_at(notes, ADOPT_UNDER_WAY) || map_has(&a->seen, key))
+			continue;
+		fprintf(stderr,
+			"Warning: deployment %s in namespace %s is what an adopt left that was "
+			"ended halfway: adopt with -n %s to finish it, or delete it\n",
+			name, namespace, namespace);
 	}
 	return r;
 }
@@ -268,11 +307,17 @@ static int adopt_workload(struct adopt *a, const struct adopt_workload *w, struc
 {
 	CLEANUP(json_done) json_t *deployment = NULL;
 	char hash[TEMPLATE_HASH_SIZE];
+	if (is_elsewhere(a, w))
+		return 0;
 	int r = ensure_namespace(a, w, e);
 	if (r == 0)
 		r = ensure_deployment(a, w, &deployment, e);
 	if (r < 0)
 		return r;
+	CLEANUP(mem_free_ptr)
+	char *key =
+		mem_format("%s/%s", w->namespace, json_text(deployment, "", "metadata", "name"));
+	map_put(&a->seen, key, a);
 	if (!json_at(deployment, "metadata", "annotations", ADOPT_UNDER_WAY)) {
 		leave_out(a, w, json_text(deployment, "", "metadata", "name"));
 		return 0;
@@ -320,6 +365,8 @@ static int carry_out(struct adopt *a, const struct adopt_plan *p, struct err *e)
 		fflush(stdout);
 		fprintf(stderr, "error: %s/%s: %s\n", w->namespace, w->name, why.text);
 	}
+	if (r == 0)
+		r = warn_of_halves(a, e);
 	if (r == 0 && failed)
 		return err_set(e, ERR_CONFLICT,
 			"%d of %zu groups were not adopted; their containers run on as before. Run "
@@ -372,6 +419,7 @@ static int run(struct adopt *a, struct err *e)
 int verb_adopt(int argc, char **argv)
 {
 	struct adopt a = {.socket_path = DOCKER_SOCKET};
+	map_init(&a.adopted, free);
 	const struct cli_option options[] = {
 		{0, "dry-run", CLI_FLAG, &a.dry_run, NULL,
 			"only show what would become what, and what a pod cannot say"},
@@ -405,6 +453,7 @@ int verb_adopt(int argc, char **argv)
 	if (r == 0)
 		r = run(&a, &e);
 	map_done(&a.adopted);
+	map_done(&a.seen);
 	client_free(a.client);
 	return r < 0 ? cli_fail(&e) : 0;
 }
