@@ -222,7 +222,8 @@ char *oci_log_path(const struct oci *o, const char *uid, const char *name, int a
 void oci_log_prune(const char *folder, int attempt);
 /* container_ops.last_attempt: by the names of logs. */
 int oci_last_attempt(struct container_engine *x, const char *uid, const char *name);
-void oci_logs_wake(const struct oci_container *c); /* it ended: followers come to an end */
+/* That run ended: followers come to an end. */
+void oci_logs_wake(struct oci *o, const char *uid, const char *name, int attempt);
 void oci_logs_close(struct oci *o);
 void oci_rotate_on_timer(void *arg);
 void oci_rotate_wake(struct oci *o); /* a container runs: its log is watched */

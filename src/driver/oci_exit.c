@@ -37,7 +37,7 @@ void oci_exit_tell(struct oci_container *c, const struct container_status *statu
 	oci_monitor_end(c);
 	oci_fd_done(&c->pidfd);
 	c->pidfd = -1;
-	oci_logs_wake(c);
+	oci_logs_wake(o, c->uid, c->name, c->attempt);
 	o->events.on_exit(o->events.arg, status);
 }
 

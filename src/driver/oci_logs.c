@@ -428,12 +428,11 @@ void oci_logs_pause(struct driver_logs_call *call, bool paused)
 		logs_later(l);
 }
 
-void oci_logs_wake(const struct oci_container *c)
+void oci_logs_wake(struct oci *o, const char *uid, const char *name, int attempt)
 {
-	LIST_EACH (&c->oci->followers, link) {
+	LIST_EACH (&o->followers, link) {
 		struct oci_logs *l = LIST_ITEM(link, struct oci_logs, link);
-		if (l->attempt != c->attempt || !str_equal(l->uid, c->uid) ||
-			!str_equal(l->name, c->name))
+		if (l->attempt != attempt || !str_equal(l->uid, uid) || !str_equal(l->name, name))
 			continue;
 		l->live = false;
 		logs_later(l);

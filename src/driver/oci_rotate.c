@@ -17,19 +17,8 @@
 #include "base/mem.h"
 #include "driver/oci.h"
 
-#define CALM_MS 2000
-#define BUSY_MS 100
-
-static int64_t part_bytes(const struct oci *o)
+static void rotate(const char *path, const char *control)
 {
-	return o->config.log_bytes > 0 ? o->config.log_bytes : LOG_PART_BYTES;
-}
-
-static void rotate(const struct oci_container *c, const char *path)
-{
-	const struct oci *o = c->oci;
-	char *control CLEANUP(mem_free_ptr) =
-		mem_format("%s/containers/%s/ctl", o->run_folder, c->id);
 	int fd CLEANUP(oci_fd_done) = open(control, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return; /* conmon is gone: nobody writes any more */
@@ -42,21 +31,27 @@ static void rotate(const struct oci_container *c, const char *path)
 	(void)!write(fd, "2 0 0\n", 6);
 }
 
-/* True when it grows fast. */
+bool oci_rotate_look(const struct oci *o, const char *path, const char *control, int64_t *size)
+{
+	struct stat st;
+	int64_t limit = o->config.log_bytes > 0 ? o->config.log_bytes : LOG_PART_BYTES;
+	if (stat(path, &st) < 0)
+		return false;
+	bool fast = st.st_size - *size > limit / 4;
+	*size = st.st_size;
+	if (st.st_size >= limit) {
+		rotate(path, control);
+		*size = 0;
+	}
+	return fast;
+}
+
 static bool look_at(struct oci_container *c)
 {
 	char *path CLEANUP(mem_free_ptr) = oci_log_path(c->oci, c->uid, c->name, c->attempt);
-	struct stat st;
-	int64_t limit = part_bytes(c->oci);
-	if (stat(path, &st) < 0)
-		return false;
-	bool fast = st.st_size - c->log_size > limit / 4;
-	c->log_size = st.st_size;
-	if (st.st_size >= limit) {
-		rotate(c, path);
-		c->log_size = 0;
-	}
-	return fast;
+	char *control CLEANUP(mem_free_ptr) =
+		mem_format("%s/containers/%s/ctl", c->oci->run_folder, c->id);
+	return oci_rotate_look(c->oci, path, control, &c->log_size);
 }
 
 void oci_rotate_on_timer(void *arg)
@@ -71,7 +66,7 @@ void oci_rotate_on_timer(void *arg)
 		fast = look_at(c) || fast;
 	}
 	if (any)
-		loop_timer_start(o->rotate_timer, fast ? BUSY_MS : CALM_MS);
+		loop_timer_start(o->rotate_timer, fast ? LOG_BUSY_MS : LOG_CALM_MS);
 	o->rotate_calm = any && !fast;
 }
 
@@ -80,7 +75,7 @@ void oci_rotate_wake(struct oci *o)
 	if (!o->rotate_timer || (loop_timer_active(o->rotate_timer) && !o->rotate_calm))
 		return;
 	o->rotate_calm = false;
-	loop_timer_start(o->rotate_timer, BUSY_MS);
+	loop_timer_start(o->rotate_timer, LOG_BUSY_MS);
 }
 
 /* Of the runs before this one only the last is kept, for `previous`. */
