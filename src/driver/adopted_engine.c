@@ -136,7 +136,7 @@ static const char *address_of(const json_t *inspected)
 bool adopted_read(struct adopted_container *c, const json_t *inspected, int *ret_pid)
 {
 	const json_t *state = json_at(inspected, "State");
-	bool runs = json_bool(state, false, "Running");
+	bool runs = docker_api_runs(state);
 	int64_t pid = json_int(state, 0, "Pid");
 	c->gone = false;
 	c->tty = json_bool(inspected, false, "Config", "Tty");

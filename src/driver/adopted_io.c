@@ -11,6 +11,8 @@
 
 #define ANSWER_MAX ((size_t)64 << 10) /* of a refusal */
 #define INPUT_MAX ((size_t)16 << 20)  /* before the command runs */
+#define EXIT_RETRY_MS 20
+#define EXIT_TRIES 250 /* the connection may end a little before the engine knows the code */
 
 /* ---- logs ---- */
 
@@ -168,13 +170,15 @@ struct exec_call {
 	struct docker_frames frames;
 	struct buf input, refusal;
 	bool input_ended, asking, cancelled, over;
-	int status, exit_code;
+	int status, exit_code, tries;
+	struct loop_timer *timer;
 	struct err e;
 };
 
 static void exec_free(struct exec_call *x)
 {
 	http_call_free(x->http);
+	loop_timer_free(x->timer);
 	buf_done(&x->input);
 	buf_done(&x->refusal);
 	adopted_unref(x->engine);
@@ -197,10 +201,20 @@ static void exec_over(struct exec_call *x)
 	loop_defer(x->engine->loop, exec_end, x);
 }
 
+static void exec_on_timer(void *arg);
+
 static void exec_on_inspected(void *arg, int status, const json_t *answer, const struct err *e)
 {
 	struct exec_call *x = arg;
 	(void)status;
+	bool runs = json_bool(answer, false, "Running") ||
+		    !json_is_integer(json_at(answer, "ExitCode"));
+	if (!e && runs && !x->cancelled && !x->engine->closed && x->tries++ < EXIT_TRIES) {
+		if (!x->timer)
+			x->timer = loop_timer_new(x->engine->loop, exec_on_timer, x);
+		loop_timer_start(x->timer, EXIT_RETRY_MS);
+		return;
+	}
 	x->exit_code = e ? -1 : (int)json_int(answer, -1, "ExitCode");
 	if (e)
 		x->e = *e;
@@ -212,6 +226,15 @@ static void exec_ask(struct exec_call *x, docker_answer *done, void *arg)
 	char path[128];
 	snprintf(path, sizeof(path), "/exec/%s/json", x->id);
 	docker_api_call(x->engine->api, "GET", path, NULL, done, arg);
+}
+
+static void exec_on_timer(void *arg)
+{
+	struct exec_call *x = arg;
+	if (!x->engine->closed)
+		exec_ask(x, exec_on_inspected, x);
+	else
+		exec_over(x);
 }
 
 static bool exec_give(void *arg, int stream, const char *data, size_t size)

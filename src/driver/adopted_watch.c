@@ -12,16 +12,17 @@
 #define RETRY_MAX_MS 10000
 #define LINE_MAX_BYTES ((size_t)1 << 20)
 
-/* {"type":["container"],"event":["die","start","destroy"]} */
+/* {"type":["container"],"event":["die","died","start","destroy","remove"]}: Docker's words and
+ * Podman's. */
 #define EVENTS                                                                                     \
 	"/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22die%22%2C"    \
-	"%22start%22%2C%22destroy%22%5D%7D"
+	"%22died%22%2C%22start%22%2C%22destroy%22%2C%22remove%22%5D%7D"
 
 static void tell_end(struct adopted_container *c, const json_t *state)
 {
 	struct adopted *x = c->engine;
 	/* A later run's state says nothing of how this one ended. */
-	bool known = !json_bool(state, true, "Running");
+	bool known = state && !docker_api_runs(state);
 	struct container_status status = {.id = c->id,
 		.pod_uid = c->uid,
 		.exit_code = known ? (int)json_int(state, 137, "ExitCode") : 255,
@@ -96,12 +97,13 @@ static void on_event(struct adopted *x, const char *text, size_t size)
 	if (size == 0 || json_decode(text, size, &event, NULL) < 0)
 		return;
 	const char *id = json_text(event, "", "Actor", "ID");
+	const char *action = json_text(event, "", "Action");
 	MAP_EACH (&x->pods, entry) {
 		struct adopted_container *c = entry->value;
 		if (!str_equal(c->docker_id, id))
 			continue;
 		adopted_check(c);
-		if (str_equal(json_text(event, "", "Action"), "destroy"))
+		if (str_equal(action, "destroy") || str_equal(action, "remove"))
 			note_gone(c);
 	}
 }

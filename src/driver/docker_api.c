@@ -95,6 +95,12 @@ static void api_on_answer(void *arg, int status, const char *body, size_t size, 
 	free(call);
 }
 
+bool docker_api_runs(const json_t *state)
+{
+	return json_bool(state, false, "Running") ||
+	       str_equal(json_text(state, "", "Status"), "stopping");
+}
+
 static char *versioned(const char *path)
 {
 	return mem_format("/" DOCKER_API_VERSION "%s", path);

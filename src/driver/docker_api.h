@@ -57,6 +57,10 @@ struct http_call *docker_api_stream(struct docker_api *a, const struct docker_st
 /* The sentence in the engine's answer to a refused request: {"message": "..."}. */
 void docker_api_refusal(int status, const char *body, size_t size, struct err *e);
 
+/* Whether a container's "State" is that of one with processes. Podman says of one that it is
+ * stopping, which may take its whole grace period, that it does not run. */
+bool docker_api_runs(const json_t *state);
+
 /* Appends text percent-encoded, as the value of a query. */
 void docker_query_append(struct buf *b, const char *text);
 /* "?filters=..." of one or more labels, "KEY=VALUE", null terminated; extra: more of the query, or
