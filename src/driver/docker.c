@@ -61,6 +61,7 @@ void docker_container_free(void *container)
 	oci_fd_done(&c->pidfd);
 	free(c->uid);
 	free(c->name);
+	free(c->control);
 	free(c);
 }
 
@@ -122,6 +123,12 @@ void docker_pause_name(const char *uid, char ret_name[static DOCKER_NAME_SIZE])
 char *docker_cgroup(const struct docker *d, const char *uid)
 {
 	return mem_format("%s/pod-%s", d->oci->cgroup_parent, uid);
+}
+
+bool docker_pod_is_known(const struct docker *d, const char *uid)
+{
+	char *folder CLEANUP(mem_free_ptr) = mem_format("%s/pods/%s", d->oci->run_folder, uid);
+	return access(folder, F_OK) == 0;
 }
 
 json_t *docker_labels(const struct docker *d, const struct oci_pod *p, const char *role)
@@ -252,7 +259,9 @@ static int docker_list(struct container_engine *x,
 			.id = c->id, .pod_uid = c->uid, .running = true, .pid = c->pid};
 		each_container(arg, &status);
 	}
+	docker_cgroups_find(d);
 	docker_watch_start(d);
+	docker_rotate_wake(d);
 	return 0;
 }
 
@@ -260,7 +269,9 @@ static int docker_last_attempt(struct container_engine *x, const char *uid, cons
 {
 	struct docker *d = docker_of(x);
 	char *key CLEANUP(mem_free_ptr) = mem_format("%s/%s", uid, name);
-	return (int)(intptr_t)map_get(&d->attempts, key) - 1;
+	int known = (int)(intptr_t)map_get(&d->attempts, key) - 1;
+	int logged = oci_last_attempt(&d->oci->base, uid, name); /* Podman's */
+	return known > logged ? known : logged;
 }
 
 /* ---- signals and numbers ---- */
@@ -343,6 +354,7 @@ static void docker_free(struct container_engine *x)
 	d->closed = true;
 	docker_watch_stop(d);
 	docker_logs_close(d);
+	docker_rotate_close(d);
 	docker_exec_close(d);
 	docker_sandbox_close(d);
 	docker_image_close(d);

@@ -21,6 +21,7 @@
  * docker_watch.c   the events of the engine; comparing after each connection
  * docker_exec.c    commands in a container
  * docker_logs.c    reading logs
+ * docker_rotate.c  limiting those that Podman's monitors write
  */
 #ifndef CONTINUO_DRIVER_DOCKER_H
 #define CONTINUO_DRIVER_DOCKER_H
@@ -36,9 +37,11 @@ struct docker_container {
 	char *uid, *name; /* of the pod; of the container in it */
 	int attempt;
 	char docker_id[65];
-	int pid, pidfd; /* -1: not running */
-	bool running;   /* started, and its exit was not told yet */
-	bool checking;  /* a look at its state is under way */
+	int pid, pidfd;   /* -1: not running */
+	bool running;     /* started, and its exit was not told yet */
+	bool checking;    /* a look at its state is under way */
+	char *control;    /* Podman: the pipe of its monitor; null: not known (yet) */
+	int64_t log_size; /* as last seen by the rotation */
 };
 
 /* A list request or events are under way, or nothing is. */
@@ -64,6 +67,8 @@ struct docker {
 	struct http_call *watch; /* the events */
 	struct buf lines;        /* of the events, not whole yet */
 	struct loop_timer *retry, *sweep;
+	struct loop_timer *rotate;
+	bool rotate_calm;             /* that timer has its long interval */
 	struct list followers, execs; /* streams that are open */
 	struct list cgroup_ends;      /* that are still to be removed */
 	int references;               /* the driver's and one of each call and job under way */
@@ -88,6 +93,7 @@ void docker_container_name(const char *uid, const char *name, int attempt,
 	char ret_name[static DOCKER_NAME_SIZE]);
 void docker_pause_name(const char *uid, char ret_name[static DOCKER_NAME_SIZE]);
 char *docker_cgroup(const struct docker *d, const char *uid) MUST_CHECK; /* of a pod */
+bool docker_pod_is_known(const struct docker *d, const char *uid);       /* it has a folder */
 /* Labels of what is made for a pod; role "container" or "pause". */
 json_t *docker_labels(const struct docker *d, const struct oci_pod *p, const char *role) MUST_CHECK;
 
@@ -117,6 +123,8 @@ void docker_update(struct container_engine *x, const struct container_pod *pod,
 void docker_remove_all(struct docker *d, const char *uid,
 	void (*done)(void *arg, const struct err *e), void *arg);
 
+/* Removes the control groups that an agent before left, as they were not empty yet. */
+void docker_cgroups_find(struct docker *d);
 void docker_sandbox_close(struct docker *d);
 
 /* docker_create.c: pure. */
@@ -129,6 +137,7 @@ struct docker_create {
 	const struct driver_device *devices; /* of the pod */
 	size_t device_count;
 	int64_t log_bytes;   /* of one part of the log; 0: 10 MiB */
+	const char *log;     /* the file that Podman's monitor writes; Docker chooses its own */
 	const char *seccomp; /* what the engine takes for spec's seccomp; null: it has none */
 	bool podman;
 	bool all_capabilities; /* a privileged container can have all there are */
@@ -163,5 +172,9 @@ struct driver_logs_call *docker_logs(struct container_engine *x, const char *uid
 void docker_logs_pause(struct driver_logs_call *call, bool paused);
 void docker_logs_cancel(struct driver_logs_call *call);
 void docker_logs_close(struct docker *d);
+
+/* docker_rotate.c */
+void docker_rotate_wake(struct docker *d); /* a container runs: its log is watched */
+void docker_rotate_close(struct docker *d);
 
 #endif

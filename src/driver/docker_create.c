@@ -176,13 +176,13 @@ static void create_user(const struct docker_create *c, json_t *body, json_t *hos
 	json_object_set_new(host, "GroupAdd", groups);
 }
 
-/* Docker keeps five parts of a log; Podman's file cannot be limited without losing what is newest.
- */
+/* Docker keeps five parts of a log. Podman cannot limit one without losing what is newest; its file
+ * is where those of `oci` are, so that we read and rotate it. */
 static json_t *create_log(const struct docker_create *c)
 {
 	char size[32];
 	if (c->podman)
-		return json_pack("{s:s}", "Type", "k8s-file");
+		return json_pack("{s:s,s:{s:s}}", "Type", "k8s-file", "Config", "path", c->log);
 	/* A record is half as long again as conmon's, so that as many lines are kept. */
 	snprintf(size, sizeof(size), "%lld",
 		(long long)(c->log_bytes > 0 ? c->log_bytes : LOG_BYTES) * 3 / 2);

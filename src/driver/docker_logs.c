@@ -1,9 +1,12 @@
 /*
- * Logs, from the engine: it keeps them with the container, which stays until the run after the
- * next.
+ * Logs. dockerd keeps them with the container, which stays until the run after the next, and is
+ * asked for them. Podman's monitors write files where those of `oci` are, which are read as those
+ * are: its API gives who does not follow all that is written while it reads, and whole seconds for
+ * time stamps.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "driver/docker.h"
@@ -120,6 +123,9 @@ struct driver_logs_call *docker_logs(struct container_engine *x, const char *uid
 	int attempt, bool live, const struct driver_logs *spec)
 {
 	struct docker *d = docker_of(x);
+	char *file CLEANUP(mem_free_ptr) = oci_log_path(d->oci, uid, name, attempt);
+	if (access(file, F_OK) == 0)
+		return oci_logs(&d->oci->base, uid, name, attempt, live, spec);
 	struct docker_logs *l = mem_new(struct docker_logs);
 	char *path CLEANUP(mem_free_ptr) =
 		logs_path(uid, name, attempt, live && spec->follow, spec);
@@ -156,6 +162,7 @@ void docker_logs_cancel(struct driver_logs_call *call)
 
 void docker_logs_close(struct docker *d)
 {
+	oci_logs_close(d->oci);
 	LIST_EACH (&d->followers, link) {
 		struct docker_logs *l = LIST_ITEM(link, struct docker_logs, link);
 		docker_logs_cancel(&l->base);

@@ -144,9 +144,10 @@ static void run_on_inspected(void *arg, int status, const json_t *answer, const 
 	(void)str_copy(c->docker_id, sizeof(c->docker_id), json_text(answer, "", "Id"));
 	docker_container_keep(c);
 	c->running = true; /* not earlier: done comes before its exit */
+	docker_rotate_wake(r->docker);
 	r->done(r->arg, c->pid, NULL);
 	run_prune(r);
-	if (!json_bool(state, false, "Running") && (c = run_container(r)))
+	if (!docker_api_runs(state) && (c = run_container(r)))
 		docker_exit_tell(c, state);
 	run_free(r);
 }
@@ -282,6 +283,7 @@ static int run_build_body(struct docker_run *r, const json_t *spec, struct err *
 	char pause[DOCKER_NAME_SIZE];
 	char *seccomp CLEANUP(mem_free_ptr) = NULL;
 	char *cgroup CLEANUP(mem_free_ptr) = docker_cgroup(d, r->pod->uid);
+	char *log CLEANUP(mem_free_ptr) = oci_log_path(d->oci, r->pod->uid, r->name, r->attempt);
 	json_t *labels CLEANUP(json_done) = docker_labels(d, r->pod, "container");
 	int rc = run_seccomp(r, spec, &seccomp, e);
 	if (rc)
@@ -299,11 +301,23 @@ static int run_build_body(struct docker_run *r, const json_t *spec, struct err *
 		.devices = r->pod->devices,
 		.device_count = r->pod->device_count,
 		.log_bytes = d->oci->config.log_bytes,
+		.log = log,
 		.seccomp = seccomp,
 		.podman = d->podman,
 		.all_capabilities = have_all_capabilities()};
 	r->body = docker_create_body(&c, labels);
 	return 0;
+}
+
+/* Podman's monitor writes it (docker_create.c). */
+static int run_make_log(const struct docker_run *r, struct err *e)
+{
+	char *folder CLEANUP(mem_free_ptr) =
+		mem_format("%s/logs/%s", r->pod->state_folder, r->name);
+	int rc = r->docker->podman ? oci_make_folder(folder, 0700, e) : 0;
+	if (!rc && r->docker->podman)
+		oci_log_prune(folder, r->attempt);
+	return rc;
 }
 
 /* The layers are mounted for a moment: users are looked up in them. */
@@ -315,6 +329,8 @@ static void run_prepare_work(void *arg)
 		mem_format("%s/containers/%s.root", r->docker->oci->run_folder, r->id);
 	char *rootfs CLEANUP(mem_free_ptr) = mem_format("%s/rootfs", folder);
 	int rc = oci_pod_write_hosts(r->pod, &r->e);
+	if (!rc)
+		rc = run_make_log(r, &r->e);
 	if (!rc)
 		rc = oci_rootfs_mount(rootfs, folder, (const char *const *)r->layers, &r->e);
 	if (!rc)

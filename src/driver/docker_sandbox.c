@@ -386,15 +386,16 @@ void docker_remove_all(struct docker *d, const char *uid,
 }
 
 #define CGROUP_RETRY_MS 500
-#define CGROUP_TRIES 10
+#define CGROUP_RETRY_MAX_MS 60000
 
-/* Control groups of a pod, which Podman's monitors leave a little after their containers. */
+/* Control groups of a pod, which Podman's monitors leave after their containers: when their
+ * clean-up is through, which may take long on a busy machine. */
 struct docker_cgroup_end {
 	struct list link; /* in docker->cgroup_ends */
 	struct docker *docker;
-	char *cgroup;
+	char *uid, *cgroup;
 	struct loop_timer *timer;
-	int tries;
+	int64_t wait_ms; /* before the next try */
 	bool gone;
 };
 
@@ -403,6 +404,7 @@ static void cgroup_end_free(struct docker_cgroup_end *c)
 	list_remove(&c->link);
 	loop_timer_free(c->timer);
 	docker_unref(c->docker);
+	free(c->uid);
 	free(c->cgroup);
 	free(c);
 }
@@ -414,13 +416,16 @@ static void cgroup_end_work(void *arg)
 	c->gone = !oci_cgroup_exists(c->cgroup);
 }
 
+/* A pod that is there again removes its groups itself. */
 static void cgroup_end_done(void *arg)
 {
 	struct docker_cgroup_end *c = arg;
-	if (c->gone || c->docker->closed || ++c->tries >= CGROUP_TRIES)
+	if (c->gone || c->docker->closed || docker_pod_is_known(c->docker, c->uid)) {
 		cgroup_end_free(c);
-	else
-		loop_timer_start(c->timer, CGROUP_RETRY_MS);
+		return;
+	}
+	loop_timer_start(c->timer, c->wait_ms);
+	c->wait_ms = c->wait_ms * 2 < CGROUP_RETRY_MAX_MS ? c->wait_ms * 2 : CGROUP_RETRY_MAX_MS;
 }
 
 static void cgroup_end_try(void *arg)
@@ -432,10 +437,29 @@ static void cgroup_end_try(void *arg)
 static void cgroup_end_begin(struct docker *d, const char *uid)
 {
 	struct docker_cgroup_end *c = mem_new(struct docker_cgroup_end);
-	*c = (struct docker_cgroup_end){.docker = docker_ref(d), .cgroup = docker_cgroup(d, uid)};
+	*c = (struct docker_cgroup_end){.docker = docker_ref(d),
+		.uid = mem_dup_string(uid),
+		.cgroup = docker_cgroup(d, uid),
+		.wait_ms = CGROUP_RETRY_MS};
 	c->timer = loop_timer_new(d->loop, cgroup_end_try, c);
 	list_append(&d->cgroup_ends, &c->link);
 	cgroup_end_try(c);
+}
+
+static void find_cgroup(void *arg, const char *name)
+{
+	struct docker *d = arg;
+	if (!str_starts(name, "pod-") || docker_pod_is_known(d, name + 4))
+		return;
+	LIST_EACH (&d->cgroup_ends, link)
+		if (str_equal(LIST_ITEM(link, struct docker_cgroup_end, link)->uid, name + 4))
+			return;
+	cgroup_end_begin(d, name + 4);
+}
+
+void docker_cgroups_find(struct docker *d)
+{
+	oci_cgroup_children(d->oci->cgroup_parent, find_cgroup, d);
 }
 
 /* Those of which a job is under way end with it. */

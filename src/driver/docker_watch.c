@@ -39,6 +39,7 @@ void docker_exit_tell(struct docker_container *c, const json_t *state)
 	status.oom_killed = status.exit_code != 0 && json_bool(state, false, "OOMKilled");
 	c->running = false;
 	docker_container_pid(c, 0);
+	oci_logs_wake(d->oci, c->uid, c->name, c->attempt);
 	d->events.on_exit(d->events.arg, &status);
 }
 
@@ -58,7 +59,7 @@ static void check_on_inspected(void *arg, int status, const json_t *answer, cons
 		c->checking = false;
 	if (c && c->running && e && e->code == ERR_NOT_FOUND)
 		docker_exit_tell(c, NULL); /* somebody removed it */
-	else if (c && c->running && !e && !json_bool(state, true, "Running"))
+	else if (c && c->running && !e && state && !docker_api_runs(state))
 		docker_exit_tell(c, state);
 	else if (c && c->running && !e && c->pid != json_int(state, 0, "Pid"))
 		docker_container_pid(c, (int)json_int(state, 0, "Pid"));
@@ -91,7 +92,8 @@ static void pause_on_inspected(void *arg, int status, const json_t *answer, cons
 {
 	struct docker_pause_check *x = arg;
 	struct docker *d = x->docker;
-	bool gone = e ? e->code == ERR_NOT_FOUND : !json_bool(answer, true, "State", "Running");
+	const json_t *state = json_at(answer, "State");
+	bool gone = e ? e->code == ERR_NOT_FOUND : state && !docker_api_runs(state);
 	(void)status;
 	if (!d->closed && gone && map_take(&d->sandboxes, x->uid)) {
 		log_warn(d->log, "sandbox_lost", "pod=%s", x->uid);
@@ -121,16 +123,21 @@ struct docker_compare {
 	bool sweep;         /* what ended and belongs to no pod goes too */
 };
 
+struct docker_leftover {
+	struct docker *docker;
+	char *uid;
+};
+
+/* Podman keeps a container as long as others name it. */
 static void leftover_on_removed(void *arg, int status, const json_t *answer, const struct err *e)
 {
-	(void)status, (void)answer, (void)e;
-	docker_unref(arg);
-}
-
-static bool pod_is_known(const struct docker *d, const char *uid)
-{
-	char *folder CLEANUP(mem_free_ptr) = mem_format("%s/pods/%s", d->oci->run_folder, uid);
-	return access(folder, F_OK) == 0;
+	struct docker_leftover *l = arg;
+	(void)status, (void)answer;
+	if (e && strstr(e->text, "dependent containers") && !docker_pod_is_known(l->docker, l->uid))
+		docker_remove_all(l->docker, l->uid, NULL, NULL);
+	docker_unref(l->docker);
+	free(l->uid);
+	free(l);
 }
 
 /* What nobody knows goes at once when it runs; what ended may be the log of a pod that comes back
@@ -141,12 +148,14 @@ static void compare_leftover(const struct docker_compare *x, const json_t *item,
 	struct docker *d = x->docker;
 	const char *uid = json_text(item, "", "Labels", DOCKER_LABEL_UID);
 	const char *id = json_text(item, "", "Labels", DOCKER_LABEL_ID);
-	bool known = pod_is_known(d, uid);
+	bool known = docker_pod_is_known(d, uid);
 	bool ours = pause ? known : map_has(&d->containers, id);
 	if (ours || (!running && (known || !x->sweep)))
 		return;
-	docker_request(d, "DELETE", NULL, leftover_on_removed, docker_ref(d),
-		"/containers/%s?force=1&v=1", json_text(item, "", "Id"));
+	struct docker_leftover *l = mem_new(struct docker_leftover);
+	*l = (struct docker_leftover){.docker = docker_ref(d), .uid = mem_dup_string(uid)};
+	docker_request(d, "DELETE", NULL, leftover_on_removed, l, "/containers/%s?force=1&v=1",
+		json_text(item, "", "Id"));
 }
 
 static void compare_item(struct docker_compare *x, const json_t *item)

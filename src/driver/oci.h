@@ -236,6 +236,8 @@ int oci_cgroup_stats(const char *cgroup, int64_t *ret_cpu_ns, int64_t *ret_memor
 void oci_cgroup_enter(const char *cgroup, int pid); /* moves a process; makes the cgroup */
 bool oci_cgroup_exists(const char *cgroup);         /* in any hierarchy */
 bool oci_cgroup_has_processes(const char *cgroup);
+/* Names of those in it, once for each hierarchy. */
+void oci_cgroup_children(const char *cgroup, void (*each)(void *arg, const char *name), void *arg);
 void oci_cgroup_remove(const char *cgroup); /* in all hierarchies, when empty */
 void oci_cgroup_kill(const char *cgroup);   /* SIGKILL to all in it */
 

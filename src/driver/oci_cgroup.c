@@ -152,6 +152,29 @@ bool oci_cgroup_exists(const char *cgroup)
 	return found;
 }
 
+struct each_child {
+	void (*each)(void *arg, const char *name);
+	void *arg;
+};
+
+static void each_child(const char *path, void *arg)
+{
+	const struct each_child *call = arg;
+	DIR *folder = opendir(path);
+	struct dirent *entry;
+	while (folder && (entry = readdir(folder)))
+		if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+			call->each(call->arg, entry->d_name);
+	if (folder)
+		closedir(folder);
+}
+
+void oci_cgroup_children(const char *cgroup, void (*each)(void *arg, const char *name), void *arg)
+{
+	struct each_child call = {each, arg};
+	each_hierarchy(cgroup, each_child, &call);
+}
+
 void oci_cgroup_remove(const char *cgroup)
 {
 	each_hierarchy(cgroup, remove_folder, NULL);

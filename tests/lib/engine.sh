@@ -53,7 +53,7 @@ engine_wait() { # SECONDS COMMAND...
 }
 
 engine() { # start | stop | kill | remove NAME
-	local pid
+	local pid path
 	case $1 in
 	start)
 		[ "$engine_kind" != podman ] || rm -f "$engine_folder/socket"
@@ -71,8 +71,10 @@ engine() { # start | stop | kill | remove NAME
 		kill -"$([ "$1" = kill ] && echo KILL || echo TERM)" "$pid" && engine_wait 20 engine_is_gone "$pid" &&
 			engine_wait 20 containerd_ended "$(cat "$engine_folder/exec/containerd/containerd.pid" 2>/dev/null)"
 		;;
-	remove)
-		curl -fs -X DELETE --unix-socket "$engine_folder/socket" "http://engine/v1.41/containers/$2?force=1"
+	remove) # Podman refuses to remove a container that others depend on, unless those go too
+		path="v1.41/containers/$2?force=1"
+		[ "$engine_kind" != podman ] || path="v4.0.0/libpod/containers/$2?force=true&depend=true"
+		curl -fs -X DELETE --unix-socket "$engine_folder/socket" "http://engine/$path"
 		;;
 	esac
 }
