@@ -23,6 +23,28 @@ docker_start() {
 	wait_for 20 docker_at "$1" info
 }
 
+# podman_start NAME HOST: Podman's service in the host's network; docker_at NAME speaks to it.
+podman_start() {
+	local folder
+	folder=$(docker_folder "$1")
+	mkdir -p "$folder"
+	cgroup_make "$topo_id/$1" || return 1
+	# Its own limits want CAP_SYS_RESOURCE.
+	cat >"$folder/containers.conf" <<-EOF
+		[containers]
+		default_ulimits = ["nofile=4096:4096", "nproc=8192:8192"]
+		[engine]
+		runtime = "runc"
+		cgroup_manager = "cgroupfs"
+		events_logger = "file"
+		tmp_dir = "$folder/tmp"
+	EOF
+	rm -f "$folder/d.sock"
+	continuum_run "$1-docker" nsenter --net="/run/netns/$topo_id-$2" env CONTAINERS_CONF="$folder/containers.conf" \
+		podman --root "$folder/data" --runroot "$folder/exec" system service --time 0 "unix://$folder/d.sock" || return 1
+	wait_for 20 curl -fs --unix-socket "$folder/d.sock" http://podman/_ping
+}
+
 # docker_compose HOST PROJECT SERVICE NUMBER [option of docker run...] -- IMAGE [command...]: one container of a service.
 docker_compose() {
 	local host=$1 project=$2 service=$3 number=$4 options=()

@@ -15,7 +15,17 @@ count=${ADOPT_COUNT:-10}
 registry=10.10.3.5:5000
 box=$registry/box:1
 bail() { echo "Bail out! $*"; tail -n 5 "$continuum_folder"/*.log >&2; exit 1; }
-clean_up() { [ -z "${KEEP_LOGS:-}" ] || cp "$continuum_folder"/*.log "$continuum_folder"/*.out "$KEEP_LOGS"/; docker_end node1; continuum_end; }
+clean_up() {
+	local path
+	[ -z "${KEEP_LOGS:-}" ] || cp "$continuum_folder"/*.log "$continuum_folder"/*.out "$KEEP_LOGS"/
+	docker_end node1
+	docker_end podman
+	cgroup_end "$topo_id"
+	awk -v folder="$continuum_folder/" 'index($2, folder) == 1 { print $2 }' /proc/self/mounts | sort -r | while read -r path; do
+		umount -l "$path"
+	done
+	continuum_end
+}
 
 # ---- a machine with Docker and its containers; a domain that it joins ----
 
@@ -60,22 +70,46 @@ start_containers() {
 
 # ---- helpers ----
 
-containers() { # NAME PID START of each that runs, by name
-	docker_at node1 ps -q | xargs env DOCKER_HOST="unix://$(docker_socket node1)" docker inspect -f '{{.Name}} {{.State.Pid}} {{.State.StartedAt}}' | sort
+engine=node1 node=node1 # of which what follows speaks
+containers() { # NAME PID START of each that runs and is no pod's, by name
+	docker_at $engine ps -q | xargs env DOCKER_HOST="unix://$(docker_socket $engine)" docker inspect -f '{{.Name}} {{.State.Pid}} {{.State.StartedAt}}' |
+		grep -v '^/continuo' | sort
 }
 same() { containers >"$w/now" && diff "$w/before" "$w/now"; }
-adopt() { topo_in node1 env KUBECONFIG="$w/kubeconfig" "$continuum_programs/continuo" adopt docker --node node1 --docker-socket "$(docker_socket node1)" "$@"; }
+adopt() { topo_in node1 env KUBECONFIG="$w/kubeconfig" "$continuum_programs/continuo" adopt docker --node $node --docker-socket "$(docker_socket $engine)" "$@"; }
 adopted() { # COUNT: so many adopted pods run, ready, on the node
-	[ "$(continuum get pods -A -o json | jq '[.items[] | select(.metadata.annotations["continuo.dev/adopted"] == "docker" and
-		.spec.nodeName == "node1" and .status.phase == "Running" and .metadata.deletionTimestamp == null and
+	[ "$(continuum get pods -A -o json | jq --arg node $node '[.items[] | select(.metadata.annotations["continuo.dev/adopted"] == "docker" and
+		.spec.nodeName == $node and .status.phase == "Running" and .metadata.deletionTimestamp == null and
 		any(.status.conditions[]; .type == "Ready" and .status == "True"))] | length')" = "$1" ]
+}
+finished() { # no Deployment waits for the rest of an adopt
+	continuum get deployments -A -o json | jq -e 'all(.items[]; .spec.paused != true and .metadata.annotations["continuo.dev/adopting"] == null)'
+}
+# An adopt that SIGKILL ends when it has said a line; its status when it ended before.
+killed_adopt() {
+	local out pid line status
+	exec {out}< <(echo $BASHPID && exec nsenter --net="/run/netns/$topo_id-node1" env KUBECONFIG="$w/kubeconfig" stdbuf -oL \
+		"$continuum_programs/continuo" adopt docker --node node1 --docker-socket "$(docker_socket node1)" "$@" 2>>"$w/killed.out")
+	read -r pid <&"$out" && read -r line <&"$out" && echo "$line" >>"$w/killed.out" && kill -KILL "$pid"
+	status=$?
+	exec {out}<&-
+	return $status
+}
+# Killed again and again, each time a step further, until there is no step left.
+killed_adopts() {
+	local n
+	for n in $(seq 60); do
+		killed_adopt "$@" || break
+	done
+	echo "killed $((n - 1)) times"
+	[ "$n" -gt "$least" ] && [ "$n" -lt 60 ]
 }
 pods_are() { [ "$(continuum get pods -A -o json | jq '.items | length')" = "$1" ]; }
 ready() { # NAMESPACE DEPLOYMENT COUNT
 	[ "$(continuum get deployment "$2" -n "$1" -o json | jq '.status.readyReplicas // 0')" = "$3" ]
 }
 pod_of() { # CONTAINER: namespace and name of its pod
-	continuum get pods -A -o json | jq -r --arg id "$(docker_at node1 inspect -f '{{.Id}}' "$1")" '.items[] |
+	continuum get pods -A -o json | jq -r --arg id "$(docker_at $engine inspect -f '{{.Id}}' "$1")" '.items[] |
 		select(.metadata.annotations["continuo.dev/container"] == $id) | "\(.metadata.namespace) \(.metadata.name)"'
 }
 gone() { ! docker_at node1 inspect "$1"; }
@@ -102,18 +136,24 @@ tap_check "an agent that has no way to Docker is named as what is missing" tap_s
 continuum_kill node1
 echo "dockerSocket: $(docker_socket node1)" >>"$w/node1/agent.yaml"
 continuum_agent_start node1
-able() { continuum get node node1 -o json | jq -e '.metadata.annotations["continuo.dev/adopts"] == "docker"'; }
+able() { continuum get node $node -o json | jq -e '.metadata.annotations["continuo.dev/adopts"] == "docker"'; }
 wait_for 20 able || bail "the agent does not say that it adopts"
 
 # ---- adopted ----
 
+least=$((count - 2))
+tap_check "adopt is killed after every step and run again" killed_adopts
 tap_check "a namespace that is not privileged is no place for them" tap_says 1 "kubectl label namespace default" adopt
-tap_check "adopt succeeds, also after a run that did a part" adopt -n machine
+least=2
+tap_check "adopt succeeds, also after runs that did a part" killed_adopts -n machine
+tap_check "nothing of them is half done" finished
 tap_check "$count containers are pods that run and are ready" wait_for 30 adopted "$count"
 tap_check "and there is no other pod" pods_are "$count"
 tap_check "no container was restarted" same
 tap_check "a service of a project is a Deployment with all of its containers" wait_for 10 ready shop web $((count - 6))
 tap_check "once more: nothing to do" tap_says 0 "Nothing to do" adopt -n machine
+tap_check "nor in another namespace" tap_says 0 "Nothing to do" adopt -n other
+tap_check "which is not even made" tap_says 1 "not found" continuum get namespace other
 tap_check "a pod's logs are the container's" tap_says 0 "I am db" in_pod shop_db_1 logs
 tap_check "exec runs in the container" tap_says 7 "db inside" in_pod shop_db_1 exec -- sh -c 'echo "$NAME inside"; exit 7'
 
@@ -165,4 +205,76 @@ no_adopted() { adopted 0 && continuum get deployments -A -o json | jq -e '[.item
 tap_check "their workloads are gone" no_adopted
 tap_check "the node is gone" wait_for 10 continuum_nodes_ready 0
 tap_check "its agent says why it is refused" wait_for 15 grep -q 'event=node_refused.*was revoked' "$w/node1.log"
+continuum_kill node1
+
+# ---- nodes whose own pods are that engine's too ----
+
+# In this mount namespace, where the engine sees the agent's folders.
+agent_over() { # NODE ENGINE
+	local token
+	node=$1 engine=$2
+	mkdir -p "$w/$1/state"
+	token=$(continuum token create --node "$1") || return 1
+	(umask 077 && cat >"$w/$1/agent.yaml") <<-YAML
+		node: $1
+		servers: ["$continuum_server"]
+		token: $token
+		address: 10.10.3.11
+		stateFolder: $w/$1/state
+		runFolder: $w/$1/run
+		cgroupParent: /$topo_id/$1/pods
+		driver: docker
+		dockerSocket: $(docker_socket "$2")
+		registries: $w/registries.json
+	YAML
+	cgroup_make "$topo_id/$1/pods" && agent_over_start "$1" && wait_for 20 able
+}
+agent_over_start() { continuum_run "$1" nsenter --net="/run/netns/$topo_id-node1" "$continuum_programs/continuo-agent" --config "$w/$1/agent.yaml"; }
+own_pod() { # made by the agent beside what it adopted
+	continuum apply -f - <<-YAML
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: own, namespace: machine}
+		spec:
+		  nodeName: $node
+		  terminationGracePeriodSeconds: 1
+		  containers: [{name: main, image: $box, command: [sh, -c, "sleep 1000"]}]
+	YAML
+}
+own_ready() { continuum get pod own -n machine -o json | jq -e 'any(.status.conditions[]; .type == "Ready" and .status == "True")'; }
+beside() { # COUNT of containers that are adopted by a node with the same engine
+	containers >"$w/before"
+	tap_check "$node: a pod of its own runs" own_pod
+	tap_check "$node: and is ready" wait_for 20 own_ready
+	tap_check "$node: that pod is not adopted" tap_says 0 "it is of a pod of this node already" adopt -n machine
+	tap_check "$node: $1 containers are pods that run and are ready" wait_for 20 adopted "$1"
+	continuum_kill $node && agent_over_start $node
+	tap_check "$node: the agent is killed and starts: all are adopted still" wait_for 20 adopted "$1"
+	tap_check "$node: they are the same processes" same
+}
+hand_back() {
+	tap_check "$node: the own pod goes" continuum delete pod own -n machine
+	tap_check "$node: leave succeeds" continuum leave $node
+	tap_check "$node: the containers run on, the same processes" same
+	continuum_kill $node
+}
+agent_over node2 node1 || bail "no node2"
+beside 5
+hand_back
+
+podman_start podman node1 && tar -C "$w/box" -c . | docker_at podman import -c 'ENV PATH=/bin' - "$box" >/dev/null || bail "no Podman"
+for i in 1 2; do
+	docker_compose podman barn door "$i" -e NAME=door --network host --cgroup-parent "/$topo_id/podman/own" --restart always -- "$box" sh -c "$script" || bail "no container under Podman"
+done
+agent_over node3 podman || bail "no node3"
+beside 2
+tap_check "$node: logs are the container's" wait_for 15 tap_says 0 "I am door" in_pod barn_door_1 logs
+tap_check "$node: exec runs in the container" tap_says 7 "door inside" in_pod barn_door_1 exec -- sh -c 'echo "$NAME inside"; exit 7'
+kill -KILL "$(docker_at podman inspect -f '{{.State.Pid}}' barn_door_1)"
+counted_once() { adopted 2 && continuum get pods -n barn -o json | jq -e '[.items[].status.containerStatuses[0].restartCount] | add == 1'; }
+tap_check "$node: one that dies is started again" wait_for 20 counted_once
+docker_at podman rm -f barn_door_2 >/dev/null
+tap_check "$node: one that is removed is replaced by an ordinary pod" wait_for 20 ready barn door 2
+containers >"$w/before"
+hand_back
 tap_finish
