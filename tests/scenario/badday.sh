@@ -85,6 +85,9 @@ inventory() { # NODE
 	topo_in "$node" nft -s list ruleset | awk '/^\tchain pick-/ { pick = 1 } !pick && NF; /^\t}/ { pick = 0 }' | sort
 	echo "addresses"
 	grep -oE '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}' "$continuum_folder/$node/state/leases" | sort
+	echo "engine"
+	[ "$continuum_driver" = oci ] || continuum_in_mounts "$node" curl -fs --unix-socket /run/docker.sock \
+		"http://docker/v1.41/containers/json?all=1" | jq -r '.[] | "\(.Names[0]) \(.State)"' | sort
 	echo "groups"
 	for root in $(cgroup_roots); do
 		find "$root/$topo_id/$node/pods" -mindepth 1 -type d 2>/dev/null
@@ -182,7 +185,7 @@ strike() { # VICTIM
 	esac
 }
 victims=(agent agent server conmon conmon continuo-fence)
-[ "$continuum_driver" = oci ] || victims=(agent agent server engine)
+[ "$continuum_driver" = oci ] || victims=(agent agent server engine engine continuo-fence)
 began=$SECONDS
 for n in $(seq "$kills"); do
 	wanted=()
