@@ -407,6 +407,7 @@ int driver_docker_new(const struct driver_config *config, struct driver **ret_dr
 	list_init(&d->followers);
 	list_init(&d->execs);
 	list_init(&d->cgroup_ends);
+	list_init(&d->stops);
 	int rc = oci_make_folders(d->oci, e);
 	if (rc) {
 		docker_free(&d->base);

@@ -17,6 +17,7 @@
  * docker_image.c   layers become an image of the engine
  * docker_sandbox.c the pause container
  * docker_create.c  a runtime-spec as the body of containers/create
+ * docker_delete.c  removing a container
  * docker_run.c     creating and starting, removing
  * docker_watch.c   the events of the engine; comparing after each connection
  * docker_exec.c    commands in a container
@@ -71,6 +72,7 @@ struct docker {
 	bool rotate_calm;             /* that timer has its long interval */
 	struct list followers, execs; /* streams that are open */
 	struct list cgroup_ends;      /* that are still to be removed */
+	struct list stops;            /* of sandboxes, under way */
 	int references;               /* the driver's and one of each call and job under way */
 	bool closed;
 };
@@ -143,6 +145,15 @@ struct docker_create {
 	bool all_capabilities; /* a privileged container can have all there are */
 };
 json_t *docker_create_body(const struct docker_create *c, json_t *labels) MUST_CHECK;
+
+/* docker_delete.c */
+/* Removes a container of the pod, by its name or the engine's id; what the engine answers, an
+ * -ERR_NOT_FOUND too. */
+void docker_delete(struct docker *d, const char *uid, const char *name, docker_answer *done,
+	void *arg);
+/* Ends the processes of a container that the engine takes for one that does not run; false: there
+ * are none. */
+bool docker_orphans_kill(const struct docker *d, const char *uid, const char *docker_id);
 
 /* docker_run.c */
 void docker_run(struct container_engine *x, const struct container_spec *spec,

@@ -77,8 +77,7 @@ static void run_fail(struct docker_run *r, const struct err *e, const char *what
 		    e->code == ERR_CANCELLED;
 	(void)err_set(&r->e, away ? ERR_UNAVAILABLE : ERR_INTERNAL,
 		"cannot %s the container: %.340s", what, e->text);
-	docker_request(r->docker, "DELETE", NULL, run_on_undone, r, "/containers/%s?force=1&v=1",
-		r->docker_name);
+	docker_delete(r->docker, r->pod->uid, r->docker_name, run_on_undone, r);
 }
 
 /* ---- started ---- */
@@ -202,8 +201,7 @@ static void run_on_created(void *arg, int status, const json_t *answer, const st
 	bool taken = e && (status == 409 || strstr(e->text, "already in use"));
 	if (taken && !r->again) {
 		r->again = true;
-		docker_request(r->docker, "DELETE", NULL, run_on_replaced, r,
-			"/containers/%s?force=1&v=1", r->docker_name);
+		docker_delete(r->docker, r->pod->uid, r->docker_name, run_on_replaced, r);
 	} else if (e && run_drop_capability(r, e->text)) {
 		run_create(r);
 	} else if (e) {
@@ -434,14 +432,12 @@ void docker_remove(struct container_engine *x, const char *id, container_done *d
 	struct docker_remove *r = mem_new(struct docker_remove);
 	char name[DOCKER_NAME_SIZE];
 	*r = (struct docker_remove){.docker = docker_ref(d), .done = done, .arg = arg};
-	bool runs = c && c->running;
-	if (runs)
+	if (c && c->running) {
 		docker_container_name(c->uid, c->name, c->attempt, name);
+		docker_delete(d, c->uid, name, remove_on_removed, r);
+	} else {
+		loop_defer(d->loop, remove_later, r);
+	}
 	docker_container_forget(d, id);
 	(void)map_remove(&d->containers, id);
-	if (runs)
-		docker_request(d, "DELETE", NULL, remove_on_removed, r,
-			"/containers/%s?force=1&v=1", name);
-	else
-		loop_defer(d->loop, remove_later, r);
 }

@@ -46,6 +46,7 @@ static int pause_layer(const struct docker *d, char **ret_folder, struct err *e)
 /* ---- starting ---- */
 
 struct docker_sandbox {
+	struct list link; /* in docker_stop->after while it waits for that */
 	struct docker *docker;
 	struct oci_pod *pod;
 	char name[DOCKER_NAME_SIZE];
@@ -171,8 +172,7 @@ static void on_created(void *arg, int status, const json_t *answer, const struct
 	bool taken = e && (status == 409 || strstr(e->text, "already in use"));
 	if (taken && !s->again) {
 		s->again = true;
-		docker_request(s->docker, "DELETE", NULL, on_replaced, s,
-			"/containers/%s?force=1&v=1", s->name);
+		docker_delete(s->docker, s->pod->uid, s->name, on_replaced, s);
 	} else if (e) {
 		sandbox_fail(s, e, "create");
 	} else {
@@ -284,13 +284,31 @@ static struct docker_sandbox *sandbox_new(struct docker *d, const struct contain
 	return s;
 }
 
+static struct docker_stop *stop_under_way(struct docker *d, const char *uid);
+static void stop_await(struct docker_stop *stop, struct docker_sandbox *s);
+
+/* What an agent before us had only begun to make is removed first, and with it the pod's folder. */
+static void sandbox_begin(struct docker_sandbox *s)
+{
+	struct docker_stop *stop = stop_under_way(s->docker, s->pod->uid);
+	struct err e = ERR_INIT;
+	if (s->docker->closed) {
+		(void)err_set(&e, ERR_CANCELLED, "the driver was closed");
+		sandbox_fail(s, &e, "make");
+	} else if (stop) {
+		stop_await(stop, s);
+	} else {
+		docker_know(s->docker, on_known, s);
+	}
+}
+
 void docker_sandbox_start(struct container_engine *x, const struct container_pod *pod,
 	void (*done)(void *arg, const char *netns_path, const struct err *e), void *arg)
 {
 	struct docker_sandbox *s = sandbox_new(docker_of(x), pod);
 	s->started = done;
 	s->arg = arg;
-	docker_know(s->docker, on_known, s);
+	sandbox_begin(s);
 }
 
 void docker_update(struct container_engine *x, const struct container_pod *pod,
@@ -345,8 +363,7 @@ static void removal_next(struct docker_removal *r)
 	if (!id)
 		removal_end(r);
 	else
-		docker_request(r->docker, "DELETE", NULL, removal_on_removed, r,
-			"/containers/%s?force=1&v=1", id);
+		docker_delete(r->docker, r->uid, id, removal_on_removed, r);
 }
 
 static void removal_on_list(void *arg, int status, const json_t *list, const struct err *e)
@@ -387,15 +404,18 @@ void docker_remove_all(struct docker *d, const char *uid,
 
 #define CGROUP_RETRY_MS 500
 #define CGROUP_RETRY_MAX_MS 60000
+#define CGROUP_PATIENCE 4 /* tries */
 
-/* Control groups of a pod, which Podman's monitors leave after their containers: when their
- * clean-up is through, which may take long on a busy machine. */
+/* Control groups of a pod, which Podman's monitors leave after their containers, when their
+ * clean-up is through. Those of commands stay five minutes more (exit_command_delay), for nobody.
+ */
 struct docker_cgroup_end {
 	struct list link; /* in docker->cgroup_ends */
 	struct docker *docker;
 	char *uid, *cgroup;
 	struct loop_timer *timer;
 	int64_t wait_ms; /* before the next try */
+	int tries;
 	bool gone;
 };
 
@@ -409,11 +429,23 @@ static void cgroup_end_free(struct docker_cgroup_end *c)
 	free(c);
 }
 
+static void note_container(void *arg, const char *name)
+{
+	*(bool *)arg = *(bool *)arg || !str_equal(name, "conmon");
+}
+
 static void cgroup_end_work(void *arg)
 {
 	struct docker_cgroup_end *c = arg;
+	bool containers = false;
 	oci_cgroup_remove(c->cgroup);
 	c->gone = !oci_cgroup_exists(c->cgroup);
+	if (c->gone || ++c->tries < CGROUP_PATIENCE)
+		return;
+	oci_cgroup_children(c->cgroup, note_container, &containers);
+	char *monitors CLEANUP(mem_free_ptr) = mem_format("%s/conmon", c->cgroup);
+	if (!containers)
+		oci_cgroup_kill(monitors);
 }
 
 /* A pod that is there again removes its groups itself. */
@@ -425,7 +457,8 @@ static void cgroup_end_done(void *arg)
 		return;
 	}
 	loop_timer_start(c->timer, c->wait_ms);
-	c->wait_ms = c->wait_ms * 2 < CGROUP_RETRY_MAX_MS ? c->wait_ms * 2 : CGROUP_RETRY_MAX_MS;
+	int64_t wait_ms = c->tries > CGROUP_PATIENCE ? c->wait_ms * 2 : c->wait_ms;
+	c->wait_ms = wait_ms < CGROUP_RETRY_MAX_MS ? wait_ms : CGROUP_RETRY_MAX_MS;
 }
 
 static void cgroup_end_try(void *arg)
@@ -462,23 +495,33 @@ void docker_cgroups_find(struct docker *d)
 	oci_cgroup_children(d->oci->cgroup_parent, find_cgroup, d);
 }
 
-/* Those of which a job is under way end with it. */
-void docker_sandbox_close(struct docker *d)
-{
-	LIST_EACH (&d->cgroup_ends, link) {
-		struct docker_cgroup_end *c = LIST_ITEM(link, struct docker_cgroup_end, link);
-		if (loop_timer_active(c->timer))
-			cgroup_end_free(c);
-	}
-}
+#define STOP_RETRY_MS 500
 
 struct docker_stop {
+	struct list link;  /* in docker->stops */
+	struct list after; /* struct docker_sandbox that wait for it */
 	struct docker *docker;
 	char *uid;
 	container_done *done;
 	void *arg;
+	struct loop_timer *timer; /* before the next try; null: the first one is under way */
 	struct err e;
 };
+
+static struct docker_stop *stop_under_way(struct docker *d, const char *uid)
+{
+	LIST_EACH (&d->stops, link) {
+		struct docker_stop *s = LIST_ITEM(link, struct docker_stop, link);
+		if (str_equal(s->uid, uid))
+			return s;
+	}
+	return NULL;
+}
+
+static void stop_await(struct docker_stop *stop, struct docker_sandbox *s)
+{
+	list_append(&stop->after, &s->link);
+}
 
 static void stop_work(void *arg)
 {
@@ -491,25 +534,58 @@ static void stop_work(void *arg)
 	oci_remove_tree(volumes);
 }
 
-static void stop_done(void *arg)
+static void stop_end(void *arg)
 {
 	struct docker_stop *s = arg;
-	if (!s->docker->systemd && !s->docker->closed)
-		cgroup_end_begin(s->docker, s->uid);
+	list_remove(&s->link);
 	if (s->done)
 		s->done(s->arg, s->e.code ? &s->e : NULL);
+	LIST_EACH (&s->after, link) {
+		list_remove(link);
+		sandbox_begin(LIST_ITEM(link, struct docker_sandbox, link));
+	}
+	loop_timer_free(s->timer);
 	docker_unref(s->docker);
 	free(s->uid);
 	free(s);
 }
 
-/* What the engine could not remove is found by the next comparison, as its folder is gone. */
+static void stop_done(void *arg)
+{
+	struct docker_stop *s = arg;
+	if (!s->docker->systemd && !s->docker->closed)
+		cgroup_end_begin(s->docker, s->uid);
+	stop_end(s);
+}
+
+static void stop_on_removed(void *arg, const struct err *e);
+
+static void stop_try(void *arg)
+{
+	struct docker_stop *s = arg;
+	docker_remove_all(s->docker, s->uid, stop_on_removed, s);
+}
+
+/* It is not said to be gone before it is: its folder stays, so that an agent after us knows. */
 static void stop_on_removed(void *arg, const struct err *e)
 {
 	struct docker_stop *s = arg;
-	if (e)
+	struct docker *d = s->docker;
+	if (!e) {
+		loop_job(d->loop, stop_work, stop_done, s);
+		return;
+	}
+	if (d->closed) {
 		s->e = *e;
-	loop_job(s->docker->loop, stop_work, stop_done, s);
+		stop_end(s);
+		return;
+	}
+	if (!s->timer) {
+		log_err(d->log, LOG_WARN, "pod_not_removed", e, "pod=%s retry_ms=%d", s->uid,
+			STOP_RETRY_MS);
+		s->timer = loop_timer_new(d->loop, stop_try, s);
+	}
+	loop_timer_start(s->timer, STOP_RETRY_MS);
 }
 
 static void forget_containers(struct docker *d, const char *uid)
@@ -537,7 +613,33 @@ void docker_sandbox_stop(struct container_engine *x, const char *uid, container_
 	struct docker_stop *s = mem_new(struct docker_stop);
 	*s = (struct docker_stop){
 		.docker = docker_ref(d), .uid = mem_dup_string(uid), .done = done, .arg = arg};
+	list_init(&s->after);
+	list_append(&d->stops, &s->link);
 	(void)map_remove(&d->sandboxes, uid);
 	forget_containers(d, uid);
-	docker_remove_all(d, uid, stop_on_removed, s);
+	stop_try(s);
+}
+
+/* Those that wait before their next try; the others end with the answer that they wait for. */
+static void stops_close(struct docker *d)
+{
+	LIST_EACH (&d->stops, link) {
+		struct docker_stop *s = LIST_ITEM(link, struct docker_stop, link);
+		if (!s->timer || !loop_timer_active(s->timer))
+			continue;
+		loop_timer_free(take_ptr(s->timer));
+		(void)err_set(&s->e, ERR_CANCELLED, "the driver was closed");
+		loop_defer(d->loop, stop_end, s);
+	}
+}
+
+/* Those of which a job is under way end with it. */
+void docker_sandbox_close(struct docker *d)
+{
+	stops_close(d);
+	LIST_EACH (&d->cgroup_ends, link) {
+		struct docker_cgroup_end *c = LIST_ITEM(link, struct docker_cgroup_end, link);
+		if (loop_timer_active(c->timer))
+			cgroup_end_free(c);
+	}
 }

@@ -48,6 +48,13 @@ struct docker_checking {
 	char id[CONTAINER_ID_SIZE];
 };
 
+/* Of one whose start the engine did not survive the next one says that it never ran. */
+static void check_ended(struct docker_container *c, const json_t *answer, const json_t *state)
+{
+	(void)docker_orphans_kill(c->docker, c->uid, json_text(answer, "", "Id"));
+	docker_exit_tell(c, state);
+}
+
 static void check_on_inspected(void *arg, int status, const json_t *answer, const struct err *e)
 {
 	struct docker_checking *x = arg;
@@ -60,7 +67,7 @@ static void check_on_inspected(void *arg, int status, const json_t *answer, cons
 	if (c && c->running && e && e->code == ERR_NOT_FOUND)
 		docker_exit_tell(c, NULL); /* somebody removed it */
 	else if (c && c->running && !e && state && !docker_api_runs(state))
-		docker_exit_tell(c, state);
+		check_ended(c, answer, state);
 	else if (c && c->running && !e && c->pid != json_int(state, 0, "Pid"))
 		docker_container_pid(c, (int)json_int(state, 0, "Pid"));
 	docker_unref(d);
@@ -140,22 +147,21 @@ static void leftover_on_removed(void *arg, int status, const json_t *answer, con
 	free(l);
 }
 
-/* What nobody knows goes at once when it runs; what ended may be the log of a pod that comes back
- * after a boot. */
-static void compare_leftover(const struct docker_compare *x, const json_t *item, bool running,
-	bool pause)
+/* What nobody knows goes at once when it runs or never did; what ended may be the log of a pod that
+ * comes back after a boot. */
+static void compare_leftover(const struct docker_compare *x, const json_t *item, bool pause)
 {
 	struct docker *d = x->docker;
 	const char *uid = json_text(item, "", "Labels", DOCKER_LABEL_UID);
 	const char *id = json_text(item, "", "Labels", DOCKER_LABEL_ID);
 	bool known = docker_pod_is_known(d, uid);
 	bool ours = pause ? known : map_has(&d->containers, id);
-	if (ours || (!running && (known || !x->sweep)))
+	bool log = !pause && str_equal(json_text(item, "", "State"), "exited");
+	if (ours || (log && (known || !x->sweep)))
 		return;
 	struct docker_leftover *l = mem_new(struct docker_leftover);
 	*l = (struct docker_leftover){.docker = docker_ref(d), .uid = mem_dup_string(uid)};
-	docker_request(d, "DELETE", NULL, leftover_on_removed, l, "/containers/%s?force=1&v=1",
-		json_text(item, "", "Id"));
+	docker_delete(d, uid, json_text(item, "", "Id"), leftover_on_removed, l);
 }
 
 static void compare_item(struct docker_compare *x, const json_t *item)
@@ -172,7 +178,7 @@ static void compare_item(struct docker_compare *x, const json_t *item)
 		map_put(&x->running, pause ? uid : json_text(labels, "", DOCKER_LABEL_ID), d);
 	if (!pause && (intptr_t)map_get(&d->attempts, key) < next)
 		map_put(&d->attempts, key, (void *)next);
-	compare_leftover(x, item, running, pause);
+	compare_leftover(x, item, pause);
 }
 
 /* Namespaces first: what was in lost ones is not run again in them. */

@@ -61,8 +61,8 @@ deployment() { # NAME VERSION [jq filter]
 		jq "${3:-.}"
 }
 guard='.spec.replicas = 1 | .spec.strategy = {type: "Recreate"} | .spec.template.metadata.annotations = {"continuo.dev/singleton": "handover"}'
-ready_are() { # COUNT: so many pods, all of them Ready, none on its way out
-	continuum get pods -o json | jq -e --argjson n "$1" '(.items | length) == $n and all(.items[];
+ready_are() { # COUNT: so many pods that have not failed (those of a lease that ran out have), all of them Ready
+	continuum get pods -o json | jq -e --argjson n "$1" '[.items[] | select(.status.phase != "Failed")] | length == $n and all(.[];
 		.metadata.deletionTimestamp == null and any(.status.conditions[]?; .type == "Ready" and .status == "True"))'
 }
 
