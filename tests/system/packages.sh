@@ -10,10 +10,13 @@ cd "$(dirname "$0")/../.." || exit 1
 build=${CONTINUO_BUILD:-./build}
 checks=tests/lib/packages_vm.sh
 image=127.0.0.1:5000/box:1
+netns=continuo-packages-$$ # the registry's: its port is free there
 folder=$(mktemp -d /var/tmp/continuo-packages-XXXXXX)
 root=$folder/root
 at_exit 'rm -rf --one-file-system "$folder"'
-for tool in qemu-system-x86_64 depmod cpio runc conmon dh docker-registry skopeo /lib/systemd/systemd deb-systemd-invoke; do
+at_exit '[ ! -e "/run/netns/$netns" ] || ip netns delete "$netns"'
+[ "$(dpkg --print-architecture)" = amd64 ] || { tap_skip "emulates amd64 alone" && tap_finish; }
+for tool in qemu-system-x86_64 depmod cpio runc conmon nft dh docker-registry skopeo /lib/systemd/systemd deb-systemd-invoke; do
 	command -v $tool >/dev/null || { tap_skip "needs $tool" && tap_finish; }
 done
 
@@ -33,13 +36,15 @@ make_packages() {
 
 # Nodes find the image in their store, as the emulator has no network.
 make_image() {
-	mkdir -p "$folder/box" && busybox_root "$folder/box" &&
+	local registry_prefix="nsenter --net=/run/netns/$netns"
+	ip netns add "$netns" && ip -n "$netns" link set lo up || return 1
+	mkdir -p "$folder/box" && busybox_root "$folder/box" && echo 'a service' >"$folder/box/etc/motd" &&
 		tools/ocilayout.py "$folder/layout" box --config '{"Env": ["PATH=/bin"]}' --layer "$folder/box:gzip" >/dev/null &&
 		registry_start "$folder/registry" 127.0.0.1:5000 || return 1
 	registry_push "$folder/layout" box "$image" && mkdir -p "$root/images" &&
 		echo '{"127.0.0.1:5000": {"insecure": true}}' >"$folder/registries.json" &&
 		echo "{\"folder\": \"$root/images\", \"reference\": \"$image\", \"temporary\": \"one\",
-			\"registriesFile\": \"$folder/registries.json\"}" | "$build/src/main/continuo-pull"
+			\"registriesFile\": \"$folder/registries.json\"}" | $registry_prefix "$build/src/main/continuo-pull"
 	local status=$?
 	kill "$registry_pid" && wait "$registry_pid" 2>/dev/null
 	return $status
@@ -80,7 +85,7 @@ make_disk() {
 	busybox_root "$root"
 	rm -f "$root"/bin/{dpkg,dpkg-deb,tar,rm,sh,bash,poweroff,start-stop-daemon,modprobe}
 	for program in /lib/systemd/systemd:lib/systemd systemctl:bin dpkg:usr/bin dpkg-deb:usr/bin dpkg-split:usr/bin \
-		dpkg-query:usr/bin tar:bin rm:bin bash:bin perl:usr/bin runc:usr/sbin conmon:usr/bin kmod:sbin start-stop-daemon:sbin ldconfig:sbin \
+		dpkg-query:usr/bin tar:bin rm:bin bash:bin perl:usr/bin runc:usr/sbin conmon:usr/bin kmod:sbin nft:usr/sbin start-stop-daemon:sbin ldconfig:sbin \
 		systemd-cgroups-agent:lib/systemd systemd-shutdown:lib/systemd systemd-journald:lib/systemd; do
 		[ -e "/lib/systemd/${program%:*}" ] && emulator_copy "$root" "${program##*:}" "/lib/systemd/${program%:*}" && continue
 		emulator_copy "$root" "${program##*:}" "$(command -v "${program%:*}")" || return 1
@@ -95,18 +100,24 @@ make_disk() {
 	cp -R "$folder/kernel/lib/modules/$version/kernel/net" "$folder/kernel/lib/modules/$version/kernel/lib" "$root/lib/modules/$version/kernel/"
 	find "$folder/kernel/lib/modules/$version" \( -name 'overlay.ko*' -o -name 'veth.ko*' -o -name 'crc32c*.ko*' -o -name 'libcrc32c.ko*' \) \
 		-exec cp {} "$root/lib/modules/$version/kernel/" \;
-	depmod -b "$root" "$version" && make_units && cp "$checks" "$root/checks" && echo packages >"$root/etc/hostname" || return 1
+	depmod -b "$root" "$version" && make_units && cp "$checks" "$root/checks" && echo $image >"$root/image" && echo packages >"$root/etc/hostname" || return 1
 	# A kernel's first root cannot be pivoted away from, as runc wants to.
 	cat >"$root/init" <<-'END'
 		#!/bin/busybox sh
 		export PATH=/bin:/sbin:/usr/bin:/usr/sbin
 		mount -t tmpfs -o size=1200m root /new-root
-		cp -a /bin /checks /etc /images /lib /lib64 /new /old /root /sbin /tmp /usr /var /new-root/
+		cp -a /bin /checks /etc /image /images /lib /lib64 /new /old /root /sbin /tmp /usr /var /new-root/
 		mkdir -p /new-root/proc /new-root/sys /new-root/dev /new-root/run
 		exec switch_root /new-root /lib/systemd/systemd --log-target=console --log-level=notice --show-status=false
 	END
 	chmod +x "$root/init"
 	emulator_disk "$root" "$folder/disk.gz"
+}
+
+# The agent's loop stands still while it opens its network, which its modules must not make longer.
+network_opens_quickly() {
+	tr -d '\r' <"$folder/console" | awk -F '[][ ]+' '/event=slice_complete/ { since = $2 } /event=network_open/ { exit }
+		END { if (!since) exit 1; printf "%.1f s\n", $2 - since; exit $2 - since > 5 }'
 }
 
 boot() {
@@ -123,6 +134,7 @@ while read -r result name; do
 	[ "$result" = ok ]
 	tap_result $? "$name"
 done < <(tr -d '\r' <"$folder/console" | sed -n 's/^=== \(ok\|failed\) /\1 /p')
+tap_check "the agent opens its network within 5 s" network_opens_quickly
 tap_check "systemd finds nothing wrong with the units" eval '! grep -a "continuo-.*service:[0-9]*: " "$folder/console"'
 [ "$tap_failed" -eq 0 ] || tr -d '\r' <"$folder/console" | tail -n 150 | tap_note >&2
 tap_finish
