@@ -631,6 +631,13 @@ static int check_name(const struct agent *a, struct err *e)
 	return 0;
 }
 
+static void on_slice_saved(void *arg, bool saved)
+{
+	struct agent *a = arg;
+	if (a->pods)
+		agent_pods_slice_saved(a->pods, saved);
+}
+
 static int load(struct agent *a, struct err *e)
 {
 	int r = agent_state_open(a->config.fs, a->config.state_folder, e);
@@ -640,7 +647,9 @@ static int load(struct agent *a, struct err *e)
 		.log = a->config.log,
 		.fs = a->config.fs,
 		.folder = a->config.state_folder,
-		.kinds = a->kinds};
+		.kinds = a->kinds,
+		.on_saved = on_slice_saved,
+		.arg = a};
 	r = agent_slice_open(&slice, &a->slice, e);
 	if (r < 0)
 		return r;

@@ -1,4 +1,8 @@
 /* A whole agent, and what it says to its server. */
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/agent_private.h"
 #include "agent/world_test.h"
 
 /* ---- tests ---- */
@@ -324,6 +328,62 @@ static void test_short_lives_do_not_renew_for_ever(void **state)
 	world_free(w);
 }
 
+#define KEEP ",\"annotations\":{\"continuo.dev/singleton\":\"keep\"}"
+#define SLOW(name)                                                                                 \
+	"{\"type\":\"put\",\"object\":{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{"      \
+	"\"name\":\"" name "\",\"namespace\":\"default\",\"uid\":\"uid-" name                      \
+	"\",\"resourceVersion\":\"7\"" KEEP                                                        \
+	"},\"spec\":{\"nodeName\":\"n1\",\"terminationGracePeriodSeconds\":10,\"containers\":[{"   \
+	"\"name\":\"c\",\"image\":\"i:1\"" SCRIPT("trap '' TERM; sleep 1000") "}]}}}"
+
+/* Its successor runs as soon as it is known to be gone: no boot may bring it back then. */
+static void test_what_is_said_to_be_gone_is_off_the_disk(void **state)
+{
+	(void)state;
+	struct world *w = world_new();
+	agent_up(w);
+	await_connection(w);
+	feed_line(w, POD("a", KEEP, "7"));
+	await_report(w, "\"phase\":\"Running\"");
+	test_loop_run(w->l, 1000);
+	/* The slice cannot be written. */
+	CLEANUP(mem_free_ptr) char *path = mem_format("%s/slice", w->folder);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	feed_line(w, POD("a", KEEP DELETED, "8"));
+	test_loop_run(w->l, 45000);
+	expect_said(w, "event=pod_stopped");
+	assert_null(strstr(buf_text(&w->reports), "\"type\":\"gone\""));
+	assert_int_equal(rmdir(path), 0);
+	await_report(w, "\"type\":\"gone\"");
+	reboot_on_an_island(w);
+	assert_int_equal(w->attached, 0);
+	world_free(w);
+}
+
+static bool has_stopped(void *arg)
+{
+	return strstr(buf_text(&((struct world *)arg)->said), "event=pod_stopped");
+}
+
+static void test_a_singleton_is_failed_when_nothing_of_it_runs(void **state)
+{
+	(void)state;
+	struct world *w = world_new();
+	agent_up(w);
+	await_connection(w);
+	feed_line(w, SLOW("a"));
+	await_report(w, "\"phase\":\"Running\"");
+	assert_true(agent_pods_fail(w->agent->pods, "uid-a", "DeviceLost", "it went"));
+	await_report(w, "DeviceLost"); /* the event */
+	test_loop_run(w->l, 5000);
+	assert_false(has_stopped(w));
+	assert_null(strstr(buf_text(&w->reports), "\"phase\":\"Failed\""));
+	assert_true(test_loop_until(w->l, has_stopped, w, LIMIT_MS));
+	await_report(w, "\"phase\":\"Failed\"");
+	world_free(w);
+}
+
 /* Its program is not there: it would run without anybody to end it. */
 static void test_no_handover_without_a_fence(void **state)
 {
@@ -342,6 +402,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_handover_without_a_fence),
+		cmocka_unit_test(test_what_is_said_to_be_gone_is_off_the_disk),
+		cmocka_unit_test(test_a_singleton_is_failed_when_nothing_of_it_runs),
 		cmocka_unit_test(test_a_pod_comes_and_goes),
 		cmocka_unit_test(test_what_the_slice_lacks_is_stopped_after_the_bookmark),
 		cmocka_unit_test(test_secrets_are_sealed_on_disk),

@@ -48,7 +48,11 @@ struct pod {
 	struct loop_timer *retry;
 	bool has_memory;
 	struct agent_status_memory memory;
-	char *reported; /* the newest PodStatus, as text */
+	char *reported;   /* the newest PodStatus, as text */
+	char *end_status; /* to be reported once it has stopped; null: none */
+	/* What waits for the slice to be on disk with that change. */
+	bool gone_due, status_due;
+	uint64_t due_change;
 	VEC(char *) images;
 };
 
@@ -127,6 +131,7 @@ static void pod_free(void *value)
 	loop_timer_free(pod->retry);
 	clear_images(pod);
 	free(pod->reported);
+	free(pod->end_status);
 	free(pod->uid);
 	free(pod->key);
 	free(pod->namespace);
@@ -175,18 +180,71 @@ static bool is_over(const char *phase)
 
 /* ---- reporting ---- */
 
-static void report_status(struct pod *pod, json_t *status)
+/* Never two at once, whatever happens: annotation continuo.dev/singleton. */
+static bool is_singleton(const struct pod *pod)
 {
-	CLEANUP(json_done) json_t *owned = status;
-	char *text = json_encode_string(owned);
+	const struct object *o = wanted(pod);
+	return o && strstr(o->blob, "\"continuo.dev/singleton\":\"");
+}
+
+/* Another one may run as soon as it is said that this one is over: what a boot would start it from
+ * has to be off the disk before. A disk that takes nothing holds up singletons alone. */
+static bool must_wait(struct pod *pod)
+{
+	struct agent_slice *slice = pod->pods->config.slice;
+	pod->due_change = agent_slice_change(slice);
+	if (agent_slice_keeps(slice, pod->due_change))
+		return false;
+	agent_slice_hurry(slice);
+	return true;
+}
+
+static void say_gone(struct pod *pod)
+{
+	pod->gone_due = must_wait(pod);
+	if (!pod->gone_due)
+		agent_reports_gone(pod->pods->config.reports, pod->key, pod->uid);
+}
+
+static void say_status(struct pod *pod, bool over)
+{
+	if (!wanted(pod))
+		return;
+	pod->status_due = over && must_wait(pod);
+	if (!pod->status_due)
+		agent_reports_status(pod->pods->config.reports, pod->key, pod->uid, pod->reported);
+}
+
+void agent_pods_slice_saved(struct agent_pods *p, bool saved)
+{
+	MAP_EACH (&p->by_uid, entry) {
+		struct pod *pod = entry->value;
+		if (!agent_slice_keeps(p->config.slice, pod->due_change) &&
+			(saved || is_singleton(pod)))
+			continue;
+		if (pod->status_due && wanted(pod))
+			agent_reports_status(p->config.reports, pod->key, pod->uid, pod->reported);
+		if (pod->gone_due && wanted(pod))
+			agent_reports_gone(p->config.reports, pod->key, pod->uid);
+		pod->status_due = pod->gone_due = false;
+	}
+}
+
+static void report_text(struct pod *pod, char *text, bool over)
+{
 	if (str_equal(text, pod->reported)) {
 		free(text);
 		return;
 	}
 	free(pod->reported);
 	pod->reported = text;
-	if (wanted(pod))
-		agent_reports_status(pod->pods->config.reports, pod->key, pod->uid, text);
+	say_status(pod, over);
+}
+
+static void report_status(struct pod *pod, json_t *status)
+{
+	CLEANUP(json_done) json_t *owned = status;
+	report_text(pod, json_encode_string(owned), is_over(json_text(owned, "", "phase")));
 }
 
 static struct agent_status_memory *memory_of(struct pod *pod)
@@ -248,8 +306,8 @@ void agent_pods_report_all(struct agent_pods *p)
 	MAP_EACH (&p->by_uid, entry) {
 		struct pod *pod = entry->value;
 		if (pod->stage == POD_STOPPED && may_be_gone(pod))
-			agent_reports_gone(p->config.reports, pod->key, pod->uid);
-		else if (pod->reported && wanted(pod))
+			say_gone(pod);
+		else if (pod->reported && wanted(pod) && !pod->status_due)
 			agent_reports_status(p->config.reports, pod->key, pod->uid, pod->reported);
 	}
 }
@@ -382,8 +440,10 @@ static void on_stopped(struct agent_pods *p, struct pod *pod, const struct err *
 	log_info(p->config.log, "pod_stopped", "pod=%s/%s uid=%s", pod->namespace, pod->name,
 		pod->uid);
 	ended(p, pod);
+	if (pod->end_status)
+		report_text(pod, take_ptr(pod->end_status), true);
 	if (may_be_gone(pod))
-		agent_reports_gone(p->config.reports, pod->key, pod->uid);
+		say_gone(pod);
 }
 
 /* Seconds; -1: the pod's own. */
@@ -538,12 +598,18 @@ static void stop_unknown(struct agent_pods *p, struct pod *pod)
 	stop(p, pod, -1);
 }
 
+static void end(struct agent_pods *p, struct pod *pod, const char *reason, const char *message,
+	int64_t grace_s);
+
 static void step_kept(struct agent_pods *p, struct pod *pod, const struct object *o)
 {
 	bool late = pod->adopted && o;
 	tell_adopted(p, pod, o);
 	if (late && pod->reported)
 		agent_reports_status(p->config.reports, pod->key, pod->uid, pod->reported);
+	if (late && !pod->finished && agent_slice_ended(p->config.slice, pod->uid))
+		end(p, pod, "ContainerStatusUnknown",
+			"The pod was ended, and its agent died before all of it had stopped", -1);
 	if (loop_timer_active(pod->retry))
 		return;
 	if (pod->fenced)
@@ -577,8 +643,8 @@ static void step_pod(struct agent_pods *p, struct pod *pod)
 	case POD_STOPPED:
 		if (!o)
 			forget(p, pod);
-		else if (pod->fenced && pod->dirty && o->deletion_ms)
-			agent_reports_gone(p->config.reports, pod->key, pod->uid);
+		else if (pod->dirty && o->deletion_ms)
+			say_gone(pod); /* it was fenced, or a finalizer held it */
 		pod->dirty = false;
 		break;
 	case POD_STARTING:
@@ -640,6 +706,18 @@ void agent_pods_look(struct agent_pods *p)
 	step_later(p, 0);
 }
 
+/* Who replaces it takes Failed for the end of it: of a singleton that is said when nothing runs. */
+static void report_end(struct pod *pod, json_t *status)
+{
+	if (pod->stage == POD_NEW || !is_singleton(pod)) {
+		report_status(pod, status);
+		return;
+	}
+	free(pod->end_status);
+	pod->end_status = json_encode_string(status);
+	json_decref(status);
+}
+
 /* Over, for a reason of the node's. */
 static void end(struct agent_pods *p, struct pod *pod, const char *reason, const char *message,
 	int64_t grace_s)
@@ -652,8 +730,8 @@ static void end(struct agent_pods *p, struct pod *pod, const char *reason, const
 		"pod=%s/%s uid=%s reason=%s why=\"%s\"", pod->namespace, pod->name, pod->uid,
 		reason, message);
 	agent_reports_event(p->config.reports, pod->key, pod->uid, true, reason, message);
-	report_status(pod, agent_status_failed(memory_of(pod), reason, message, p->config.host_ip,
-				   loop_wall_ms(p->config.loop)));
+	report_end(pod, agent_status_failed(memory_of(pod), reason, message, p->config.host_ip,
+				loop_wall_ms(p->config.loop)));
 	/* At once: a start under way makes the step wait for its answer. */
 	if (pod->stage == POD_KEPT || pod->stage == POD_STOPPING)
 		stop(p, pod, grace_s);

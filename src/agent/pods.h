@@ -59,6 +59,8 @@ void agent_pods_slice_complete(struct agent_pods *p);
 /* Says everything again (another epoch: the server may have forgotten). */
 void agent_pods_report_all(struct agent_pods *p);
 
+/* A write of the slice ended. */
+void agent_pods_slice_saved(struct agent_pods *p, bool saved);
 /* What may_start said may have changed. */
 void agent_pods_look(struct agent_pods *p);
 /* The pod's lease is over: it ends at once, and is Failed with reason Fenced. */

@@ -21,6 +21,7 @@ struct save {
 	struct pki_seal *seal;
 	char *path;
 	struct buf plain;
+	uint64_t change; /* that it has */
 	int result;
 	struct err e;
 };
@@ -35,7 +36,8 @@ struct agent_slice {
 	struct pki_seal *seal;
 	struct loop_timer *save_timer;
 	struct save *saving;
-	bool dirty;
+	bool dirty, failing;
+	uint64_t change, kept; /* numbers of changes */
 	int64_t writes;
 	bool loading;
 };
@@ -134,14 +136,19 @@ static void save_done(void *arg)
 	if (s) {
 		s->saving = NULL;
 		s->writes++;
+		s->failing = w->result < 0;
 		if (w->result < 0) {
 			log_err(s->config.log, LOG_ERROR, "slice_not_saved", &w->e, "path=%s",
 				w->path);
 			s->dirty = true;
 			loop_timer_start(s->save_timer, SAVE_RETRY_MS);
-		} else if (s->dirty) {
-			loop_timer_start(s->save_timer, SAVE_DELAY_MS);
+		} else {
+			s->kept = w->change;
+			if (s->dirty)
+				loop_timer_start(s->save_timer, SAVE_DELAY_MS);
 		}
+		if (s->config.on_saved)
+			s->config.on_saved(s->config.arg, !s->failing);
 	}
 	save_free(w);
 }
@@ -158,6 +165,7 @@ static void on_save_timer(void *arg)
 	w->path = path_in(s, "slice");
 	w->plain = BUF_INIT_LIMIT(SLICE_FILE_MAX);
 	write_plain(s, &w->plain);
+	w->change = s->change;
 	s->saving = w;
 	s->dirty = false;
 	loop_job(s->config.loop, save_work, save_done, w);
@@ -168,6 +176,7 @@ static void changed(struct agent_slice *s)
 	if (s->loading)
 		return;
 	s->dirty = true;
+	s->change++;
 	if (!s->newer && !s->saving && !loop_timer_active(s->save_timer))
 		loop_timer_start(s->save_timer, SAVE_DELAY_MS);
 }
@@ -330,6 +339,22 @@ int64_t agent_slice_writes(const struct agent_slice *s)
 bool agent_slice_saved(const struct agent_slice *s)
 {
 	return !s->dirty && !s->saving;
+}
+
+uint64_t agent_slice_change(const struct agent_slice *s)
+{
+	return s->change;
+}
+
+bool agent_slice_keeps(const struct agent_slice *s, uint64_t change)
+{
+	return s->kept >= change;
+}
+
+void agent_slice_hurry(struct agent_slice *s)
+{
+	if (s->dirty && !s->newer && !s->saving && !s->failing)
+		loop_timer_start(s->save_timer, 0);
 }
 
 /* ---- opening ---- */

@@ -21,6 +21,8 @@ struct agent_slice_config {
 	struct fs *fs;
 	const char *folder;
 	const struct kind_registry *kinds;
+	void (*on_saved)(void *arg, bool saved); /* a write ended; null: nobody asks */
+	void *arg;
 };
 
 struct agent_slice;
@@ -65,6 +67,11 @@ void agent_slice_set_session(struct agent_slice *s, const char *json);
 void agent_slice_write_held(const struct agent_slice *s, struct buf *b);
 size_t agent_slice_count(const struct agent_slice *s);
 bool agent_slice_saved(const struct agent_slice *s); /* what it holds is on disk */
+/* The number of its newest change, and whether that one is on disk. */
+uint64_t agent_slice_change(const struct agent_slice *s);
+bool agent_slice_keeps(const struct agent_slice *s, uint64_t change);
+/* Writes what waits without gathering more; not sooner where the last write failed. */
+void agent_slice_hurry(struct agent_slice *s);
 /* The key that seals what is on disk. */
 int agent_slice_key(const struct agent_slice *s, unsigned char ret_key[static 32],
 	struct err *e) MUST_CHECK;

@@ -260,6 +260,22 @@ static void a_toleration_may_end(void **state)
 	assert_int_equal(goes_after(b, "soon"), 0);
 }
 
+/* The server died while it ran: nobody may go before the node could come back. */
+static void a_toleration_does_not_end_while_it_is_we_who_are_blind(void **state)
+{
+	struct bench *b = *state;
+	static const char *const long_ago = "{'key':'node.kubernetes.io/unreachable','effect':"
+					    "'NoExecute','timeAdded':'2025-12-31T23:00:00Z'}";
+	put_node(b, "n0", "a", false, long_ago);
+	put_pod(b, "p", OWNED, ",'tolerations':[{'operator':'Exists','tolerationSeconds':60}]");
+	lost.blind_ms = 5000;
+	assert_int_equal(goes_after(b, "p"), 5000);
+	lost.blind_ms = 0;
+	assert_int_equal(goes_after(b, "p"), 0);
+	put_node(b, "n0", "a", true, long_ago); /* it is back, and its taint is about to go */
+	assert_true(goes_after(b, "p") > 0);
+}
+
 static void put_node_with(struct bench *b, const char *spec, const char *pressure)
 {
 	CLEANUP(mem_free_ptr)
@@ -306,6 +322,7 @@ int main(void)
 		TEST(pods_that_are_replaced_leave_a_lost_node),
 		TEST(whoever_is_tainted_by_a_person_is_left_by_all),
 		TEST(a_toleration_may_end),
+		TEST(a_toleration_does_not_end_while_it_is_we_who_are_blind),
 		TEST(a_node_without_room_gets_no_pods),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -14,6 +14,7 @@
 
 #define COMPONENT "taint-eviction-controller"
 #define FOREVER INT64_MAX
+#define DOUBT_MS 1000 /* until a node that came back is looked at again */
 
 static void on_change(struct control_view *v, const struct object *object,
 	const struct object *previous, void (*queue_add)(void *queue, const char *key), void *queue)
@@ -76,7 +77,7 @@ static bool is_loss(const json_t *taint)
 
 /* How long until the pod must go; 0: now, FOREVER: never. */
 static int64_t time_left_ms(const struct object *pod, const json_t *pod_tree, const json_t *node,
-	int64_t wall_ms)
+	int64_t doubt_ms, int64_t wall_ms)
 {
 	bool stays_when_lost = !pod->owner_uid[0] || step_pod_singleton(pod) != SINGLETON_NONE;
 	int64_t least_ms = FOREVER;
@@ -92,9 +93,21 @@ static int64_t time_left_ms(const struct object *pod, const json_t *pod_tree, co
 		if (left_ms > 0 &&
 			time_parse(json_text(taint, "", "timeAdded"), &added_ms, NULL) == 0)
 			left_ms -= wall_ms - added_ms;
+		if (is_loss(taint) && left_ms < doubt_ms)
+			left_ms = doubt_ms;
 		least_ms = left_ms < least_ms ? left_ms : least_ms;
 	}
 	return least_ms < 0 ? 0 : least_ms;
+}
+
+/* Its session says that it is there: the taint is about to go. Or the server began lately, and
+ * nodes may be on their way to it. How long to wait; 0: the node is lost. */
+static int64_t doubt_ms(struct control_view *v, const struct object *node)
+{
+	struct control_node_state state = view_node_state(v, node->name);
+	if (state.connected)
+		return DOUBT_MS;
+	return state.blind_ms;
 }
 
 static int step(struct control_view *v, const char *key, int64_t wall_ms, struct control_out *out,
@@ -109,7 +122,7 @@ static int step(struct control_view *v, const char *key, int64_t wall_ms, struct
 		return 0;
 	CLEANUP(json_done) json_t *pod_tree = object_tree(pod);
 	CLEANUP(json_done) json_t *node_tree = object_tree(node);
-	int64_t left_ms = time_left_ms(pod, pod_tree, node_tree, wall_ms);
+	int64_t left_ms = time_left_ms(pod, pod_tree, node_tree, doubt_ms(v, node), wall_ms);
 	if (left_ms == FOREVER)
 		return 0;
 	if (left_ms > 0) {

@@ -33,6 +33,11 @@ static struct fixture_stream *open_feed(struct fixture *f, const char *hello)
 	return feed;
 }
 
+static bool is_lost(void *arg)
+{
+	return ((struct fixture_stream *)arg)->ended;
+}
+
 static int report(struct fixture *f, const char *body)
 {
 	struct fixture_answer a = fixture_call(f, FIXTURE_NODE, "POST", "/agent/v1/report",
@@ -326,6 +331,43 @@ static void a_report_of_an_earlier_session_is_refused(void **state)
 	fixture_stream_free(first);
 }
 
+/* An agent that lost its memory tells less than it did before. */
+static void how_a_pod_ended_is_kept(void **state)
+{
+	struct fixture *f = *state;
+	char uid[40], body[700];
+	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	make_pod(f, "p", "node-a", uid);
+	fixture_stream_await(f, feed, uid);
+	for (int i = 0; i < 2; i++) {
+		snprintf(body, sizeof(body),
+			"{'type':'status','key':'core/pods/default/p','uid':'%s','status':{'phase':"
+			"'Failed','reason':'%s'%s}}\n",
+			uid, i == 0 ? "" : "ContainerStatusUnknown",
+			i == 0 ? ",'containerStatuses':[{'name':'c','ready':false,'restartCount':0,"
+				 "'image':'i','imageID':'','state':{'terminated':{'exitCode':42}}}]"
+			       : "");
+		assert_int_equal(report(f, body), 200);
+	}
+	json_t *pod = fixture_expect(f, 200, "GET", PODS "/p", NULL);
+	assert_string_equal(json_text(pod, "", "status", "reason"), "");
+	assert_int_equal(json_array_size(json_at(pod, "status", "containerStatuses")), 1);
+	json_decref(pod);
+	fixture_stream_free(feed);
+}
+
+static void a_node_that_is_deleted_comes_anew(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	json_decref(fixture_expect(f, 200, "DELETE", "/api/v1/nodes/node-a", NULL));
+	assert_true(loop_uv_run_until(f->loop, is_lost, feed, 1000));
+	fixture_stream_free(feed);
+	feed = open_feed(f, HELLO("[]"));
+	json_decref(fixture_expect(f, 200, "GET", "/api/v1/nodes/node-a", NULL));
+	fixture_stream_free(feed);
+}
+
 static void a_report_without_a_session_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -442,11 +484,6 @@ static void an_expired_token_and_a_taken_name_are_refused(void **state)
 	expect_join(f, 200, json_text(t, "", "token"), "", "/node/bound2");
 	json_decref(t);
 	fixture_stream_free(feed);
-}
-
-static bool is_lost(void *arg)
-{
-	return ((struct fixture_stream *)arg)->ended;
 }
 
 static void a_revoked_node_is_out_at_once(void **state)
@@ -631,6 +668,8 @@ int main(void)
 		TEST(equal_events_are_counted),
 		TEST(late_events_keep_their_times),
 		TEST(a_node_cannot_fill_the_memory_with_events),
+		TEST(how_a_pod_ended_is_kept),
+		TEST(a_node_that_is_deleted_comes_anew),
 		TEST(a_report_without_a_session_is_refused),
 		TEST(a_report_of_an_earlier_session_is_refused),
 		TEST(a_token_lets_one_node_in_once),

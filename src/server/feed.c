@@ -473,6 +473,18 @@ void feed_serve(struct feed *f, struct http_request *http, const struct user *u)
 
 /* ---- changes of the world ---- */
 
+/* Its pods are gone and its addresses are free: an agent that is there comes anew, as a new node.
+ */
+static void end_deleted(struct feed *f, const char *node)
+{
+	struct session *x = map_get(&f->open, node);
+	if (!x)
+		return;
+	log_info(f->server->log, "session_ended", "node=%s why=\"the node was deleted\"", node);
+	session_free(x);
+	calls_lose_node(f->server, node);
+}
+
 static void mark_dirty(struct feed *f, const struct store_event *event)
 {
 	const struct object *o = event->object;
@@ -488,8 +500,10 @@ static void mark_dirty(struct feed *f, const struct store_event *event)
 		}
 		return;
 	}
-	if (o->kind == &kind_node && event->type == STORE_DELETE)
+	if (o->kind == &kind_node && event->type == STORE_DELETE) {
 		map_remove(&f->losses, o->name);
+		end_deleted(f, o->name);
+	}
 	if (o->kind == &kind_node &&
 		peers_note(&f->peers, o->name, event->type == STORE_PUT ? o : NULL) &&
 		!loop_timer_active(f->tell_peers))

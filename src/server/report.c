@@ -77,6 +77,15 @@ static bool is_terminal(const char *phase)
 	return strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0;
 }
 
+/* A finished pod stays finished, and in the way that was told first: an agent that lost its memory
+ * may know only that it ended. Only how its containers ended may be added. */
+static bool tells_more(const json_t *tree, const json_t *status, const char *phase)
+{
+	return str_equal(json_text(status, "", "phase"), phase) &&
+	       json_array_size(json_object_get(status, "containerStatuses")) >
+		       json_array_size(json_at(tree, "status", "containerStatuses"));
+}
+
 static enum commit_action change_pod(void *arg, const struct object *old, json_t **tree,
 	struct err *e)
 {
@@ -94,10 +103,7 @@ static enum commit_action change_pod(void *arg, const struct object *old, json_t
 	}
 	if (entry->gone)
 		return old->deletion_ms && !old->has_finalizers ? COMMIT_DELETE : COMMIT_NOTHING;
-	/* A finished pod stays finished, and in the way that was told first: an agent that lost its
-	 * memory may know only that it ended. */
-	if (is_terminal(old->phase) &&
-		strcmp(old->phase, json_text(entry->status, "", "phase")) != 0)
+	if (is_terminal(old->phase) && !tells_more(*tree, entry->status, old->phase))
 		return COMMIT_NOTHING;
 	json_object_set(*tree, "status", entry->status);
 	struct findings f = {0};
