@@ -65,6 +65,7 @@ struct docker {
 	bool probed, podman, systemd; /* systemd: the engine's cgroups are slices */
 
 	enum docker_link link;
+	bool lost;               /* the engine went away once */
 	struct http_call *watch; /* the events */
 	struct buf lines;        /* of the events, not whole yet */
 	struct loop_timer *retry, *sweep;

@@ -1,9 +1,17 @@
 /*
  * Removing a container. An engine that died between a container's start and its note of it takes
  * the container for one that never ran, and would remove it from under its processes. So those are
- * ended first, and the engine is given the time to hear of that: it then ends their monitor too.
+ * ended first, and the engine is given the time to hear of that. It does not always end what
+ * watches them, a containerd-shim that then waits for nobody: that is ended once the container is
+ * gone.
  */
+#include <ctype.h>
+#include <dirent.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -11,12 +19,16 @@
 
 #define RETRY_MS 100
 #define TRIES 50
+#define SHIM_LOOKS 10 /* before it is ended */
 
 struct docker_deletion {
 	struct docker *docker;
 	char *uid, *name;
+	char docker_id[65];
 	bool killed;
-	int tries;
+	bool odd;  /* the engine may have lost track of it */
+	bool shim; /* it was there when we looked */
+	int tries, looks;
 	struct loop_timer *timer;
 	docker_answer *done;
 	void *arg;
@@ -47,10 +59,78 @@ static void deletion_end(struct docker_deletion *x, int status, const struct err
 	free(x);
 }
 
+/* ---- what watched it ---- */
+
+/* containerd-shim-runc-v2 -namespace moby -id ID ...: the words end with NUL each. */
+static bool is_shim(const char *pid, const char *docker_id)
+{
+	struct buf b CLEANUP(buf_done) = BUF_INIT;
+	char *path CLEANUP(mem_free_ptr) = mem_format("/proc/%s/cmdline", pid);
+	if (oci_read_file(path, &b, NULL) || !strstr(buf_text(&b), "containerd-shim"))
+		return false;
+	const char *end = b.data + b.size;
+	for (const char *word = b.data; word < end; word += strlen(word) + 1)
+		if (str_equal(word, "-id") && word + 4 < end)
+			return str_equal(word + 4, docker_id);
+	return false;
+}
+
+static void shim_work(void *arg)
+{
+	struct docker_deletion *x = arg;
+	DIR *list = opendir("/proc");
+	struct dirent *entry;
+	x->shim = false;
+	while (list && !x->shim && (entry = readdir(list))) {
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
+		/* Opened first: then it is that process still that is ended. */
+		int fd CLEANUP(oci_fd_done) = (int)syscall(SYS_pidfd_open, atoi(entry->d_name), 0);
+		x->shim = fd >= 0 && is_shim(entry->d_name, x->docker_id);
+		if (x->shim && x->looks >= SHIM_LOOKS)
+			(void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+	}
+	if (list)
+		closedir(list);
+}
+
+static void shim_look(void *arg);
+
+static void shim_done(void *arg)
+{
+	struct docker_deletion *x = arg;
+	struct docker *d = x->docker;
+	if (!x->shim || d->closed || x->looks >= SHIM_LOOKS) {
+		if (x->shim)
+			log_warn(d->log, "shim_ended", "container=%.12s pod=%s", x->docker_id,
+				x->uid);
+		deletion_end(x, 204, NULL);
+		return;
+	}
+	x->looks++;
+	if (!x->timer)
+		x->timer = loop_timer_new(d->loop, shim_look, x);
+	loop_timer_start(x->timer, RETRY_MS);
+}
+
+static void shim_look(void *arg)
+{
+	struct docker_deletion *x = arg;
+	loop_job(x->docker->loop, shim_work, shim_done, x);
+}
+
+/* ---- the container ---- */
+
 static void deletion_on_removed(void *arg, int status, const json_t *answer, const struct err *e)
 {
+	struct docker_deletion *x = arg;
 	(void)answer;
-	deletion_end(arg, status, e);
+	if (e || !x->odd || x->docker->podman) {
+		deletion_end(x, status, e);
+		return;
+	}
+	loop_timer_free(take_ptr(x->timer));
+	shim_look(x);
 }
 
 static void deletion_look(void *arg);
@@ -65,10 +145,13 @@ static void deletion_on_inspected(void *arg, int status, const json_t *answer, c
 		return;
 	}
 	bool wait = false;
+	const char *says = json_text(state, "", "Status");
+	(void)str_copy(x->docker_id, sizeof(x->docker_id), json_text(answer, "", "Id"));
+	x->odd = x->odd || (!docker_api_runs(state) && (d->lost || !str_equal(says, "exited")));
 	if (!docker_api_runs(state)) {
-		bool runs = docker_orphans_kill(d, x->uid, json_text(answer, "", "Id"));
+		bool runs = docker_orphans_kill(d, x->uid, x->docker_id);
 		x->killed = x->killed || runs;
-		wait = runs || (x->killed && str_equal(json_text(state, "", "Status"), "created"));
+		wait = runs || (x->killed && str_equal(says, "created"));
 	}
 	if (wait && x->tries++ < TRIES && !d->closed) {
 		if (!x->timer)

@@ -287,6 +287,7 @@ static void watch_on_done(void *arg, const struct err *e)
 	if (d->link != DOCKER_AWAY)
 		log_warn(d->log, "engine_lost", "driver=docker why=\"%s\"",
 			e ? e->text : "the events ended");
+	d->lost = d->lost || d->link != DOCKER_AWAY;
 	d->link = DOCKER_AWAY;
 	d->probed = false; /* another one may come back */
 	http_call_free(take_ptr(d->watch));
