@@ -155,6 +155,8 @@ void docker_delete(struct docker *d, const char *uid, const char *name, docker_a
 /* Ends the processes of a container that the engine takes for one that does not run; false: there
  * are none. */
 bool docker_orphans_kill(const struct docker *d, const char *uid, const char *docker_id);
+/* Ends what still watches containers of a pod that has none any more. Blocking. */
+void docker_shims_end(const struct docker *d, const char *uid);
 
 /* docker_run.c */
 void docker_run(struct container_engine *x, const struct container_spec *spec,

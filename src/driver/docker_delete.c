@@ -75,23 +75,50 @@ static bool is_shim(const char *pid, const char *docker_id)
 	return false;
 }
 
-static void shim_work(void *arg)
+/* The same of any container in that control group: a shim stands in the folder of its bundle. */
+static bool is_shim_in(const char *pid, const char *group)
 {
-	struct docker_deletion *x = arg;
+	struct buf b CLEANUP(buf_done) = BUF_INIT;
+	struct buf spec CLEANUP(buf_done) = BUF_INIT;
+	char *path CLEANUP(mem_free_ptr) = mem_format("/proc/%s/cmdline", pid);
+	char *config CLEANUP(mem_free_ptr) = mem_format("/proc/%s/cwd/config.json", pid);
+	char *named CLEANUP(mem_free_ptr) = mem_format("\"cgroupsPath\":\"%s/", group);
+	return !oci_read_file(path, &b, NULL) && strstr(buf_text(&b), "containerd-shim") &&
+	       !oci_read_file(config, &spec, NULL) && strstr(buf_text(&spec), named);
+}
+
+/* True when there is such a shim. Blocking. */
+static bool shims_find(bool (*is)(const char *pid, const char *what), const char *what, bool end)
+{
 	DIR *list = opendir("/proc");
 	struct dirent *entry;
-	x->shim = false;
-	while (list && !x->shim && (entry = readdir(list))) {
+	bool any = false;
+	while (list && (entry = readdir(list))) {
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		/* Opened first: then it is that process still that is ended. */
 		int fd CLEANUP(oci_fd_done) = (int)syscall(SYS_pidfd_open, atoi(entry->d_name), 0);
-		x->shim = fd >= 0 && is_shim(entry->d_name, x->docker_id);
-		if (x->shim && x->looks >= SHIM_LOOKS)
+		if (fd < 0 || !is(entry->d_name, what))
+			continue;
+		any = true;
+		if (end)
 			(void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
 	}
 	if (list)
 		closedir(list);
+	return any;
+}
+
+void docker_shims_end(const struct docker *d, const char *uid)
+{
+	char *group CLEANUP(mem_free_ptr) = docker_cgroup(d, uid);
+	(void)shims_find(is_shim_in, group, true);
+}
+
+static void shim_work(void *arg)
+{
+	struct docker_deletion *x = arg;
+	x->shim = shims_find(is_shim, x->docker_id, x->looks >= SHIM_LOOKS);
 }
 
 static void shim_look(void *arg);

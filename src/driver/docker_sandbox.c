@@ -530,6 +530,8 @@ static void stop_work(void *arg)
 	char *run CLEANUP(mem_free_ptr) = mem_format("%s/pods/%s", o->run_folder, s->uid);
 	char *volumes CLEANUP(mem_free_ptr) =
 		mem_format("%s/pods/%s/volumes", o->state_folder, s->uid);
+	if (!s->docker->podman)
+		docker_shims_end(s->docker, s->uid);
 	oci_remove_tree(run);
 	oci_remove_tree(volumes);
 }
