@@ -223,6 +223,12 @@ static void find_container(struct docker_finding *f, const char *file)
 	struct buf b CLEANUP(buf_done) = BUF_INIT;
 	json_t *record CLEANUP(json_done) = NULL;
 	char id[CONTAINER_ID_SIZE] = "";
+	if (str_ends(file, ".root")) { /* layers that were mounted for a moment (docker_run.c) */
+		char *root CLEANUP(mem_free_ptr) =
+			mem_format("%s/containers/%s", d->oci->run_folder, file);
+		oci_remove_tree(root);
+		return;
+	}
 	if (strlen(file) != CONTAINER_ID_SIZE - 1 + strlen(".json"))
 		return;
 	memcpy(id, file, CONTAINER_ID_SIZE - 1);
