@@ -1,4 +1,5 @@
 /* How containers end: conmon's exit files, seen by inotify, and what is removed afterwards. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -83,6 +84,20 @@ int oci_exit_watch(struct oci *o, struct err *e)
 
 /* ---- removal ---- */
 
+/* conmon writes an exit file under the name ID.RANDOM first; one that was killed leaves it. */
+static void remove_torn(const struct oci *o, const char *id)
+{
+	char *folder CLEANUP(mem_free_ptr) = mem_format("%s/exits", o->run_folder);
+	size_t size = strlen(id);
+	DIR *d = opendir(folder);
+	if (!d)
+		return;
+	for (struct dirent *x; (x = readdir(d));)
+		if (strncmp(x->d_name, id, size) == 0 && x->d_name[size] == '.')
+			(void)unlinkat(dirfd(d), x->d_name, 0);
+	closedir(d);
+}
+
 void oci_remove_files(const struct oci *o, const char *id, const char *uid)
 {
 	static const char *const run[] = {"containers", "exits", "sock"};
@@ -91,6 +106,7 @@ void oci_remove_files(const struct oci *o, const char *id, const char *uid)
 			mem_format("%s/%s/%s", o->run_folder, run[i], id);
 		oci_remove_tree(path);
 	}
+	remove_torn(o, id);
 	char *layer CLEANUP(mem_free_ptr) =
 		mem_format("%s/pods/%s/layers/%s", o->state_folder, uid, id);
 	char *cgroup CLEANUP(mem_free_ptr) = mem_format("%s/pod-%s/%s", o->cgroup_parent, uid, id);

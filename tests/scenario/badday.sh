@@ -233,4 +233,5 @@ excused='connect_failed|session_lost'
 [ "$continuum_driver" = oci ] || excused+='|driver_not_ready' # its engine was killed
 tap_check "no agent complained of what it cannot repair" test -z "$(grep -hE 'level=error' "$continuum_folder"/edge-??.log |
 	grep -vE "$excused" | head -3)"
+[ "$tap_failed" = 0 ] || echo "# again with SEED=$seed KILLS=$kills DRIVER=$continuum_driver" >&2
 tap_finish
