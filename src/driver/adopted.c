@@ -206,7 +206,10 @@ static void both_start(struct driver *d, const struct driver_pod *pod, driver_do
 static void both_stop(struct driver *d, const char *uid, int64_t grace_s, driver_done *done,
 	void *arg)
 {
-	struct driver *to = driver_of(both_of(d), uid);
+	struct both *b = both_of(d);
+	struct driver *to = driver_of(b, uid);
+	if (to == b->taken)
+		adopted_decide(b->engine, uid);
 	to->ops->stop(to, uid, grace_s, done, arg);
 }
 

@@ -4,8 +4,12 @@
  * continuo.dev/container names. To start such a pod is to take that container as it is: nothing is
  * made, restarted or attached, and its address is the one that Docker gave it. When it dies it is
  * started again as itself; whether Docker's own restart policy or we do so first makes no
- * difference. To stop the pod stops and removes the container, unless the annotation
- * continuo.dev/hand-back is there: then it stays as it is. All other pods are the other driver's.
+ * difference. All other pods are the other driver's.
+ *
+ * To stop the pod stops and removes the container only when the server asked for that: the newest
+ * object that the driver was given (start, update) is being deleted, and has no annotation
+ * continuo.dev/hand-back. Whatever else ends the pod lets the container go, which stays as it is:
+ * a pod that no server knows any more is no reason to remove what ran before there was a server.
  *
  * adopted.c        which driver has which pod; what is told of adopted ones
  * adopted_engine.c container.h over such containers

@@ -79,6 +79,7 @@ static void read_pod(struct adopted_container *c, const struct object *pod)
 	(void)str_copy(c->docker_id, sizeof(c->docker_id),
 		json_text(annotations, "", ADOPTED_CONTAINER));
 	c->hand_back = str_equal(json_text(annotations, "", ADOPTED_HAND_BACK), "true");
+	c->deleted = pod->deletion_ms != 0;
 	int64_t grace_s = json_int(tree, 30, "spec", "terminationGracePeriodSeconds");
 	c->grace_s = grace_s < STOP_MAX_S ? (int)grace_s : STOP_MAX_S;
 }
@@ -158,6 +159,12 @@ static void say_gone(struct adopted_container *c, struct err *e)
 		c->docker_id);
 }
 
+static void refuse(struct adopted_container *c, struct err *e)
+{
+	c->refused = true;
+	(void)err_set(e, ERR_FORBIDDEN, "container %.12s is of a pod of this node", c->docker_id);
+}
+
 /* ---- taking a container ---- */
 
 struct sandbox_call {
@@ -175,8 +182,7 @@ static void sandbox_on_inspected(struct adopted *x, struct adopted_container *c,
 	if (c && e && e->code == ERR_NOT_FOUND)
 		say_gone(c, &why);
 	else if (c && !e && json_at(answer, "Config", "Labels", DOCKER_LABEL_NODE))
-		(void)err_set(&why, ERR_FORBIDDEN, "container %.12s is of a pod of this node",
-			c->docker_id);
+		refuse(c, &why);
 	else if (c && !e)
 		(void)adopted_read(c, answer, &pid);
 	call->done(call->arg, "", why.code ? &why : NULL);
@@ -221,7 +227,8 @@ static void engine_sandbox_start(struct container_engine *base, const struct con
 	struct adopted_container *c = container_ensure(x, pod->uid);
 	struct err e = ERR_INIT;
 	read_pod(c, pod->pod);
-	if (check_claim(c, pod->privilege, &e) < 0) {
+	c->refused = check_claim(c, pod->privilege, &e) < 0;
+	if (c->refused) {
 		struct failed_call *f = mem_new(struct failed_call);
 		*f = (struct failed_call){.call = {done, arg}, .e = e};
 		loop_defer(x->loop, sandbox_fail, f);
@@ -405,8 +412,6 @@ static void let_go(void *arg)
 		struct container_status status = {
 			.id = c->id, .pod_uid = c->uid, .finished_ms = loop_wall_ms(x->loop)};
 		c->running = false;
-		log_info(x->log, "adopted_handed_back", "container=%.12s pod=%s pid=%d",
-			c->docker_id, c->uid, c->pid);
 		x->events.on_exit(x->events.arg, &status);
 	}
 	later_end(l, NULL);
@@ -418,7 +423,7 @@ static int engine_signal(struct container_engine *base, const char *id, int numb
 	struct adopted_container *c = adopted_by_run(x, id);
 	if (!c || !c->running)
 		return err_set(e, ERR_NOT_FOUND, "container %s does not run", id);
-	if (c->hand_back) {
+	if (c->fate == ADOPTED_LET_GO) {
 		loop_defer(x->loop, let_go, later_new(x, c->uid, NULL, NULL));
 		return 0;
 	}
@@ -457,14 +462,36 @@ static void record_remove(struct adopted *x, const char *uid)
 static void run_write(const struct adopted_container *c)
 {
 	char *path CLEANUP(mem_free_ptr) = record_path(c->engine, c->uid, "run");
-	json_t *run CLEANUP(json_done) = json_pack("{s:s,s:s,s:i,s:i,s:i,s:b,s:s,s:s,s:I}",
+	json_t *run CLEANUP(json_done) = json_pack("{s:s,s:s,s:i,s:i,s:i,s:b,s:s,s:s,s:I,s:b}",
 		"container", c->docker_id, "run", c->id, "attempt", c->attempt, "pid", c->pid,
 		"grace", c->grace_s, "tty", c->tty, "ip", c->ip, "image", c->image_id, "started",
-		(json_int_t)c->started_ms);
+		(json_int_t)c->started_ms, "letGo", c->fate == ADOPTED_LET_GO);
 	char *text CLEANUP(mem_free_ptr) = json_encode_string(run);
 	struct err e = ERR_INIT;
 	if (fs_write_atomic(fs_real(), path, text, strlen(text), 0600, &e) < 0)
 		log_err(c->engine->log, LOG_WARN, "adopted_record_not_kept", &e, "pod=%s", c->uid);
+}
+
+/* Once. That a container is let go is on the disk before it is: what takes up the records next must
+ * not take it for a pod's again. */
+void adopted_decide(struct adopted *x, const char *uid)
+{
+	struct adopted_container *c = adopted_find(x, uid);
+	if (!c || c->fate != ADOPTED_KEPT)
+		return;
+	if (c->deleted && !c->hand_back && !c->refused) {
+		c->fate = ADOPTED_REMOVED;
+		return;
+	}
+	c->fate = ADOPTED_LET_GO;
+	if (c->id[0])
+		run_write(c);
+	bool asked = c->deleted && c->hand_back;
+	log_info(x->log, asked ? "adopted_handed_back" : "adopted_let_go",
+		"container=%.12s pod=%s pid=%d why=%s", c->docker_id, c->uid, c->pid,
+		asked        ? "it_is_marked"
+		: c->refused ? "it_was_never_taken"
+			     : "nobody_asked_to_remove_it");
 }
 
 static int engine_keep(struct container_engine *base, const char *uid, const char *spec,
@@ -519,6 +546,19 @@ static bool run_restore(struct adopted_container *c, const struct buf *text)
 	       c->id[0] && c->pid > 0;
 }
 
+/* It was let go, and the agent ended before the record did. */
+static bool was_let_go(struct adopted *x, const char *uid, const struct buf *text)
+{
+	json_t *run CLEANUP(json_done) = NULL;
+	if (json_decode(buf_text(text), text->size, &run, NULL) < 0 ||
+		!json_bool(run, false, "letGo"))
+		return false;
+	log_info(x->log, "adopted_let_go", "container=%.12s pod=%s why=%s",
+		json_text(run, "", "container"), uid, "begun_before_the_agent_ended");
+	record_remove(x, uid);
+	return true;
+}
+
 static void remember(struct remembering *m, const char *uid)
 {
 	struct adopted *x = m->engine;
@@ -528,6 +568,8 @@ static void remember(struct remembering *m, const char *uid)
 	if (!record_read(x, uid, "spec", &spec) || !record_read(x, uid, "record", &record) ||
 		!record_read(x, uid, "run", &run))
 		return; /* not taken yet: the slice has the pod */
+	if (was_let_go(x, uid, &run))
+		return;
 	struct adopted_container *c = container_ensure(x, uid);
 	if (!run_restore(c, &run)) {
 		map_remove(&x->pods, uid);
@@ -554,13 +596,11 @@ static int engine_list(struct container_engine *base,
 	int r = fs_make_folders(fs_real(), x->folder, 0700, e);
 	if (r == 0)
 		r = fs_list(fs_real(), x->folder, each_file, &m, e);
-	x->listing = true;
 	VEC_EACH (&m.uids, char *, uid) {
 		if (r == 0)
 			remember(&m, *uid);
 		free(*uid);
 	}
-	x->listing = false;
 	vec_done(&m.uids);
 	if (r == 0)
 		adopted_watch_start(x);
@@ -616,8 +656,8 @@ static void engine_sandbox_stop(struct container_engine *base, const char *uid,
 	struct adopted *x = adopted_of(base);
 	struct adopted_container *c = adopted_find(x, uid);
 	struct later *l = later_new(x, uid, done, arg);
-	/* A damaged record is no reason to remove a container: its pod takes it again. */
-	if (c && !c->hand_back && !x->listing && c->docker_id[0]) {
+	/* Nor is a damaged record a reason to remove a container: its pod takes it again. */
+	if (c && c->fate == ADOPTED_REMOVED && c->docker_id[0]) {
 		remove_send(l, c);
 		return;
 	}

@@ -18,7 +18,6 @@ struct adopted {
 	/* Docker removed a container that did not run any more. */
 	void (*on_gone)(void *arg, const char *uid);
 	void *gone_arg;
-	bool listing; /* finding what there was before */
 	bool closed;
 	int references; /* the driver's and one of each call under way */
 
@@ -26,6 +25,13 @@ struct adopted {
 	struct buf lines;        /* of the events, not whole yet */
 	struct loop_timer *retry;
 	int failures; /* of the connection, in a row */
+};
+
+/* What the end of its pod means for a container. */
+enum adopted_fate {
+	ADOPTED_KEPT,    /* its pod does not end */
+	ADOPTED_REMOVED, /* stopped and removed: the server asked for it */
+	ADOPTED_LET_GO,  /* left as it is */
 };
 
 /* One pod with its container. */
@@ -37,8 +43,11 @@ struct adopted_container {
 	int attempt;
 	int pid;
 	bool running;   /* taken or started, and its end was not told yet */
-	bool hand_back; /* the container is left as it is */
+	bool deleted;   /* the server said so of its pod */
+	bool hand_back; /* and that the container is to stay */
+	bool refused;   /* the pod may not have the container that it names */
 	bool gone;      /* Docker has it no more */
+	enum adopted_fate fate;
 	bool tty;
 	bool checking, check_again;
 	int signal; /* that it was told to end with; 0: none */
@@ -56,6 +65,8 @@ struct adopted_container *adopted_find(struct adopted *x, const char *uid); /* n
 struct adopted_container *adopted_by_run(struct adopted *x, const char *id);
 /* What the pod's annotations say now. */
 void adopted_note(struct adopted *x, const struct object *pod);
+/* Decides what becomes of the container; before its pod is stopped. */
+void adopted_decide(struct adopted *x, const char *uid);
 /* Reads what inspect says into c; whether it runs, with which process (0: none just now). */
 bool adopted_read(struct adopted_container *c, const json_t *inspected, int *ret_pid);
 void adopted_send_signal(struct adopted_container *c);
