@@ -261,3 +261,23 @@ json_t *adopt_pod(const struct adopt_member *m, const json_t *deployment, const 
 		json_text(deployment, "", "metadata", "namespace"), "labels", labels, "annotations",
 		ADOPT_POD, "docker", ADOPT_CONTAINER, m->id, "spec", spec);
 }
+
+bool adopt_mark_is_idle(const json_t *pod, const json_t *deployments)
+{
+	const json_t *meta = json_at(pod, "metadata");
+	size_t i;
+	json_t *one;
+	if (!json_at(meta, "annotations", ADOPT_CONTAINER) ||
+		!json_at(meta, "annotations", ADOPT_HAND_BACK) ||
+		json_at(meta, "deletionTimestamp"))
+		return false;
+	if (json_array_size(json_at(meta, "ownerReferences")) == 0)
+		return true;
+	json_array_foreach (deployments, i, one)
+		if (str_equal(json_text(one, "", "metadata", "name"),
+			    json_text(meta, "", "labels", "app")) &&
+			str_equal(json_text(one, "", "metadata", "namespace"),
+				json_text(meta, "", "namespace")))
+			return !json_at(one, "metadata", "deletionTimestamp");
+	return false;
+}

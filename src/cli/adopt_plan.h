@@ -60,4 +60,8 @@ json_t *adopt_deployment(const struct adopt_workload *w, const char *name,
 json_t *adopt_pod(const struct adopt_member *m, const json_t *deployment, const char *hash,
 	const char *node) MUST_CHECK;
 
+/* Whether a pod is marked to be handed back and nothing deletes it: its `leave` did not go on.
+ * deployments: an array of all that there are. When that of the pod is gone, the pod soon is. */
+bool adopt_mark_is_idle(const json_t *pod, const json_t *deployments) MUST_CHECK;
+
 #endif

@@ -276,6 +276,40 @@ static void objects_stand_for_the_containers(void **state)
 		"node1");
 }
 
+#define MARKED "\"continuo.dev/container\":\"1\",\"continuo.dev/hand-back\":\"true\""
+#define ADOPTED(more, annotations)                                                                 \
+	"{\"metadata\":{\"name\":\"web-1\",\"namespace\":\"shop\",\"labels\":{\"app\":\"web\"}"    \
+	"," more "\"annotations\":{" annotations "}}}"
+#define OWNED "\"ownerReferences\":[{\"kind\":\"ReplicaSet\"}],"
+#define ENDS "\"deletionTimestamp\":\"2026-01-01T00:00:00Z\","
+#define DEPLOYMENT(namespace, more)                                                                \
+	"[{\"metadata\":{" more "\"name\":\"web\",\"namespace\":\"" namespace "\"}}]"
+
+static void only_idle_marks_are_withdrawn(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *pod, *deployments;
+		bool idle;
+	} cases[] = {
+		{ADOPTED(OWNED, MARKED), DEPLOYMENT("shop", ""), true},
+		{ADOPTED("", MARKED), "[]", true},
+		{ADOPTED(OWNED, MARKED), "[]", false}, /* the pod goes after its Deployment */
+		{ADOPTED(OWNED, MARKED), DEPLOYMENT("farm", ""), false},
+		{ADOPTED(OWNED, MARKED), DEPLOYMENT("shop", ENDS), false},
+		{ADOPTED(OWNED ENDS, MARKED), DEPLOYMENT("shop", ""), false},
+		{ADOPTED(OWNED, "\"continuo.dev/container\":\"1\""), DEPLOYMENT("shop", ""), false},
+		{ADOPTED(OWNED, "\"continuo.dev/hand-back\":\"true\""), DEPLOYMENT("shop", ""),
+			false},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(json_done) json_t *pod = parse(cases[i].pod);
+		CLEANUP(json_done) json_t *deployments = parse(cases[i].deployments);
+		if (adopt_mark_is_idle(pod, deployments) != cases[i].idle)
+			fail_msg("case %zu: %s", i, cases[i].pod);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -287,6 +321,7 @@ int main(void)
 		cmocka_unit_test(what_does_not_run_is_left_out),
 		cmocka_unit_test(members_that_differ_are_told),
 		cmocka_unit_test(objects_stand_for_the_containers),
+		cmocka_unit_test(only_idle_marks_are_withdrawn),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "cli/adopt_plan.h"
 #include "cli/client.h"
+#include "cli/leave.h"
 #include "sys/loop_uv.h"
 
 #define LOOK_MS 200
@@ -163,21 +164,46 @@ static int cordon(struct leave *l, struct err *e)
 	return patch(l, &kind_node, node, json_pack("{s:{s:b}}", "spec", "unschedulable", 1), e);
 }
 
+/* A pod that is gone needs no mark. */
+static int mark_pod(struct leave *l, const json_t *pod, bool on, struct err *e)
+{
+	json_t *value = on ? json_string("true") : json_null();
+	int r = patch(l, &kind_pod, pod,
+		json_pack("{s:{s:{s:o}}}", "metadata", "annotations", ADOPT_HAND_BACK, value), e);
+	return r == -ERR_NOT_FOUND ? 0 : r;
+}
+
 static int mark(struct leave *l, struct err *e)
 {
 	size_t i;
 	json_t *pod;
-	json_array_foreach (l->pods, i, pod) {
-		if (!container_of(pod))
+	int r = 0;
+	json_array_foreach (l->pods, i, pod)
+		if (r == 0 && container_of(pod))
+			r = mark_pod(l, pod, true, e);
+	return r;
+}
+
+int leave_withdraw(struct client *c, const char *node, struct err *e)
+{
+	struct leave l = {.client = c, .node = node};
+	CLEANUP(json_done) json_t *deployments = NULL;
+	size_t i, count = 0;
+	json_t *pod;
+	int r = look(&l, e);
+	if (r == 0)
+		r = list(&l, &kind_deployment, "", &deployments, e);
+	json_array_foreach (l.pods, i, pod) {
+		if (r < 0 || !adopt_mark_is_idle(pod, deployments))
 			continue;
-		int r = patch(l, &kind_pod, pod,
-			json_pack("{s:{s:{s:s}}}", "metadata", "annotations", ADOPT_HAND_BACK,
-				"true"),
-			e);
-		if (r < 0 && r != -ERR_NOT_FOUND)
-			return r;
+		r = mark_pod(&l, pod, false, e);
+		count++;
 	}
-	return 0;
+	if (r == 0 && count)
+		printf("%zu adopted pods are no longer marked to be handed back\n", count);
+	json_decref(l.pods);
+	map_done(&l.held);
+	return r;
 }
 
 /* Their Deployments go, or they would make pods for what is handed back. Those that were rolled out
@@ -252,7 +278,8 @@ static int await(struct leave *l, const size_t *left, const char *what, struct e
 		return err_set(e, ERR_TIMEOUT,
 			"%zu %s are still on node \"%.60s\" after %lld s (continuo get pods -A); "
 			"the "
-			"node is cordoned, run the same again, or --timeout for longer",
+			"node is cordoned: run the same again, with --timeout for longer, or give "
+			"it up by continuo node uncordon",
 			*left, what, l->node, (long long)l->timeout_s);
 	return r;
 }
@@ -272,11 +299,7 @@ static int forget_pods(struct leave *l, struct err *e)
 static int hand_back(struct leave *l, struct err *e)
 {
 	size_t count = l->adopted;
-	int r = mark(l, e);
-	if (r == 0)
-		r = delete_deployments(l, e);
-	if (r == 0)
-		r = delete_pods(l, true, e);
+	int r = delete_pods(l, true, e);
 	if (r == 0)
 		r = await(l, &l->adopted, "adopted pods", e);
 	if (r == 0 && count)
@@ -303,10 +326,13 @@ static int remove_node(struct leave *l, struct err *e)
 static int carry_out(struct leave *l, bool connected, struct err *e)
 {
 	int r = cordon(l, e);
+	if (r == 0)
+		r = mark(l,
+			e); /* also without the agent: it may come back while they are deleted */
+	if (r == 0)
+		r = delete_deployments(l, e);
 	if (r == 0 && connected)
 		r = hand_back(l, e);
-	else if (r == 0)
-		r = delete_deployments(l, e);
 	if (r == 0 && connected)
 		r = delete_pods(l, false, e);
 	if (r == 0 && connected)
@@ -359,7 +385,9 @@ int verb_leave(int argc, char **argv)
 			"stopped, and\n"
 			"their controllers make them anew elsewhere. Then the node is revoked and "
 			"removed:\n"
-			"its agent is refused and can be ended.\n",
+			"its agent is refused and can be ended. One that ended halfway is run "
+			"again, or given up\n"
+			"by `continuo node uncordon NODE`.\n",
 		.options = options,
 		.option_count = ARRAY_SIZE(options),
 		.common = &l.common};

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/client.h"
+#include "cli/leave.h"
 
 static int revoke(struct client *c, const char *node, struct err *e)
 {
@@ -60,6 +61,24 @@ static int cordon(struct client *c, const char *node, bool on, struct err *e)
 	return r;
 }
 
+/* Before the node takes pods: a container that is still marked would stay beside what takes its
+ * pod's place. Who may not look at pods has not marked any. */
+static int uncordon(struct client *c, const char *node, struct err *e)
+{
+	struct err why = ERR_INIT;
+	int r = leave_withdraw(c, node, &why);
+	if (r < 0 && r != -ERR_FORBIDDEN) {
+		*e = why;
+		return r;
+	}
+	if (r < 0)
+		fprintf(stderr,
+			"Warning: whether a `continuo leave` of node %s was given up could not be "
+			"looked at: %s\n",
+			node, why.text);
+	return cordon(c, node, false, e);
+}
+
 static int run(struct client *c, const cli_words *words, struct err *e)
 {
 	const char *what = words->items[0];
@@ -70,7 +89,7 @@ static int run(struct client *c, const cli_words *words, struct err *e)
 	if (str_equal(what, "cordon") && words->count == 2)
 		return cordon(c, words->items[1], true, e);
 	if (str_equal(what, "uncordon") && words->count == 2)
-		return cordon(c, words->items[1], false, e);
+		return uncordon(c, words->items[1], e);
 	return err_set(e, ERR_USAGE,
 		"continuo node list, label NODE KEY=VALUE..., cordon NODE, uncordon NODE or revoke "
 		"NODE");
@@ -84,6 +103,8 @@ int verb_node(int argc, char **argv)
 		.text = "list: as `continuo get nodes -o wide`. label: KEY=VALUE sets, KEY- "
 			"removes. cordon: no "
 			"new pods.\n"
+			"uncordon: takes pods again; a `continuo leave` that ended halfway is "
+			"given up.\n"
 			"revoke: the node's certificate is refused from now on and its session "
 			"ends.\n",
 		.common = &common};

@@ -39,11 +39,11 @@ struct world {
 
 static void engine_inspect(struct world *w, struct http_request *r)
 {
-	char *body CLEANUP(mem_free_ptr) = mem_format(
-		"{\"Id\":\"" CONTAINER "\",\"State\":{\"Running\":%s,\"Pid\":%d},"
-		"\"Config\":{\"Labels\":{%s}}}",
-		w->runs ? "true" : "false", w->runs ? PID : 0,
-		w->of_a_node ? "\"dev.continuo.node\":\"node1\"" : "");
+	char *body CLEANUP(mem_free_ptr) =
+		mem_format("{\"Id\":\"" CONTAINER "\",\"State\":{\"Running\":%s,\"Pid\":%d},"
+			   "\"Config\":{\"Labels\":{%s}}}",
+			w->runs ? "true" : "false", w->runs ? PID : 0,
+			w->of_a_node ? "\"dev.continuo.node\":\"node1\"" : "");
 	http_respond(r, 200, NULL, 0, "application/json", body, strlen(body));
 	http_request_free(r);
 }
@@ -98,8 +98,7 @@ static void open_driver(struct world *w)
 {
 	const struct driver_fake_config fake = {.seed = 1};
 	struct err e = ERR_INIT;
-	int r = driver_adopted_new(
-		&w->config, driver_fake_new(&w->config, &fake), &w->driver, &e);
+	int r = driver_adopted_new(&w->config, driver_fake_new(&w->config, &fake), &w->driver, &e);
 	assert_int_equal(r, 0);
 }
 
@@ -129,8 +128,7 @@ static int set_up(void **state)
 		.run_folder = folder,
 		.docker_socket = SOCKET};
 	w->engine = http_server_new(w->l, engine_handle, w);
-	assert_int_equal(
-		loop_listen(w->l, "unix:" SOCKET, engine_accept, w, &w->listener, &e), 0);
+	assert_int_equal(loop_listen(w->l, "unix:" SOCKET, engine_accept, w, &w->listener, &e), 0);
 	open_driver(w);
 	*state = w;
 	return 0;
@@ -359,16 +357,16 @@ static void what_was_refused_is_not_removed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(
-			what_the_server_deletes_is_removed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_the_server_deletes_is_removed, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(what_is_marked_is_handed_back, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-			a_mark_that_is_gone_does_not_count, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-			what_the_server_does_not_know_is_let_go, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_mark_that_is_gone_does_not_count, set_up,
+			tear_down),
+		cmocka_unit_test_setup_teardown(what_the_server_does_not_know_is_let_go, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(also_what_an_earlier_agent_took, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-			a_restart_finishes_what_was_decided, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_restart_finishes_what_was_decided, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(a_restart_goes_on_to_remove, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_was_refused_is_not_removed, set_up, tear_down),
 	};
