@@ -25,6 +25,7 @@ struct leave {
 	json_t *pods;    /* of the node */
 	struct map held; /* "NAMESPACE/DEPLOYMENT" of adopted pods */
 	size_t adopted, ordinary;
+	size_t running; /* of the adopted ones, those that are not over */
 };
 
 /* ---- what is on the node ---- */
@@ -74,15 +75,17 @@ static int look(struct leave *l, struct err *e)
 	client_escape(&query, l->node);
 	json_decref(l->pods);
 	int r = list(l, &kind_pod, query.data, &l->pods, e);
-	l->adopted = l->ordinary = 0;
+	l->adopted = l->ordinary = l->running = 0;
 	json_array_foreach (l->pods, i, pod) {
 		CLEANUP(mem_free_ptr)
 		char *key = mem_format("%s/%s", namespace_of(pod),
 			json_text(pod, "", "metadata", "labels", "app"));
 		l->adopted += container_of(pod) != NULL;
 		l->ordinary += container_of(pod) == NULL;
-		if (container_of(pod) && !is_over(pod))
+		if (container_of(pod) && !is_over(pod)) {
 			map_put(&l->held, key, l);
+			l->running++;
+		}
 	}
 	return r;
 }
@@ -298,7 +301,7 @@ static int forget_pods(struct leave *l, struct err *e)
 
 static int hand_back(struct leave *l, struct err *e)
 {
-	size_t count = l->adopted;
+	size_t count = l->running;
 	int r = delete_pods(l, true, e);
 	if (r == 0)
 		r = await(l, &l->adopted, "adopted pods", e);

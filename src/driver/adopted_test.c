@@ -53,6 +53,8 @@ static void engine_handle(void *arg, struct http_request *r)
 	struct world *w = arg;
 	const char *method = http_request_method(r), *path = http_request_path(r);
 	if (str_ends(path, "/events")) {
+		if (w->events)
+			http_request_free(w->events);
 		http_respond_start(r, 200, NULL, 0, "application/json");
 		w->events = r;
 		return;

@@ -141,7 +141,7 @@ wait_for 20 able || bail "the agent does not say that it adopts"
 
 # ---- adopted ----
 
-least=$((count - 2))
+least=$((count / 2)) # one that is killed late has gone two steps
 tap_check "adopt is killed after every step and run again" killed_adopts
 tap_check "a namespace that is not privileged is no place for them" tap_says 1 "kubectl label namespace default" adopt
 least=2
@@ -183,8 +183,14 @@ replaced() { ready farm sensor 3 && continuum get pods -n farm -o json | jq -e '
 tap_check "one that somebody removes fails with that reason, and an ordinary pod takes its place" wait_for 30 replaced
 containers >"$w/before"
 
-# ---- a roll-out ----
+# ---- a roll-out, after a leave that was killed when it had marked the pods, and was given up ----
 
+marked() { # what such a leave leaves behind
+	continuum node cordon node1 && continuum get pods -n shop -l app=web -o json |
+		jq '.items[] |= (.metadata.annotations["continuo.dev/hand-back"] = "true" | del(.metadata.resourceVersion, .status))' | continuum apply -f -
+}
+marked >/dev/null 2>&1 || bail "the pods cannot be marked"
+tap_check "uncordon gives up a leave that did not go on" tap_says 0 "$((count - 6)) adopted pods are no longer marked" continuum node uncordon node1
 continuum get deployment web -n shop -o json | jq '.spec.template.spec.containers[0].env[0].value = "rolled"' >"$w/web.json"
 continuum apply -f "$w/web.json" >/dev/null 2>&1
 tap_check "a roll-out removes the adopted containers" wait_for 40 gone shop_web_1
@@ -195,16 +201,45 @@ keep() { containers >"$w/now" && diff <(grep -v shop_web "$w/before") "$w/now"; 
 tap_check "all other containers run on" keep
 containers >"$w/before"
 
-# ---- handed back ----
+# ---- handed back, while the agent dies ----
 
-continuum leave node1 >"$w/leave.out" 2>&1
-tap_check "leave succeeds" test $? -eq 0
+continuum leave node1 >"$w/leave.out" 2>&1 &
+leave=$!
+wait_for 20 grep -q event=adopted_handed_back "$w/node1.log" || bail "nothing is handed back"
+continuum_kill node1 && continuum_agent_start node1
+wait $leave
+tap_check "leave succeeds, also when the agent dies at it" test $? -eq 0
 tap_note <"$w/leave.out"
+tap_check "and says how many containers it handed back" grep -q "^5 containers handed back" "$w/leave.out"
 tap_check "the containers run on, the same processes" same
 no_adopted() { adopted 0 && continuum get deployments -A -o json | jq -e '[.items[].metadata.name] == ["web"]'; }
 tap_check "their workloads are gone" no_adopted
 tap_check "the node is gone" wait_for 10 continuum_nodes_ready 0
 tap_check "its agent says why it is refused" wait_for 15 grep -q 'event=node_refused.*was revoked' "$w/node1.log"
+
+# ---- forgotten: what an agent remembers of another life is no reason to remove anything ----
+
+after() { [ "$(date +%s)" -gt "$1" ]; }
+rejoin() { # as leave says; certificates tell whole seconds, and one of the revocation's second is refused
+	continuum_kill node1
+	wait_for 5 after "$(date +%s)"
+	rm -rf "$w/node1/state" && mkdir "$w/node1/state" &&
+		sed -i "s|^token:.*|token: $(continuum token create --node node1)|" "$w/node1/agent.yaml" &&
+		continuum_agent_start node1 && wait_for 20 continuum_nodes_ready 1
+}
+let_go() { [ "$(grep -c event=adopted_let_go "$w/node1.log")" -ge "$1" ]; }
+continuum delete deployment web -n shop >/dev/null
+rejoin || bail "node1 does not join again"
+tap_check "the node joins again: the same processes" same
+adopt -n machine >/dev/null 2>&1
+tap_check "they are adopted again" wait_for 20 adopted 5
+continuum_kill node1 && wait_for 20 continuum_nodes_ready 0
+tap_check "without its agent leave wants --force" tap_says 1 "--force (all of it keeps running)" continuum leave node1
+tap_check "with it the node is forgotten" continuum leave node1 --force
+: >"$w/node1.log"
+rejoin || bail "node1 does not join again"
+tap_check "an agent that finds them in its records lets go of them" wait_for 10 let_go 5
+tap_check "they run on, the same processes" same
 continuum_kill node1
 
 # ---- nodes whose own pods are that engine's too ----
