@@ -736,9 +736,11 @@ static void pods_on_exit(void *arg, const struct container_status *status)
 {
 	struct pods *d = arg;
 	struct pod_container *c = map_get(&d->containers, status->id);
-	if (c && status->lost)
+	if (c && status->lost) {
 		pod_event(c->pod, true, "MonitorLost",
 			"Container %s lost its monitor and was killed", c->name);
+		c->restart.failures = 0; /* it did nothing for which it would have to wait */
+	}
 	if (c && c->phase == RUN_RUNNING)
 		run_ended(c, status->exit_code, status->oom_killed, status->finished_ms);
 }
