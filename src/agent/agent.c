@@ -507,6 +507,7 @@ static int start_parts(struct agent *a, struct err *e)
 {
 	struct agent_pods_config pods = {.loop = a->config.loop,
 		.log = a->config.log,
+		.clock = a->clock,
 		.slice = a->slice,
 		.reports = &a->reports,
 		.node_name = agent_node_name(a),

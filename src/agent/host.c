@@ -125,6 +125,12 @@ static bool host_may_run(void *context, const char *pod_uid)
 	return true;
 }
 
+static int64_t host_time_ms(void *context)
+{
+	const struct agent *a = context;
+	return a->clock->known ? agent_clock_ms(a->clock) : -1;
+}
+
 struct driver_host agent_host(struct agent *a)
 {
 	return (struct driver_host){.image_pull = host_image_pull,
@@ -133,6 +139,7 @@ struct driver_host agent_host(struct agent *a)
 		.event = host_event,
 		.changed = host_changed,
 		.may_run = host_may_run,
+		.time_ms = host_time_ms,
 		.context = a};
 }
 

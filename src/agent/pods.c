@@ -278,7 +278,7 @@ static void observe(struct pod *pod, const struct driver_state *state)
 	note_images(pod, state);
 	if (!state->stopped || pod->stage == POD_STOPPING)
 		report_status(pod, agent_status_make(state, memory_of(pod), c->host_ip,
-					   loop_wall_ms(c->loop)));
+					   agent_clock_ms(c->clock)));
 }
 
 void agent_pods_observed(struct agent_pods *p, const struct driver_state *state)
@@ -345,7 +345,7 @@ static void start_failed(struct agent_pods *p, struct pod *pod, const struct err
 		pod->name, pod->uid);
 	agent_reports_event(p->config.reports, pod->key, pod->uid, true, "FailedStart", e->text);
 	report_status(pod, agent_status_pending(memory_of(pod), "FailedStart", e->text,
-				   p->config.host_ip, loop_wall_ms(p->config.loop)));
+				   p->config.host_ip, agent_clock_ms(p->config.clock)));
 	set_stage(pod, POD_NEW);
 	loop_timer_start(pod->retry, delay_ms < RETRY_MAX_MS ? delay_ms : RETRY_MAX_MS);
 }
@@ -536,7 +536,7 @@ static bool lacks_secret(struct agent_pods *p, struct pod *pod, const struct obj
 		return true; /* it runs, with what it has */
 	agent_reports_event(p->config.reports, pod->key, pod->uid, true, "SecretNotCached", text);
 	report_status(pod, agent_status_pending(memory_of(pod), "SecretNotCached", text,
-				   p->config.host_ip, loop_wall_ms(p->config.loop)));
+				   p->config.host_ip, agent_clock_ms(p->config.clock)));
 	return true;
 }
 
@@ -551,7 +551,7 @@ static void report_lost_end(struct agent_pods *p, struct pod *pod)
 		pod->uid);
 	report_status(pod, agent_status_failed(memory_of(pod), "ContainerStatusUnknown",
 				   "The pod ended, and its agent died before it told how",
-				   p->config.host_ip, loop_wall_ms(p->config.loop)));
+				   p->config.host_ip, agent_clock_ms(p->config.clock)));
 }
 
 /* ---- one step for one pod ---- */
@@ -731,7 +731,7 @@ static void end(struct agent_pods *p, struct pod *pod, const char *reason, const
 		reason, message);
 	agent_reports_event(p->config.reports, pod->key, pod->uid, true, reason, message);
 	report_end(pod, agent_status_failed(memory_of(pod), reason, message, p->config.host_ip,
-				loop_wall_ms(p->config.loop)));
+				agent_clock_ms(p->config.clock)));
 	/* At once: a start under way makes the step wait for its answer. */
 	if (pod->stage == POD_KEPT || pod->stage == POD_STOPPING)
 		stop(p, pod, grace_s);
@@ -779,7 +779,7 @@ void agent_pods_waits(struct agent_pods *p, const char *uid, const char *reason,
 		return;
 	agent_reports_event(p->config.reports, pod->key, pod->uid, true, reason, message);
 	report_status(pod, agent_status_pending(memory_of(pod), reason, message, p->config.host_ip,
-				   loop_wall_ms(p->config.loop)));
+				   agent_clock_ms(p->config.clock)));
 }
 
 static void each_listed(void *arg, const struct driver_state *state)

@@ -12,6 +12,7 @@
 #ifndef CONTINUO_AGENT_PODS_H
 #define CONTINUO_AGENT_PODS_H
 
+#include "agent/clock.h"
 #include "agent/reports.h"
 #include "agent/slice.h"
 #include "base/arena.h"
@@ -22,6 +23,7 @@ struct agent_pods;
 struct agent_pods_config {
 	struct loop *loop;
 	struct log *log;
+	const struct agent_clock *clock; /* what statuses say of time */
 	struct agent_slice *slice;
 	struct agent_reports *reports;
 	const char *node_name;

@@ -39,6 +39,7 @@ struct bench {
 	const char *user;             /* of the image's configuration; null: none */
 	VEC(struct object *) objects; /* given with every pod */
 	const char *privilege;
+	int64_t time_ms; /* what the host says of the server's time; -1: it is not known */
 	int64_t revision;
 };
 

@@ -148,6 +148,12 @@ static void host_changed(void *context, const struct driver_state *state)
 				s->containers[i].restarts, s->containers[i].message);
 }
 
+static int64_t host_time_ms(void *context)
+{
+	(void)context;
+	return bench.time_ms;
+}
+
 /* ---- the bench ---- */
 
 static void log_write(void *context, const char *line)
@@ -197,7 +203,8 @@ int bench_setup(int argc, char **argv)
 			.network_attach = host_attach,
 			.network_detach = host_detach,
 			.event = host_event,
-			.changed = host_changed},
+			.changed = host_changed,
+			.time_ms = host_time_ms},
 		.state_folder = bench.real ? argv[2] : "",
 		.run_folder = bench.real ? argv[3] : "",
 		.node_name = "node-1",
@@ -214,6 +221,7 @@ int bench_setup(int argc, char **argv)
 		.log_bytes = 40000};
 	bench.rootfs = bench.real ? argv[5] : "";
 	bench.privilege = "baseline";
+	bench.time_ms = -1;
 	bench_open();
 	return 0;
 }

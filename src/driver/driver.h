@@ -120,6 +120,8 @@ struct driver_host {
 	/* Whether a container of this pod may be started just now; asked before each start and
 	 * again a little later when not. Null: always. */
 	bool (*may_run)(void *context, const char *pod_uid);
+	/* The server's time, since 1970 UTC; -1 while it is not known. Null: never. */
+	int64_t (*time_ms)(void *context);
 	void *context;
 };
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -27,6 +28,10 @@
 #define ONCE(script)                                                                               \
 	"{'restartPolicy':'Never','containers':[{'name':'main','image':'test','command':['/bin/"   \
 	"sh','-c','" script "']}]}"
+
+#define LIMITED(seconds, more)                                                                     \
+	"{'activeDeadlineSeconds':" seconds ",'terminationGracePeriodSeconds':1,'containers':[{"   \
+	"'name':'main','image':'test','command':['/bin/sh','-c','sleep 100']}]}" more
 
 static void start_runs_and_is_repeatable(void **state)
 {
@@ -349,6 +354,58 @@ static void deadlines_end_pods(void **state)
 	assert_true(bench_seen("m1")->stopped);
 }
 
+static int64_t three_hours_late(struct loop *l)
+{
+	(void)l;
+	return ((int64_t)time(NULL) + 3 * 3600) * 1000;
+}
+
+static void deadlines_do_not_follow_the_wall_clock(void **state)
+{
+	(void)state;
+	const struct loop_ops *ops = bench.loop->ops;
+	struct loop_ops jumped = *ops;
+	jumped.wall_ms = three_hours_late;
+	bench_start("m2", LIMITED("3600", ""));
+	assert_true(bench_wait(is_ready, "m2", 8000));
+	bench.loop->ops = &jumped;
+	bench_update("m2", LIMITED("3601", ""));
+	bench_sleep(100);
+	assert_true(is_running("m2"));
+	if (bench.real) { /* the fake engine forgets with its driver */
+		bench.driver->ops->free(bench.driver);
+		bench_open();
+		assert_true(bench_wait(is_running, "m2", 8000));
+		bench_sleep(100);
+		assert_true(is_running("m2"));
+	}
+	assert_false(bench_event("m2", "DeadlineExceeded"));
+	bench.loop->ops = ops;
+	bench_stop("m2", 0);
+}
+
+/* What passed before the machine's boot is known by the status and the server's time. */
+static void deadlines_count_over_boots_by_the_servers_time(void **state)
+{
+	(void)state;
+	const int64_t hour_ms = 3600000, start_ms = 1767225600000; /* 2026-01-01 */
+	bench_start("m3", LIMITED("7200", ",'status':{'startTime':'2026-01-01T00:00:00Z'}"));
+	assert_true(bench_wait(is_ready, "m3", 8000)); /* the time is not known */
+	bench.time_ms = start_ms + hour_ms;
+	bench_update("m3", LIMITED("7201", ""));
+	bench_sleep(50);
+	assert_true(is_running("m3"));
+	bench.time_ms = start_ms + 24 * hour_ms; /* a server's clock that jumps later is nothing */
+	bench_update("m3", LIMITED("7202", ""));
+	bench_sleep(50);
+	assert_true(is_running("m3"));
+	bench_update("m3", LIMITED("3600", ""));
+	assert_true(bench_wait(is_failed, "m3", 8000));
+	assert_true(bench_event("m3", "DeadlineExceeded"));
+	bench_stop("m3", 0);
+	bench.time_ms = -1;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest all[] = {
@@ -366,6 +423,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(logs_are_kept_and_followed),
 		cmocka_unit_test(list_is_the_truth),
 		cmocka_unit_test(deadlines_end_pods),
+		cmocka_unit_test(deadlines_do_not_follow_the_wall_clock),
+		cmocka_unit_test(deadlines_count_over_boots_by_the_servers_time),
 	};
 	size_t count = ARRAY_SIZE(all);
 	if (bench_setup(argc, argv)) {

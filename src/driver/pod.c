@@ -11,6 +11,10 @@
 #include "base/str.h"
 #include "base/time.h"
 
+/* Timers do not count while the machine is suspended, and a server's time may come at any time: a
+ * deadline is looked at again after so long. */
+#define DEADLINE_LOOK_MS 60000
+
 /* ---- references ---- */
 
 struct pod *pod_ref(struct pod *p)
@@ -178,11 +182,38 @@ static void pod_on_timer(void *arg)
 	pod_step(arg);
 }
 
+/* The time until its deadline. It is counted by a clock that does not jump, from the pod's start
+ * here; what passed before a boot of the machine is added once the server's time is known. */
+static int64_t pod_deadline_left(struct pod *p)
+{
+	const struct driver_host *host = &p->pods->config.host;
+	int64_t now_ms = loop_now_ms(p->pods->config.loop);
+	int64_t time_ms = p->first_start_ms && host->time_ms ? host->time_ms(host->context) : -1;
+	if (time_ms >= 0) {
+		int64_t began_ms = now_ms - (time_ms - p->first_start_ms);
+		p->began_ms = began_ms < p->began_ms ? began_ms : p->began_ms;
+		p->first_start_ms = 0;
+		pod_touch(p);
+	}
+	return p->began_ms + p->deadline_ms - now_ms;
+}
+
+static void pod_await_deadline(struct pod *p, int64_t left_ms)
+{
+	int64_t delay_ms = left_ms < DEADLINE_LOOK_MS ? left_ms : DEADLINE_LOOK_MS;
+	loop_timer_start(p->deadline_timer, delay_ms > 0 ? delay_ms : 0);
+}
+
 static void pod_on_deadline(void *arg)
 {
 	struct pod *p = arg;
 	if (p->finished || p->stopping)
 		return;
+	int64_t left_ms = pod_deadline_left(p);
+	if (left_ms > 0) {
+		pod_await_deadline(p, left_ms);
+		return;
+	}
 	p->expired = true;
 	pod_event(p, false, "DeadlineExceeded",
 		"Pod was active on the node longer than the specified deadline");
@@ -190,25 +221,17 @@ static void pod_on_deadline(void *arg)
 	pod_step(p);
 }
 
-/* Counted from the pod's start, over restarts of the agent; it may change while the pod runs. */
-static void pod_set_deadline(struct pod *p, const json_t *tree)
+/* It may change while the pod runs. */
+void pod_set_deadline(struct pod *p, const json_t *tree)
 {
-	struct loop *loop = p->pods->config.loop;
 	p->deadline_ms = json_int(tree, 0, "spec", "activeDeadlineSeconds") * 1000;
 	if (p->deadline_ms <= 0 && p->deadline_timer)
 		loop_timer_stop(p->deadline_timer);
 	if (p->deadline_ms <= 0 || p->finished)
 		return;
-	int64_t left_ms = p->started_ms + p->deadline_ms - loop_wall_ms(loop);
 	if (!p->deadline_timer)
-		p->deadline_timer = loop_timer_new(loop, pod_on_deadline, p);
-	loop_timer_start(p->deadline_timer, left_ms > 0 ? left_ms : 0);
-}
-
-void pod_begin(struct pod *p, const json_t *tree, int64_t started_ms)
-{
-	p->started_ms = started_ms;
-	pod_set_deadline(p, tree);
+		p->deadline_timer = loop_timer_new(p->pods->config.loop, pod_on_deadline, p);
+	pod_await_deadline(p, pod_deadline_left(p));
 }
 
 const char *pod_address(const struct pod *p)
@@ -445,6 +468,26 @@ static void pod_recall(struct pod *p, const json_t *tree)
 	}
 }
 
+/* When a pod that is started anew was first started, by its status; 0: unknown. A time before the
+ * server made it is one of a clock that was wrong. */
+static int64_t first_start(const json_t *tree)
+{
+	int64_t start_ms, made_ms;
+	const char *start = json_text(tree, "", "status", "startTime");
+	const char *made = json_text(tree, "", "metadata", "creationTimestamp");
+	if (!*start || time_parse(start, &start_ms, NULL) < 0)
+		return 0;
+	return time_parse(made, &made_ms, NULL) == 0 && start_ms < made_ms ? 0 : start_ms;
+}
+
+/* The machine's own clock tells when there is nothing better. */
+static int64_t pods_time(const struct pods *d)
+{
+	const struct driver_host *host = &d->config.host;
+	int64_t time_ms = host->time_ms ? host->time_ms(host->context) : -1;
+	return time_ms >= 0 ? time_ms : loop_wall_ms(d->config.loop);
+}
+
 static void pods_start(struct driver *base, const struct driver_pod *from, driver_done *done,
 	void *arg)
 {
@@ -467,7 +510,10 @@ static void pods_start(struct driver *base, const struct driver_pod *from, drive
 	json_t *tree CLEANUP(json_done) = object_tree(from->pod);
 	pod_read(p, tree);
 	pod_recall(p, tree);
-	pod_begin(p, tree, loop_wall_ms(d->config.loop));
+	p->started_ms = pods_time(d);
+	p->began_ms = loop_now_ms(d->config.loop);
+	p->first_start_ms = first_start(tree);
+	pod_set_deadline(p, tree);
 	map_put(&d->map, p->uid, p);
 	pod_touch(p);
 	pod_step(p);

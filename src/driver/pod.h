@@ -117,6 +117,8 @@ struct pod {
 	struct loop_timer *timer; /* the next try of the sandbox */
 
 	int64_t deadline_ms;               /* activeDeadlineSeconds; 0: none */
+	int64_t began_ms;                  /* now_ms, from which it is counted */
+	int64_t first_start_ms;            /* before a boot: server's time, to be counted; 0: no */
 	struct loop_timer *deadline_timer; /* null: none */
 	bool expired;                      /* it is over: all containers end, the pod failed */
 
@@ -153,7 +155,8 @@ void pod_event(struct pod *p, bool warning, const char *reason, const char *form
 	PRINTF_LIKE(4, 5);
 /* Fills in all but the source; from the Pod's own tree. */
 void pod_read(struct pod *p, const json_t *tree);
-void pod_begin(struct pod *p, const json_t *tree, int64_t started_ms); /* its deadline runs */
+/* Its deadline runs, from began_ms and first_start_ms on. */
+void pod_set_deadline(struct pod *p, const json_t *tree);
 void pod_describe(const struct pod *p, struct container_pod *ret_pod);
 const char *pod_address(const struct pod *p); /* where it is probed */
 /* Hands what changed to the engine, when the sandbox is there and the last time is over. */

@@ -90,10 +90,13 @@ static char *keep_record(const struct pod *p)
 	json_t *list = json_array();
 	for (size_t i = 0; i < p->container_count; i++)
 		json_array_append_new(list, keep_container(&p->containers[i]));
-	json_t *record CLEANUP(json_done) = json_pack("{s:i,s:s,s:s,s:I,s:b,s:b,s:b,s:b,s:o}",
-		"version", KEEP_VERSION, "ip", p->ip, "netns", p->netns_path, "startedMs",
-		(json_int_t)p->started_ms, "ready", p->sandbox == SANDBOX_READY, "finished",
-		p->finished, "detached", p->detached, "expired", p->expired, "containers", list);
+	json_t *record CLEANUP(json_done) =
+		json_pack("{s:i,s:s,s:s,s:I,s:I,s:I,s:b,s:b,s:b,s:b,s:o}", "version", KEEP_VERSION,
+			"ip", p->ip, "netns", p->netns_path, "startedMs", (json_int_t)p->started_ms,
+			"beganMs", (json_int_t)p->began_ms, "firstStartMs",
+			(json_int_t)p->first_start_ms, "ready", p->sandbox == SANDBOX_READY,
+			"finished", p->finished, "detached", p->detached, "expired", p->expired,
+			"containers", list);
 	return json_encode_string(record);
 }
 
@@ -190,7 +193,13 @@ static void restore_container(struct pod_container *c, const json_t *from)
 
 static void restore_record(struct pod *p, const json_t *record)
 {
+	int64_t now_ms = loop_now_ms(p->pods->config.loop);
 	p->sandbox = json_bool(record, false, "ready") ? SANDBOX_READY : SANDBOX_NONE;
+	p->started_ms = json_int(record, 0, "startedMs");
+	p->began_ms = json_int(record, now_ms, "beganMs");
+	if (p->began_ms > now_ms) /* by the clock of another boot */
+		p->began_ms = now_ms;
+	p->first_start_ms = json_int(record, 0, "firstStartMs");
 	p->finished = json_bool(record, false, "finished");
 	p->detached = json_bool(record, false, "detached");
 	p->expired = json_bool(record, false, "expired");
@@ -223,6 +232,6 @@ struct pod *pod_restore(struct pods *d, const char *spec_text, const char *recor
 	json_t *tree CLEANUP(json_done) = object_tree(p->source.pod);
 	pod_read(p, tree);
 	restore_record(p, record);
-	pod_begin(p, tree, json_int(record, 0, "startedMs"));
+	pod_set_deadline(p, tree);
 	return p;
 }
