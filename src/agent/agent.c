@@ -21,9 +21,10 @@ static void report_node(struct agent *a);
 
 static void remove_images(struct agent *a, int64_t free_bytes)
 {
-	size_t count;
-	CLEANUP(mem_free_ptr) const char **ids = agent_pods_images(a->pods, &count);
-	a->config.images.ops->collect(a->config.images.context, ids, count, free_bytes);
+	CLEANUP(agent_used_images_done) struct agent_used_images used = {0};
+	agent_pods_images(a->pods, &used);
+	a->config.images.ops->collect(a->config.images.context, (const char *const *)used.items,
+		used.count, free_bytes);
 }
 
 /* Where the file system does not tell its size: after a pod went, or a pull had no room. */

@@ -107,8 +107,7 @@ struct agent_images_ops {
 	struct image_pull *(*pull)(void *context, const char *ref, const char *policy,
 		const char *auth_json, const struct image_pull_events *events, void *arg);
 	void (*cancel)(struct image_pull *p);
-	void (*collect)(void *context, const char *const *ids_in_use, size_t count,
-		int64_t free_bytes);
+	void (*collect)(void *context, const char *const *used, size_t count, int64_t free_bytes);
 	bool (*collecting)(void *context); /* what collect began is not over; null: never */
 	void (*free)(void *context);
 };

@@ -1,5 +1,16 @@
 /* A whole agent without its server: what it starts from the disk, and what it then tells. */
+#include "agent/agent_private.h"
 #include "agent/world_test.h"
+
+static bool image_is_used(struct world *w, const char *name)
+{
+	CLEANUP(agent_used_images_done) struct agent_used_images used = {0};
+	agent_pods_images(w->agent->pods, &used);
+	bool found = false;
+	VEC_EACH (&used, char *, image)
+		found |= strcmp(*image, name) == 0;
+	return found;
+}
 
 static void test_a_namespace_may_keep_its_secrets_from_the_disk(void **state)
 {
@@ -15,6 +26,7 @@ static void test_a_namespace_may_keep_its_secrets_from_the_disk(void **state)
 	reboot_on_an_island(w);
 	assert_int_equal(w->attached, 1); /* b */
 	expect_said(w, "secret_not_cached");
+	assert_true(image_is_used(w, "i:1")); /* and may not be had again soon */
 	server_up(w);
 	await_connection(w);
 	assert_null(strstr(buf_text(&w->hello), "core/secrets/default/s"));
@@ -34,8 +46,10 @@ static void test_a_pod_that_ended_stays_so_over_a_reboot_on_an_island(void **sta
 	await_connection(w);
 	feed_line(w, POD_OF("a", "uid-a", SCRIPT("exit 0")));
 	await_report(w, "\"phase\":\"Succeeded\"");
+	assert_false(image_is_used(w, "i:1"));
 	reboot_on_an_island(w);
 	assert_null(strstr(buf_text(&w->said), "pod_starting"));
+	assert_false(image_is_used(w, "i:1"));
 	world_free(w);
 }
 

@@ -873,16 +873,38 @@ const char **agent_pods_uids(const struct agent_pods *p, size_t *ret_count)
 	return list.items;
 }
 
-const char **agent_pods_images(const struct agent_pods *p, size_t *ret_count)
+static void add_named_images(struct agent_used_images *list, const struct object *o)
 {
-	VEC(const char *) list = {0};
+	static const char *const lists[] = {"initContainers", "containers", "ephemeralContainers"};
+	CLEANUP(json_done) json_t *tree = object_tree(o);
+	size_t i;
+	json_t *item;
+	for (size_t n = 0; n < ARRAY_SIZE(lists); n++)
+		json_array_foreach (json_at(tree, "spec", lists[n]), i, item)
+			vec_push(list, mem_dup_string(json_text(item, "", "image")));
+}
+
+/* A pod that waits, for a Secret, a lease or a device, has no image yet that the driver knows. */
+void agent_pods_images(const struct agent_pods *p, struct agent_used_images *list)
+{
 	MAP_EACH (&p->by_uid, entry) {
 		const struct pod *pod = entry->value;
 		for (size_t i = 0; i < pod->images.count; i++)
-			vec_push(&list, pod->images.items[i]);
+			vec_push(list, mem_dup_string(pod->images.items[i]));
 	}
-	*ret_count = list.count;
-	return list.items;
+	MAP_EACH (agent_slice_objects(p->config.slice), entry) {
+		const struct object *o = entry->value;
+		if (o->kind == &kind_pod && str_equal(o->node, p->config.node_name) &&
+			!is_over(o->phase) && !agent_slice_ended(p->config.slice, o->uid))
+			add_named_images(list, o);
+	}
+}
+
+void agent_used_images_done(struct agent_used_images *list)
+{
+	VEC_EACH (list, char *, image)
+		free(*image);
+	vec_done(list);
 }
 
 void agent_pods_metrics(const struct agent_pods *p, struct buf *b)

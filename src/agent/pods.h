@@ -87,8 +87,13 @@ bool agent_pods_listed(const struct agent_pods *p); /* the driver said what it h
 size_t agent_pods_count(const struct agent_pods *p);
 /* Those that use the network or may soon. The array is freed with free(). */
 const char **agent_pods_uids(const struct agent_pods *p, size_t *ret_count) MUST_CHECK;
-/* Ids of images that pods use, as observed. The array is freed with free(). */
-const char **agent_pods_images(const struct agent_pods *p, size_t *ret_count) MUST_CHECK;
+/* Images that pods use, as observed by id, and those that pods which are not over name. */
+struct agent_used_images {
+	char **items;
+	size_t count, capacity;
+};
+void agent_pods_images(const struct agent_pods *p, struct agent_used_images *list);
+void agent_used_images_done(struct agent_used_images *list); /* for CLEANUP too */
 void agent_pods_metrics(const struct agent_pods *p, struct buf *b);
 
 #endif

@@ -103,10 +103,9 @@ static void images_cancel(struct image_pull *p)
 	image_pull_cancel(p);
 }
 
-static void images_collect(void *context, const char *const *ids_in_use, size_t count,
-	int64_t free_bytes)
+static void images_collect(void *context, const char *const *used, size_t count, int64_t free_bytes)
 {
-	image_store_collect(context, ids_in_use, count, free_bytes);
+	image_store_collect(context, used, count, free_bytes);
 }
 
 static bool images_collecting(void *context)

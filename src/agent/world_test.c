@@ -315,11 +315,10 @@ static void net_nothing(void *context)
 	(void)context;
 }
 
-static void images_collect(void *context, const char *const *ids_in_use, size_t count,
-	int64_t free_bytes)
+static void images_collect(void *context, const char *const *used, size_t count, int64_t free_bytes)
 {
 	(void)context;
-	(void)ids_in_use;
+	(void)used;
 	(void)count;
 	(void)free_bytes;
 }

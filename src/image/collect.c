@@ -24,6 +24,7 @@ struct collection {
 	const char *folder;
 	VEC(struct candidate) images;
 	struct map layers; /* digests that some image still has */
+	struct map named;  /* digests of images that are in use by their names */
 };
 
 /* "sha256-HEX" with an optional ".json" back into a digest; false for other names. */
@@ -70,13 +71,28 @@ static int by_age(const void *a, const void *b)
 	return strcmp(x->digest, y->digest);
 }
 
-/* A record that cannot be read has nothing worth keeping. */
-static void mark_in_use(struct collection *c, const char *const *ids, size_t count)
+/* What a pod names before it runs: by the name the image is found when it is to. */
+static void note_named(struct collection *c, const char *const *used, size_t count)
 {
+	for (size_t i = 0; i < count; i++) {
+		CLEANUP(record_done) struct record r = {0};
+		struct image_reference reference;
+		if (!image_digest_valid(used[i]) &&
+			image_reference_parse(used[i], &reference, NULL) == 0 &&
+			record_find(c->fs, c->folder, &reference, &r, NULL) == 0)
+			map_put(&c->named, r.digest, c);
+	}
+}
+
+/* A record that cannot be read has nothing worth keeping. */
+static void mark_in_use(struct collection *c, const char *const *used, size_t count)
+{
+	note_named(c, used, count);
 	VEC_EACH (&c->images, struct candidate, image) {
 		CLEANUP(record_done) struct record r = {0};
 		if (record_load(c->fs, c->folder, image->digest, &r, NULL) == 0)
-			image->in_use = id_in_use(r.id, ids, count);
+			image->in_use =
+				id_in_use(r.id, used, count) || map_has(&c->named, image->digest);
 		if (image->in_use) /* its time begins when it no longer is */
 			record_touch(c->folder, image->digest);
 	}
@@ -127,7 +143,7 @@ static int sweep(struct collection *c, struct err *e)
 	return fs_list(c->fs, path, remove_layer, c, e);
 }
 
-int record_collect(struct fs *fs, const char *folder, const char *const *ids_in_use, size_t count,
+int record_collect(struct fs *fs, const char *folder, const char *const *used, size_t count,
 	int64_t free_bytes, struct err *e)
 {
 	CLEANUP(tree_close) int hold = -1;
@@ -136,12 +152,13 @@ int record_collect(struct fs *fs, const char *folder, const char *const *ids_in_
 	if (rc != 0)
 		return rc;
 	map_init(&c.layers, NULL);
+	map_init(&c.named, NULL);
 	if (fs_free_bytes(fs, folder) < free_bytes)
 		partial_collect(folder, 0, 0); /* the cheapest room: it can be fetched again */
 	CLEANUP(mem_free_ptr) char *path = mem_format("%s/images", folder);
 	rc = fs_list(fs, path, add_image, &c, e);
 	if (rc == 0) {
-		mark_in_use(&c, ids_in_use, count);
+		mark_in_use(&c, used, count);
 		if (c.images.count > 0)
 			qsort(c.images.items, c.images.count, sizeof(*c.images.items), by_age);
 		rc = sweep(&c, e);
@@ -159,5 +176,6 @@ int record_collect(struct fs *fs, const char *folder, const char *const *ids_in_
 	}
 	vec_done(&c.images);
 	map_done(&c.layers);
+	map_done(&c.named);
 	return rc;
 }

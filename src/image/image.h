@@ -60,10 +60,10 @@ struct image_pull *image_store_pull(struct image_store *s, const char *ref, cons
 	const char *auth_json, const struct image_pull_events *events, void *arg) MUST_CHECK;
 void image_pull_cancel(struct image_pull *p); /* no callback any more */
 
-/* Removes images that are not in use, those that were handed out least recently first, and their
- * layers, until free_bytes are free. In a job, when no pull is under way and no other process works
- * on the store. */
-void image_store_collect(struct image_store *s, const char *const *ids_in_use, size_t count,
+/* Removes images that are not used (named by id, or as pods name them), those that were handed out
+ * least recently first, and their layers, until free_bytes are free. In a job, when no pull is
+ * under way and no other process works on the store. */
+void image_store_collect(struct image_store *s, const char *const *used, size_t count,
 	int64_t free_bytes);
 bool image_store_collecting(const struct image_store *s); /* that is not over */
 void image_store_close(struct image_store *s);

@@ -59,9 +59,10 @@ void record_touch(const char *folder, const char *digest);
  */
 int record_hold(const char *folder, bool alone, bool wait, int *ret_fd, struct err *e) MUST_CHECK;
 
-/* Frees space: images whose id is not in use, those that were used least recently first, until
- * free_bytes are free; then layers that no image has. -ERR_BUSY: another process works on it. */
-int record_collect(struct fs *fs, const char *folder, const char *const *ids_in_use, size_t count,
+/* Frees space: images that are not used (named by id, or as pods name them), those that were used
+ * least recently first, until free_bytes are free; then layers that no image has. -ERR_BUSY:
+ * another process works on it. */
+int record_collect(struct fs *fs, const char *folder, const char *const *used, size_t count,
 	int64_t free_bytes, struct err *e) MUST_CHECK;
 
 #endif

@@ -556,7 +556,7 @@ void image_pull_cancel(struct image_pull *p)
 		process_kill(j->process, SIGKILL); /* on_exit_of_pull goes on */
 }
 
-void image_store_collect(struct image_store *s, const char *const *ids_in_use, size_t count,
+void image_store_collect(struct image_store *s, const char *const *used, size_t count,
 	int64_t free_bytes)
 {
 	if (s->wanted)
@@ -565,7 +565,7 @@ void image_store_collect(struct image_store *s, const char *const *ids_in_use, s
 	c->store = s;
 	c->free_bytes = free_bytes;
 	for (size_t i = 0; i < count; i++)
-		vec_push(&c->ids, mem_dup_string(ids_in_use[i]));
+		vec_push(&c->ids, mem_dup_string(used[i]));
 	s->wanted = c;
 	s->references++;
 	loop_defer(s->loop, advance_later, s);

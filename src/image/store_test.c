@@ -309,6 +309,18 @@ static void collection_keeps_what_is_used(void **state)
 	assert_int_equal(record_find(fs_real(), f->folder, &reference, &r, NULL), -ERR_NOT_FOUND);
 }
 
+/* A pod that waits for something names its image, and nobody knows its id yet. */
+static void collection_keeps_what_is_named(void **state)
+{
+	struct fixture *f = *state;
+	put_image(f, "app:1", MANIFEST, LAYER);
+	static const char *const names[] = {"gone:1", "docker.io/library/app:1", "A b"};
+	assert_int_equal(record_collect(fs_real(), f->folder, names, 3, INT64_MAX, NULL), 0);
+	assert_true(layer_there(f, LAYER));
+	assert_int_equal(record_collect(fs_real(), f->folder, names, 1, INT64_MAX, NULL), 0);
+	assert_false(layer_there(f, LAYER));
+}
+
 static void collection_spares_what_was_just_given(void **state)
 {
 	struct fixture *f = *state;
@@ -463,6 +475,7 @@ int main(void)
 		STORE_TEST(programs_are_limited),
 		STORE_TEST(cancelled_pulls_are_killed_and_silent),
 		STORE_TEST(collection_keeps_what_is_used),
+		STORE_TEST(collection_keeps_what_is_named),
 		STORE_TEST(collection_spares_what_was_just_given),
 		STORE_TEST(damaged_records_count_as_missing),
 		STORE_TEST(what_was_used_longest_ago_goes_first),

@@ -172,10 +172,9 @@ static void images_cancel(struct image_pull *p)
 	p->events = NULL;
 }
 
-static void images_collect(void *context, const char *const *ids_in_use, size_t count,
-	int64_t free_bytes)
+static void images_collect(void *context, const char *const *used, size_t count, int64_t free_bytes)
 {
-	(void)context, (void)ids_in_use, (void)count, (void)free_bytes;
+	(void)context, (void)used, (void)count, (void)free_bytes;
 }
 
 static void images_free(void *context)
