@@ -394,7 +394,7 @@ static int start_driver(struct agent *a, struct err *e)
 	int r = a->config.driver_new(a->config.driver_context, &config, &a->driver, e);
 	if (r < 0)
 		return r;
-	agent_calls_init(&a->calls, a->config.loop, a->config.log, a->driver);
+	agent_calls_init(&a->calls, a->config.loop, a->config.log, a->driver, a->slice);
 	return 0;
 }
 

@@ -191,10 +191,29 @@ static int64_t since_of(const struct agent_calls *calls, const json_t *query)
 	return seconds > 0 && seconds < INT32_MAX ? loop_wall_ms(calls->loop) - seconds * 1000 : 0;
 }
 
+/* The first one, as the driver would say: it does not know pods that ended before a boot. The tree
+ * is to be freed with json_decref. */
+static const char *first_container(const struct agent_calls *calls, const char *uid,
+	json_t **ret_tree)
+{
+	MAP_EACH (agent_slice_objects(calls->slice), entry) {
+		const struct object *o = entry->value;
+		if (o->kind != &kind_pod || !str_equal(o->uid, uid))
+			continue;
+		*ret_tree = object_tree(o);
+		return json_text(json_array_get(json_at(*ret_tree, "spec", "containers"), 0), NULL,
+			"name");
+	}
+	return NULL;
+}
+
 static void begin_logs(struct call *c, const char *uid, const json_t *query)
 {
 	struct driver *d = c->calls->driver;
-	struct driver_logs spec = {.container = json_text(query, NULL, "container"),
+	CLEANUP(json_done) json_t *tree = NULL;
+	const char *named = json_text(query, NULL, "container");
+	struct driver_logs spec = {
+		.container = named ? named : first_container(c->calls, uid, &tree),
 		.follow = flag_of(query, "follow"),
 		.previous = flag_of(query, "previous"),
 		.timestamps = flag_of(query, "timestamps"),
@@ -292,8 +311,8 @@ void agent_calls_cancel_all(struct agent_calls *calls)
 }
 
 void agent_calls_init(struct agent_calls *c, struct loop *loop, struct log *log,
-	struct driver *driver)
+	struct driver *driver, const struct agent_slice *slice)
 {
-	*c = (struct agent_calls){.loop = loop, .log = log, .driver = driver};
+	*c = (struct agent_calls){.loop = loop, .log = log, .driver = driver, .slice = slice};
 	list_init(&c->open);
 }

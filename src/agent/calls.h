@@ -5,6 +5,7 @@
 #ifndef CONTINUO_AGENT_CALLS_H
 #define CONTINUO_AGENT_CALLS_H
 
+#include "agent/slice.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "codec/json.h"
@@ -15,6 +16,7 @@ struct agent_calls {
 	struct loop *loop;
 	struct log *log;
 	struct driver *driver;
+	const struct agent_slice *slice;
 	struct list open; /* of struct call */
 	size_t count;
 	int64_t served;
@@ -25,7 +27,7 @@ struct agent_calls {
 #define AGENT_CALL_QUEUE ((size_t)256 << 10)
 
 void agent_calls_init(struct agent_calls *c, struct loop *loop, struct log *log,
-	struct driver *driver);
+	struct driver *driver, const struct agent_slice *slice);
 /* A "call" message of the feed. */
 void agent_calls_begin(struct agent_calls *c, struct http_client *client, const json_t *message);
 void agent_calls_cancel(struct agent_calls *c, int64_t id);

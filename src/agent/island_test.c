@@ -53,6 +53,31 @@ static void test_a_pod_that_ended_stays_so_over_a_reboot_on_an_island(void **sta
 	world_free(w);
 }
 
+/* The driver does not know it any more, but has its log and its files. */
+static void test_what_a_pod_left_before_a_boot_is_read_and_removed(void **state)
+{
+	(void)state;
+	struct world *w = world_new();
+	agent_up(w);
+	await_connection(w);
+	feed_line(w, POD_OF("a", "uid-a", SCRIPT("exit 0")));
+	await_report(w, "\"phase\":\"Succeeded\"");
+	reboot_on_an_island(w);
+	server_up(w);
+	buf_append_string(&w->feed_script, POD_OF("a", "uid-a", SCRIPT("exit 0")) "\n");
+	await_connection(w);
+	feed_line(w,
+		"{\"type\":\"call\",\"id\":4,\"verb\":\"logs\",\"pod\":\"uid-a\",\"query\":{}}");
+	test_loop_run(w->l, 1000);
+	expect_said(w, "told=logs uid=uid-a container=c\n");
+	expect_said(w, "told=keep_only uid=uid-a\n");
+	assert_null(strstr(buf_text(&w->said), "told=forget"));
+	feed_line(w, "{\"type\":\"delete\",\"key\":\"core/pods/default/a\",\"uid\":\"uid-a\"}");
+	test_loop_run(w->l, 1000);
+	expect_said(w, "told=forget uid=uid-a\n");
+	world_free(w);
+}
+
 /* While the node was away its pod was deleted, and another has its name. */
 static void test_an_old_uid_is_stopped_and_said_so(void **state)
 {
@@ -190,6 +215,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_namespace_may_keep_its_secrets_from_the_disk),
 		cmocka_unit_test(test_a_pod_that_ended_stays_so_over_a_reboot_on_an_island),
+		cmocka_unit_test(test_what_a_pod_left_before_a_boot_is_read_and_removed),
 		cmocka_unit_test(test_an_old_uid_is_stopped_and_said_so),
 		cmocka_unit_test(test_what_happened_on_an_island_is_told_after_a_reboot),
 		cmocka_unit_test(test_an_end_that_was_not_kept_is_told_as_unknown),

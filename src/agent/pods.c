@@ -23,7 +23,7 @@ static const char *const stage_names[] = {
 
 /* Which stages may follow which, one bit each. */
 static const unsigned stage_next[] = {
-	[POD_NEW] = 1u << POD_STARTING | 1u << POD_KEPT,
+	[POD_NEW] = 1u << POD_STARTING | 1u << POD_KEPT | 1u << POD_FORGETTING,
 	[POD_STARTING] = 1u << POD_KEPT | 1u << POD_NEW,
 	[POD_KEPT] = 1u << POD_STOPPING | 1u << POD_NEW,
 	[POD_STOPPING] = 1u << POD_STOPPED | 1u << POD_KEPT,
@@ -63,6 +63,7 @@ struct agent_pods {
 	struct loop_timer *step;
 	char *cluster_domain, *dns_address; /* null before there is a network */
 	bool listed, complete;
+	bool swept;             /* what was left of pods that are no more */
 	struct list operations; /* of struct operation: the driver owes an answer */
 	int64_t started, start_failures, stopped;
 };
@@ -559,11 +560,9 @@ static void report_lost_end(struct agent_pods *p, struct pod *pod)
 static void step_new(struct agent_pods *p, struct pod *pod, const struct object *o)
 {
 	if (!o && pod->failures == 0) {
+		/* It may have run before a boot, and left logs and files. */
 		ended(p, pod);
-		agent_reports_forget(p->config.reports, pod->uid);
-		CLEANUP(mem_free_ptr) char *uid = mem_dup_string(pod->uid);
-		map_remove(&p->by_uid, uid);
-		p->config.on_forgotten(p->config.arg);
+		forget(p, pod);
 	} else if (!o || o->deletion_ms) {
 		/* A start that failed may have left something; to stop what is unknown succeeds. */
 		set_stage(pod, POD_KEPT);
@@ -653,6 +652,16 @@ static void step_pod(struct agent_pods *p, struct pod *pod)
 	}
 }
 
+/* A pod that went while nobody could tell the driver has left its files. */
+static void sweep(struct agent_pods *p)
+{
+	size_t count;
+	CLEANUP(mem_free_ptr) const char **uids = agent_pods_uids(p, &count);
+	p->swept = true;
+	if (p->driver->ops->keep_only)
+		p->driver->ops->keep_only(p->driver, uids, count);
+}
+
 static void on_step(void *arg)
 {
 	struct agent_pods *p = arg;
@@ -665,6 +674,8 @@ static void on_step(void *arg)
 	}
 	MAP_EACH (&p->by_uid, entry)
 		step_pod(p, entry->value);
+	if (p->complete && !p->swept)
+		sweep(p);
 }
 
 /* ---- what came ---- */

@@ -8,6 +8,8 @@
  *      ▲ ▲─ refused, after a back-off ─┘    │                                  │ done
  *      └────── the driver lost it ──────────┘                                  ▼
  *           (removed) ◀── done ── POD_FORGETTING ◀── not in the slice ── POD_STOPPED: "gone"
+ *
+ * What is POD_NEW and not in the slice any more is forgotten, as it may have run before a boot.
  */
 #ifndef CONTINUO_AGENT_PODS_H
 #define CONTINUO_AGENT_PODS_H

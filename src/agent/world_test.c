@@ -323,14 +323,48 @@ static void images_collect(void *context, const char *const *used, size_t count,
 	(void)free_bytes;
 }
 
+/* The fake driver with an ear on it: what it is told is in w->said. */
+static struct world *listener;
+static const struct driver_ops *fake_driver_ops;
+
+static void driver_forget(struct driver *d, const char *uid, driver_done *done, void *arg)
+{
+	buf_printf(&listener->said, "told=forget uid=%s\n", uid);
+	fake_driver_ops->forget(d, uid, done, arg);
+}
+
+static void driver_keep_only(struct driver *d, const char *const *uids, size_t count)
+{
+	buf_append_string(&listener->said, "told=keep_only");
+	for (size_t i = 0; i < count; i++)
+		buf_printf(&listener->said, " uid=%s", uids[i]);
+	buf_append_string(&listener->said, "\n");
+	fake_driver_ops->keep_only(d, uids, count);
+}
+
+static struct driver_logs_call *driver_logs(struct driver *d, const char *uid,
+	const struct driver_logs *spec)
+{
+	buf_printf(&listener->said, "told=logs uid=%s container=%s\n", uid,
+		spec->container ? spec->container : "");
+	return fake_driver_ops->logs(d, uid, spec);
+}
+
 static int make_driver(void *context, const struct driver_config *config,
 	struct driver **ret_driver, struct err *e)
 {
 	static const struct driver_fake_config fake = {
 		.seed = 1, .start_ms_min = 5, .start_ms_max = 20, .stop_ms_max = 30};
-	(void)context;
+	static struct driver_ops ops;
 	(void)e;
 	*ret_driver = driver_fake_new(config, &fake);
+	listener = context;
+	fake_driver_ops = (*ret_driver)->ops;
+	ops = *fake_driver_ops;
+	ops.forget = driver_forget;
+	ops.keep_only = driver_keep_only;
+	ops.logs = driver_logs;
+	(*ret_driver)->ops = &ops;
 	return 0;
 }
 
@@ -371,6 +405,7 @@ int agent_try(struct world *w, struct err *e)
 		.net = {&net, w},
 		.images = {&images, w},
 		.driver_new = make_driver,
+		.driver_context = w,
 		.on_fatal = on_fatal,
 		.fatal_context = w};
 	return agent_new(&config, &w->agent, e);

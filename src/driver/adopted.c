@@ -219,6 +219,13 @@ static void both_forget(struct driver *d, const char *uid, driver_done *done, vo
 	to->ops->forget(to, uid, done, arg);
 }
 
+/* Of those that it takes nothing is on the disk but what Docker has. */
+static void both_keep_only(struct driver *d, const char *const *uids, size_t count)
+{
+	struct driver *to = both_of(d)->other;
+	to->ops->keep_only(to, uids, count);
+}
+
 struct list_call {
 	struct both *both;
 	struct telling telling;
@@ -321,6 +328,7 @@ int driver_adopted_new(const struct driver_config *config, struct driver *other,
 		.start = both_start,
 		.stop = both_stop,
 		.forget = both_forget,
+		.keep_only = both_keep_only,
 		.list = both_list,
 		.stats = both_stats,
 		.logs = both_logs,

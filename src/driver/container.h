@@ -10,6 +10,7 @@
 #ifndef CONTINUO_DRIVER_CONTAINER_H
 #define CONTINUO_DRIVER_CONTAINER_H
 
+#include "base/map.h"
 #include "driver/driver.h"
 
 #define CONTAINER_ID_SIZE 33 /* 32 hexadecimal characters and the NUL */
@@ -115,6 +116,9 @@ struct container_engine_ops {
 		container_done *done, void *arg);
 	void (*forget)(struct container_engine *x, const char *uid, container_done *done,
 		void *arg);
+	/* Forgets all pods of which there is something, but for those. May be null: what it keeps
+	 * does not outlive it. */
+	void (*keep_only)(struct container_engine *x, const struct map *uids);
 	int (*stats)(struct container_engine *x, const char *uid, int64_t *ret_cpu_ns,
 		int64_t *ret_memory_bytes, struct err *e);
 	/* As in driver.h, of one run; live: the container runs, so a follower waits for more. */

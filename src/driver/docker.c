@@ -354,6 +354,11 @@ static void docker_forget(struct container_engine *x, const char *uid, container
 	d->oci->base.ops->forget(&d->oci->base, uid, done, arg);
 }
 
+static void docker_keep_only(struct container_engine *x, const struct map *uids)
+{
+	oci_keep_only(&docker_of(x)->oci->base, uids);
+}
+
 static void docker_free(struct container_engine *x)
 {
 	struct docker *d = docker_of(x);
@@ -383,6 +388,7 @@ static const struct container_engine_ops docker_ops = {.name = "docker",
 	.last_attempt = docker_last_attempt,
 	.update = docker_update,
 	.forget = docker_forget,
+	.keep_only = docker_keep_only,
 	.stats = docker_stats,
 	.logs = docker_logs,
 	.logs_cancel = docker_logs_cancel,

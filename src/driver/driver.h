@@ -209,12 +209,17 @@ struct driver_ops {
 		void *arg);
 	/* Removes what stop keeps for reading (logs). */
 	void (*forget)(struct driver *d, const char *uid, driver_done *done, void *arg);
+	/* Removes what earlier lives left of pods that are neither run nor in the list. May be
+	 * null. */
+	void (*keep_only)(struct driver *d, const char *const *uids, size_t count);
 	/* Every pod of ours that the engine has, also from before a restart of the agent. */
 	void (*list)(struct driver *d, void (*each)(void *arg, const struct driver_state *state),
 		driver_done *done, void *arg);
 	/* CPU (ns) and memory (working set, bytes) of one pod. */
 	int (*stats)(struct driver *d, const char *uid, int64_t *ret_cpu_ns,
 		int64_t *ret_memory_bytes, struct err *e);
+	/* Of a pod that ended before a boot, or was stopped and is not forgotten, too: then the
+	 * container has to be named. */
 	struct driver_logs_call *(*logs)(struct driver *d, const char *uid,
 		const struct driver_logs *spec);
 	void (*logs_cancel)(struct driver_logs_call *call);

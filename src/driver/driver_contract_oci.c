@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "driver/contract.h"
+#include "sys/fs.h"
 
 #define POD(script, container, pod)                                                                \
 	"{'terminationGracePeriodSeconds':1,'containers':[{'name':'main','image':'test','command'" \
@@ -752,6 +753,45 @@ static void nothing_is_left(void **state)
 	assert_true(bench.docker ? bench_wait(is_clean, "za", 8000) : is_clean("za"));
 }
 
+/* As after a boot: the driver does not know the pod, whose files are there. */
+static void logs_outlive_the_pod(void **state)
+{
+	(void)state;
+	struct driver_logs spec = {.container = "main", .tail_lines = -1};
+	bench_start("zb", POD("echo result=7", "", ",'restartPolicy':'Never'"));
+	assert_true(bench_wait(is_succeeded, "zb", 5000));
+	bench_stop("zb", 0);
+	bench.driver->ops->free(bench.driver);
+	bench_open();
+	CLEANUP(mem_free_ptr) char *text = bench_logs("zb", &spec);
+	assert_string_equal(text, bench.docker && !is_podman() ? "" : "result=7\n");
+	spec.container = "../main";
+	CLEANUP(mem_free_ptr) char *none = bench_logs("zb", &spec);
+	assert_string_equal(none, "");
+	spec = (struct driver_logs){.container = "main", .tail_lines = -1, .previous = true};
+	CLEANUP(mem_free_ptr) char *previous = bench_logs("zb", &spec);
+	assert_string_equal(previous, "");
+}
+
+static void leftovers_are_swept(void **state)
+{
+	(void)state;
+	static const char *const both[] = {"zd", "zc"}, *const one[] = {"zc"};
+	CLEANUP(mem_free_ptr)
+	char *left = mem_format("%s/pods/zd/volumes/e", bench.config.state_folder);
+	assert_int_equal(fs_make_folders(fs_real(), left, 0700, NULL), 0);
+	bench_start("ze", POD("sleep 50", "", ""));
+	assert_true(bench_wait(is_ready, "ze", 5000));
+	bench.driver->ops->keep_only(bench.driver, both, 2);
+	bench_sleep(300);
+	assert_false(folder_is_gone(bench.config.state_folder, "zd"));
+	bench.driver->ops->keep_only(bench.driver, one, 1);
+	bench_sleep(300);
+	assert_true(folder_is_gone(bench.config.state_folder, "zd"));
+	assert_false(folder_is_gone(bench.config.state_folder, "ze")); /* it runs */
+	bench_stop("ze", 0);
+}
+
 /* How long thirty at once and one alone take; printed, as the machine decides. */
 static void starts_are_quick(void **state)
 {
@@ -811,6 +851,8 @@ const struct CMUnitTest contract_oci[] = {
 	cmocka_unit_test(lost_monitors_end_their_containers),
 	cmocka_unit_test(starts_are_quick),
 	cmocka_unit_test(nothing_is_left),
+	cmocka_unit_test(logs_outlive_the_pod),
+	cmocka_unit_test(leftovers_are_swept),
 };
 const size_t contract_oci_count = ARRAY_SIZE(contract_oci);
 
@@ -911,5 +953,7 @@ const struct CMUnitTest contract_docker[] = {
 	cmocka_unit_test(removed_containers_come_back),
 	cmocka_unit_test(starts_are_quick),
 	cmocka_unit_test(nothing_is_left),
+	cmocka_unit_test(logs_outlive_the_pod),
+	cmocka_unit_test(leftovers_are_swept),
 };
 const size_t contract_docker_count = ARRAY_SIZE(contract_docker);

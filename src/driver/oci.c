@@ -163,8 +163,6 @@ static void oci_forget(struct container_engine *x, const char *uid, container_do
 	loop_job(o->config.loop, forget_work, forget_done, job);
 }
 
-/* ---- finding everything again ---- */
-
 typedef void each_name(void *arg, const char *name);
 
 static void each_folder(const char *path, each_name *each, void *arg)
@@ -177,6 +175,29 @@ static void each_folder(const char *path, each_name *each, void *arg)
 	if (folder)
 		closedir(folder);
 }
+
+struct keeping {
+	struct oci *oci;
+	const struct map *uids;
+};
+
+static void keep_or_forget(void *arg, const char *uid)
+{
+	struct keeping *k = arg;
+	if (!map_has(k->uids, uid))
+		oci_forget(&k->oci->base, uid, NULL, NULL);
+}
+
+/* What is to go is listed at once: a pod that comes meanwhile has nothing there yet. */
+void oci_keep_only(struct container_engine *x, const struct map *uids)
+{
+	struct oci *o = oci_of(x);
+	struct keeping k = {o, uids};
+	char *path CLEANUP(mem_free_ptr) = mem_format("%s/pods", o->state_folder);
+	each_folder(path, keep_or_forget, &k);
+}
+
+/* ---- finding everything again ---- */
 
 struct finding_again {
 	struct oci *oci;
@@ -287,6 +308,7 @@ static const struct container_engine_ops oci_ops = {.name = "oci",
 	.last_attempt = oci_last_attempt,
 	.update = oci_update,
 	.forget = oci_forget,
+	.keep_only = oci_keep_only,
 	.stats = oci_stats,
 	.logs = oci_logs,
 	.logs_cancel = oci_logs_cancel,

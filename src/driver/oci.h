@@ -222,6 +222,7 @@ char *oci_log_path(const struct oci *o, const char *uid, const char *name, int a
 void oci_log_prune(const char *folder, int attempt);
 /* container_ops.last_attempt: by the names of logs. */
 int oci_last_attempt(struct container_engine *x, const char *uid, const char *name);
+void oci_keep_only(struct container_engine *x, const struct map *uids);
 /* That run ended: followers come to an end. */
 void oci_logs_wake(struct oci *o, const char *uid, const char *name, int attempt);
 void oci_logs_close(struct oci *o);

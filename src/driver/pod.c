@@ -555,6 +555,21 @@ static void pods_forget(struct driver *base, const char *uid, driver_done *done,
 	pods_later(d, done, arg, &e);
 }
 
+static void pods_keep_only(struct driver *base, const char *const *uids, size_t count)
+{
+	struct pods *d = pods_of(base);
+	struct map kept;
+	if (!d->engine->ops->keep_only)
+		return;
+	map_init(&kept, NULL);
+	for (size_t i = 0; i < count; i++)
+		map_put(&kept, uids[i], d);
+	MAP_EACH (&d->map, entry)
+		map_put(&kept, entry->key, d);
+	d->engine->ops->keep_only(d->engine, &kept);
+	map_done(&kept);
+}
+
 static void pods_list(struct driver *base,
 	void (*each)(void *arg, const struct driver_state *state), driver_done *done, void *arg)
 {
@@ -633,20 +648,38 @@ static int logs_attempt(const struct pod_container *c, bool previous)
 	return previous && current ? c->previous_attempt : c->last_attempt;
 }
 
+/* Names become parts of paths, and these were not read from a pod. */
+static bool is_plain_name(const char *name)
+{
+	return !str_empty(name) && name[0] != '.' && !strchr(name, '/');
+}
+
+/* The last run of a pod that is not run here any more, by what it left; -1: nothing. */
+static int left_attempt(const struct pods *d, const char *uid, const struct driver_logs *spec)
+{
+	struct container_engine *x = d->engine;
+	if (map_has(&d->map, uid) || !x->ops->last_attempt || !is_plain_name(uid) ||
+		!is_plain_name(spec->container))
+		return -1;
+	return x->ops->last_attempt(x, uid, spec->container);
+}
+
 static struct driver_logs_call *pods_logs(struct driver *base, const char *uid,
 	const struct driver_logs *spec)
 {
 	struct pods *d = pods_of(base);
 	struct pod_container *c = pods_container(d, uid, spec->container);
-	int attempt = c ? logs_attempt(c, spec->previous) : -1;
+	int left = c ? -1 : left_attempt(d, uid, spec);
+	int attempt = c ? logs_attempt(c, spec->previous) : left - (left >= 0 && spec->previous);
 	bool live = c && c->phase == RUN_RUNNING && !spec->previous;
+	const char *name = c ? c->name : spec->container;
 	if (attempt >= 0)
-		return d->engine->ops->logs(d->engine, uid, c->name, attempt, live, spec);
+		return d->engine->ops->logs(d->engine, uid, name, attempt, live, spec);
 	struct failed_logs *f = mem_new(struct failed_logs);
 	f->spec = *spec;
-	if (c && spec->previous)
+	if ((c || left >= 0) && spec->previous)
 		(void)err_set(&f->e, ERR_NOT_FOUND, "container \"%.60s\" has no previous run",
-			c->name);
+			name);
 	else
 		pods_refuse(d, uid, spec->container, &f->e);
 	loop_defer(d->config.loop, failed_logs_run, f);
@@ -763,6 +796,7 @@ static const struct driver_ops pods_ops = {.name = "pods",
 	.start = pods_start,
 	.stop = pods_stop,
 	.forget = pods_forget,
+	.keep_only = pods_keep_only,
 	.list = pods_list,
 	.stats = pods_stats,
 	.logs = pods_logs,
