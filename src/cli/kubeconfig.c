@@ -241,6 +241,20 @@ static int add_all(sources *s, const struct cli_common *common, struct err *e)
 	return add_file(s, path, false, e);
 }
 
+static int none_there(struct err *e)
+{
+	const char *list = getenv("KUBECONFIG");
+	if (!str_empty(list))
+		return err_set(e, ERR_NOT_FOUND,
+			"there is no kubeconfig at %.300s, which $KUBECONFIG names: correct it, or "
+			"give one with --kubeconfig (the server writes admin.kubeconfig into its "
+			"state folder)",
+			list);
+	return err_set(e, ERR_NOT_FOUND,
+		"there is no kubeconfig: give one with --kubeconfig or $KUBECONFIG, or put it at "
+		"~/.kube/config (the server writes admin.kubeconfig into its state folder)");
+}
+
 int kubeconfig_load(const struct cli_common *common, struct kubeconfig *ret_config, struct err *e)
 {
 	CLEANUP(sources_done) sources s = {0};
@@ -248,11 +262,7 @@ int kubeconfig_load(const struct cli_common *common, struct kubeconfig *ret_conf
 	if (r < 0)
 		return r;
 	if (s.count == 0)
-		return err_set(e, ERR_NOT_FOUND,
-			"there is no kubeconfig: give one with --kubeconfig or $KUBECONFIG, or put "
-			"it at "
-			"~/.kube/config (the server writes admin.kubeconfig into its state "
-			"folder)");
+		return none_there(e);
 	CLEANUP(kubeconfig_done) struct kubeconfig k = {0};
 	r = resolve(&s, common->context, &k, e);
 	if (r < 0)

@@ -129,6 +129,7 @@ static void files_are_merged(void **state)
 	assert_string_equal(k.ca_pem, "PEM");
 	setenv("KUBECONFIG", "/nowhere/at/all", 1);
 	assert_int_equal(kubeconfig_load(&common, &k, &e), -ERR_NOT_FOUND);
+	assert_non_null(strstr(e.text, "/nowhere/at/all, which $KUBECONFIG names"));
 	common.kubeconfig = "/nowhere/at/all";
 	assert_int_equal(kubeconfig_load(&common, &k, &e), -ERR_NOT_FOUND);
 	assert_non_null(strstr(e.text, "/nowhere/at/all"));
