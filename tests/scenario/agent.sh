@@ -22,7 +22,7 @@ agent_command() { # STATE [flags]
 	local state=$1
 	shift
 	"$CONTINUO_BUILD/src/main/continuo-agent" --server "$address" --address 127.0.0.1 --driver fake \
-		--state-folder "$state" --run-folder "$work/run" --listen none "$@"
+		--state-folder "$state" --run-folder "${run_folder:-$state-run}" --listen none "$@"
 }
 
 agent_start() { # [flags]: in the background, on the one good state folder
@@ -45,7 +45,7 @@ refused() {
 	local status=$?
 	[ $status -ne 0 ] && [ $status -ne 124 ] && grep -q -e "$sentence" <<<"$out" || { echo "$status: $out"; return 1; }
 }
-export address CONTINUO_BUILD work
+export address CONTINUO_BUILD work run_folder
 
 node_is() { # STATUS: of the condition Ready
 	[ "$("$continuo" get nodes -o json | jq -r '.items[0].status.conditions[] | select(.type == "Ready").status')" = "$1" ]
@@ -68,6 +68,8 @@ tap_check "with its token the node joins and is Ready" wait_for 20 node_is True
 tap_check "its key is readable by root alone" [ "$(stat -c %a "$work/state/identity.json")" = 600 ]
 tap_check "a used token is refused" refused "refused the join" "$work/none" --token "$token" --node gateway
 tap_check "a second agent on the same state folder is refused" refused "another agent" "$work/state"
+run_folder=$work/run tap_check "a second agent on the same run folder is refused" \
+	refused "another agent runs on the run folder .*runFolder" "$work/none"
 tap_check "readyz answers" wait_for 10 curl -fs http://127.0.0.1:10255/readyz
 
 password=c0ntinuo-slice-$RANDOM
