@@ -68,7 +68,7 @@ static int fetch_config(struct pull *p, struct transfer_client *client, struct r
 		return rc;
 	rc = buf_check(&text, "the image's config", e);
 	if (rc == 0)
-		rc = manifest_check_config(buf_text(&text), text.size, p->manifest->layer_count, e);
+		rc = manifest_check_config(p->manifest, buf_text(&text), text.size, e);
 	if (rc == 0) {
 		str_copy(r->id, sizeof(r->id), p->manifest->config.digest);
 		r->config_json = buf_take(&text, NULL);

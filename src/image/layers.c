@@ -202,7 +202,11 @@ static int unpack_once(struct work *w, void *thread, struct layer *layer, int pa
 		&reader.blob, e);
 	if (rc != 0)
 		return rc;
-	rc = unpack_layer(folder, read_layer, &reader, NULL, e);
+	/* A layer that is not compressed has the digest that its source looks at. */
+	const char *diff_id = layer->blob.diff_id;
+	struct unpack_limits limits = {
+		.diff_id = strcmp(diff_id, layer->blob.digest) == 0 ? NULL : diff_id};
+	rc = unpack_layer(folder, read_layer, &reader, &limits, e);
 	*ret_resumed = source->resumed(reader.blob);
 	source->close(reader.blob);
 	return rc;

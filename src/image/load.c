@@ -159,7 +159,7 @@ static int bring(struct loading *g, const char *config, size_t config_size, stru
 		.temporary = g->l->temporary,
 		.source = &source,
 		.context = g};
-	int rc = manifest_check_config(config, config_size, g->manifest->layer_count, e);
+	int rc = manifest_check_config(g->manifest, config, config_size, e);
 	if (rc != 0)
 		return rc;
 	str_copy(r->id, sizeof(r->id), g->manifest->config.digest);

@@ -2,8 +2,8 @@
  * Images out of an archive into a content store, so that nodes without a registry have them: OCI
  * archives (a tar of an OCI image layout: image-spec, image-layout.md) and docker archives
  * (manifest.json of `docker save`; moby, image/tarexport). Each under the names that the archive
- * gives it. Blobs are checked against their digests, layers of docker archives against the
- * configuration's diff_ids. May run beside an agent on the same store. Blocks. Linked into
+ * gives it. Blobs are checked against their digests, layers against the configuration's
+ * diff_ids. May run beside an agent on the same store. Blocks. Linked into
  * continuo-pull alone.
  */
 #ifndef CONTINUO_IMAGE_LOAD_H

@@ -197,7 +197,7 @@ int manifest_parse(const char *text, size_t size, const struct manifest_platform
 	return parse_image(json, ret_manifest, e);
 }
 
-int manifest_check_config(const char *text, size_t size, size_t layer_count, struct err *e)
+int manifest_check_config(struct manifest *m, const char *text, size_t size, struct err *e)
 {
 	CLEANUP(json_done)
 	json_t *json = NULL;
@@ -206,9 +206,17 @@ int manifest_check_config(const char *text, size_t size, size_t layer_count, str
 		return err_set(e, ERR_PROTOCOL, "the image's config is no JSON: %.200s", why.text);
 	const json_t *diff_ids = json_at(json, "rootfs", "diff_ids");
 	if (!json_is_object(json) || !json_is_array(diff_ids) ||
-		json_array_size(diff_ids) != layer_count)
+		json_array_size(diff_ids) != m->layer_count)
 		return err_set(e, ERR_PROTOCOL,
 			"the image's config does not list the %zu layers of its manifest",
-			layer_count);
+			m->layer_count);
+	for (size_t i = 0; i < m->layer_count; i++) {
+		const char *id = json_text_or(json_array_get(diff_ids, i), "");
+		if (!image_digest_valid(id))
+			return err_set(e, ERR_PROTOCOL,
+				"the image's config has a diff_id that is no sha256 digest: %.80s",
+				id);
+		str_copy(m->layers[i].diff_id, sizeof(m->layers[i].diff_id), id);
+	}
 	return 0;
 }

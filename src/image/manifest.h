@@ -25,7 +25,8 @@
 	"application/vnd.docker.distribution.manifest.v2+json"
 
 struct manifest_blob {
-	char digest[MANIFEST_DIGEST_SIZE]; /* "sha256:..." */
+	char digest[MANIFEST_DIGEST_SIZE];  /* "sha256:..." */
+	char diff_id[MANIFEST_DIGEST_SIZE]; /* of a layer without its compression */
 	int64_t size;
 };
 
@@ -49,8 +50,8 @@ int manifest_parse(const char *text, size_t size, const struct manifest_platform
 	struct manifest *ret_manifest, struct err *e) MUST_CHECK;
 
 /* Checks an image configuration (image-spec, config.md): an object with as many rootfs.diff_ids as
- * the manifest has layers. -ERR_PROTOCOL. */
-int manifest_check_config(const char *text, size_t size, size_t layer_count,
+ * the manifest has layers, which get them. -ERR_PROTOCOL. */
+int manifest_check_config(struct manifest *m, const char *text, size_t size,
 	struct err *e) MUST_CHECK;
 
 /* The platform behind uname's machine: "x86_64" → amd64, "armv7l" → arm, v7; unknown ones as they

@@ -36,7 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else if (e.code == ERR_OK || e.text[0] == '\0') {
 		abort();
 	}
-	if (manifest_check_config(text, size, 1, &e) > 0)
+	m->layer_count = 1;
+	if (manifest_check_config(m, text, size, &e) > 0)
 		abort();
 	struct auth_challenge challenge;
 	if (auth_parse_challenge(text, &challenge, &e) == 0 && challenge.bearer &&

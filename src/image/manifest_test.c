@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,11 +135,20 @@ static void counts_are_bounded(void **state)
 static void configs_must_fit_their_manifest(void **state)
 {
 	(void)state;
-	const char *text = "{\"rootfs\":{\"diff_ids\":[\"a\"]}}";
-	assert_int_equal(manifest_check_config(text, strlen(text), 1, NULL), 0);
-	assert_int_equal(manifest_check_config(text, strlen(text), 2, NULL), -ERR_PROTOCOL);
-	assert_int_equal(manifest_check_config("[]", 2, 0, NULL), -ERR_PROTOCOL);
-	assert_int_equal(manifest_check_config("x", 1, 0, NULL), -ERR_PROTOCOL);
+	static struct manifest m = {.layer_count = 1};
+	static const char id[] = "sha256:"
+				 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	char text[200];
+	snprintf(text, sizeof(text), "{\"rootfs\":{\"diff_ids\":[\"%s\"]}}", id);
+	assert_int_equal(manifest_check_config(&m, text, strlen(text), NULL), 0);
+	assert_string_equal(m.layers[0].diff_id, id);
+	static const char bad[] = "{\"rootfs\":{\"diff_ids\":[\"a\"]}}";
+	assert_int_equal(manifest_check_config(&m, bad, strlen(bad), NULL), -ERR_PROTOCOL);
+	m.layer_count = 2;
+	assert_int_equal(manifest_check_config(&m, text, strlen(text), NULL), -ERR_PROTOCOL);
+	m.layer_count = 0;
+	assert_int_equal(manifest_check_config(&m, "[]", 2, NULL), -ERR_PROTOCOL);
+	assert_int_equal(manifest_check_config(&m, "x", 1, NULL), -ERR_PROTOCOL);
 }
 
 static void machines_have_platforms(void **state)

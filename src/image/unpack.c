@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "image/plain.h"
 #include "image/resolve.h"
 #include "image/tree.h"
 
@@ -26,10 +27,9 @@
 struct unpack {
 	int root;
 	struct archive *archive;
-	unpack_read *read;
-	void *arg;
+	struct plain *plain;
 	int64_t bytes_left, entries_left;
-	struct err read_error; /* of the caller's stream; code ERR_OK: none */
+	struct err read_error; /* of the stream; code ERR_OK: none */
 	bool ended;
 	bool cut_short; /* see only_padding_missing */
 	struct resolve resolve;
@@ -43,7 +43,7 @@ static la_ssize_t on_read(struct archive *archive, void *arg, const void **ret_d
 	size_t size = 0;
 	if (u->ended)
 		return 0;
-	if (u->read(u->arg, ret_data, &size, &u->read_error) != 0) {
+	if (plain_read(u->plain, ret_data, &size, &u->read_error) != 0) {
 		archive_set_error(archive, EIO, "the stream broke");
 		return ARCHIVE_FATAL;
 	}
@@ -70,7 +70,7 @@ static int drain(struct unpack *u, struct err *e)
 	while (!u->ended) {
 		const void *data;
 		size_t size = 0;
-		int rc = u->read(u->arg, &data, &size, e);
+		int rc = plain_read(u->plain, &data, &size, e);
 		if (rc != 0)
 			return rc;
 		u->ended = size == 0;
@@ -387,22 +387,25 @@ static int unpack_entries(struct unpack *u, struct err *e)
 	}
 }
 
+/* What a tar may have besides the data of its files: a few blocks for each. */
+static int64_t plain_limit(const struct unpack *u)
+{
+	return u->bytes_left + (u->entries_left + 16) * 4096;
+}
+
 int unpack_layer(int folder_fd, unpack_read *read, void *arg, const struct unpack_limits *limits,
 	struct err *e)
 {
 	struct unpack u = {
 		.root = folder_fd,
 		.archive = archive_read_new(),
-		.read = read,
-		.arg = arg,
 		.bytes_left = limits && limits->bytes ? limits->bytes : BYTES_DEFAULT,
 		.entries_left = limits && limits->entries ? limits->entries : ENTRIES_DEFAULT,
 	};
 	if (!u.archive)
 		abort();
+	u.plain = plain_new(read, arg, plain_limit(&u), limits ? limits->diff_id : NULL);
 	resolve_init(&u.resolve);
-	archive_read_support_filter_gzip(u.archive);
-	archive_read_support_filter_zstd(u.archive);
 	archive_read_support_format_tar(u.archive);
 	archive_read_support_format_empty(u.archive);
 	int rc;
@@ -412,5 +415,6 @@ int unpack_layer(int folder_fd, unpack_read *read, void *arg, const struct unpac
 		rc = unpack_entries(&u, e);
 	resolve_done(&u.resolve);
 	archive_read_free(u.archive);
+	plain_free(u.plain);
 	return rc;
 }

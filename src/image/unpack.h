@@ -23,14 +23,16 @@
 struct unpack_limits {
 	int64_t bytes;   /* of all files together; 0: 64 GiB */
 	int64_t entries; /* 0: 2,000,000 */
+	/* Digest that the tar has to have without its compression; null: any. */
+	const char *diff_id;
 };
 
 /* Gives the next piece of the stream, valid until the next call; size 0: its end. */
 typedef int unpack_read(void *arg, const void **ret_data, size_t *ret_size, struct err *e);
 
 /* Reads the stream to its end. folder_fd: an empty folder, made by the caller, who also removes it
- * after an error: -ERR_PROTOCOL (no tar, damaged, names that lead out), -ERR_TOO_LARGE (limits),
- * -ERR_NO_SPACE, -ERR_IO, or what read gave. */
+ * after an error: -ERR_PROTOCOL (no tar, damaged, names that lead out), -ERR_CORRUPT (diff_id),
+ * -ERR_TOO_LARGE (limits), -ERR_NO_SPACE, -ERR_IO, or what read gave. */
 int unpack_layer(int folder_fd, unpack_read *read, void *arg, const struct unpack_limits *limits,
 	struct err *e) MUST_CHECK;
 

@@ -19,6 +19,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "image/digest.h"
 #include "image/tree.h"
 #include "image/unpack.h"
 
@@ -432,6 +433,56 @@ static void broken_streams_give_their_own_error(void **state)
 	assert_string_equal(f->error.text, "the line is cut");
 }
 
+static void compress_it(struct fixture *f)
+{
+	CLEANUP(mem_free_ptr) char *plain = mem_dup_bytes(f->tar.data, f->tar.size);
+	size_t size = f->tar.size;
+	struct archive *a = archive_write_new();
+	buf_clear(&f->tar);
+	archive_write_add_filter_gzip(a);
+	archive_write_set_format_raw(a);
+	assert_int_equal(archive_write_open2(a, f, NULL, collect, NULL, NULL), ARCHIVE_OK);
+	struct archive_entry *entry = archive_entry_new();
+	archive_entry_set_filetype(entry, AE_IFREG);
+	assert_int_equal(archive_write_header(a, entry), ARCHIVE_OK);
+	assert_true(archive_write_data(a, plain, size) == (la_ssize_t)size);
+	archive_entry_free(entry);
+	archive_write_free(a);
+}
+
+static void the_configuration_knows_what_is_inside(void **state)
+{
+	struct fixture *f = *state;
+	char id[DIGEST_TEXT_SIZE], packed[DIGEST_TEXT_SIZE];
+	put_file(f, "a", "12345");
+	archive_write_close(f->archive);
+	digest_of(f->tar.data, f->tar.size, id);
+	compress_it(f);
+	digest_of(f->tar.data, f->tar.size, packed);
+	f->limits.diff_id = packed;
+	assert_int_equal(unpack_layer(f->fd, give, f, &f->limits, &f->error), -ERR_CORRUPT);
+	assert_non_null(strstr(f->error.text, id));
+	assert_non_null(strstr(f->error.text, "diff_ids"));
+	f->given = 0;
+	f->limits.diff_id = id;
+	assert_int_equal(unpack_layer(f->fd, give, f, &f->limits, &f->error), 0);
+	check_text(f, "a", "12345");
+}
+
+/* What follows the archive in its stream is unpacked for its digest, but not for ever. */
+static void a_long_end_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	static const char zeros[65536];
+	put_file(f, "a", "12345");
+	archive_write_close(f->archive);
+	for (int i = 0; i < 16; i++)
+		buf_append(&f->tar, zeros, sizeof(zeros));
+	compress_it(f);
+	f->limits = (struct unpack_limits){.bytes = 1000, .entries = 10};
+	assert_int_equal(unpack_layer(f->fd, give, f, &f->limits, &f->error), -ERR_TOO_LARGE);
+}
+
 #define LAYER_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -444,6 +495,8 @@ int main(void)
 		LAYER_TEST(devices_are_left_out),
 		LAYER_TEST(xattrs_are_filtered),
 		LAYER_TEST(dots_are_refused),
+		LAYER_TEST(the_configuration_knows_what_is_inside),
+		LAYER_TEST(a_long_end_is_refused),
 		LAYER_TEST(links_lead_nowhere_outside),
 		LAYER_TEST(files_replace_links_instead_of_following),
 		LAYER_TEST(hard_links_stay_inside),

@@ -292,9 +292,28 @@ hostile "$work/h8.tar" 'del entries["index.json"]; del entries["manifest.json"]'
 tap_check "no archive of images" not_loaded "neither an OCI archive" "$work/h8.tar"
 head -c 5000 "$work/two.tar" >"$work/h9.tar"
 tap_check "one that is cut off" not_loaded "" "$work/h9.tar"
+hostile "$work/h10.tar" 'import hashlib
+def put(data):
+    digest = hashlib.sha256(data).hexdigest()
+    entries["blobs/sha256/" + digest] = data
+    return {"digest": "sha256:" + digest, "size": len(data)}
+manifest = json.loads(entries["blobs/sha256/" + first])
+config = json.loads(entries["blobs/sha256/" + manifest["config"]["digest"][7:]])
+config["rootfs"]["diff_ids"] = ["sha256:" + "0" * 64 for _ in config["rootfs"]["diff_ids"]]
+manifest["config"].update(put(json.dumps(config).encode()))
+index["manifests"][0].update(put(json.dumps(manifest).encode()))
+entries["index.json"] = json.dumps(index).encode()'
+tap_check "a configuration with other layers than are there" not_loaded "diff_ids" "$work/h10.tar"
 tap_check "no tar at all" not_loaded "no sound tar" "$work/registries.json"
 tap_check "none of them left anything" test "$(loaded_layers)" -eq 0 -a -z "$(ls "$state/images/refs")"
 tap_check "a folder that is no agent's" tap_says 1 "name the state folder" "$continuo" image load -i "$work/two.tar" --state "$work/none"
+mkdir "$work/relative"
+loads_relative() {
+	local program
+	program=$(realpath "$continuo")
+	(cd "$work" && "$program" image load -i two.tar --state relative)
+}
+tap_check "the state folder by a relative path" loads_relative
 tap_check "a platform that is none" tap_says 2 "--platform" "$continuo" image save x -o "$work/x.tar" --platform linux
 
 # ---- what is refused ----
