@@ -2,6 +2,7 @@
  * Images for places without a registry. continuo-pull does the work, as it does for agents: this
  * verb writes its request and reads its lines.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,7 +168,10 @@ static int load(const struct image_options *o, const cli_words *words, struct er
 			"there is no folder %s: name the state folder of this machine's agent "
 			"(--state), or make it",
 			o->state);
-	CLEANUP(mem_free_ptr) char *folder = mem_format("%s/images", o->state);
+	CLEANUP(mem_free_ptr) char *state = realpath(o->state, NULL);
+	if (!state)
+		return err_set_errno(e, errno, "find the folder of --state, %s", o->state);
+	CLEANUP(mem_free_ptr) char *folder = mem_format("%s/images", state);
 	CLEANUP(mem_free_ptr) char *temporary = mem_format("l%d", (int)getpid());
 	json_t *request = json_pack("{s:s, s:s, s:s, s:s, s:s*}", "mode", "load", "folder", folder,
 		"archive", o->input, "temporary", temporary, "name", o->name);
