@@ -13,6 +13,7 @@
 #include "server/feed.h"
 #include "server/fixture.h"
 #include "server/request.h"
+#include "server/revocations.h"
 #include "wire/wire.h"
 
 #define PODS "/api/v1/namespaces/default/pods"
@@ -500,6 +501,39 @@ static void a_revoked_node_is_out_at_once(void **state)
 	fixture_stream_free(feed);
 }
 
+static bool never(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+/* Within the second of its revocation, too: that costs neither the token nor the certificate. */
+static void a_revoked_node_may_join_anew(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	json_t *t = fixture_expect(f, 201, "POST", "/continuo/v1/tokens", "{'node':'node-a'}");
+	CLEANUP(mem_free_ptr) char *csr = make_csr();
+	json_decref(fixture_expect(f, 200, "POST", "/continuo/v1/nodes/node-a/revoke", ""));
+	struct fixture_answer a = {0};
+	for (int i = 0; i < 20 && a.status != 200; i++) {
+		fixture_answer_done(&a);
+		a = join(f, json_text(t, "", "token"), "node-a", csr);
+		assert_true(a.status == 200 || a.status == 503);
+		if (a.status != 200)
+			(void)loop_uv_run_until(f->loop, never, NULL, 100);
+	}
+	assert_int_equal(a.status, 200);
+	struct pki_info info;
+	struct err e = ERR_INIT;
+	assert_int_equal(pki_inspect(json_text(a.body, "", "certificate"), &info, &e), 0);
+	assert_false(revocations_has(f->server->revocations, "node-a",
+		info.not_before_ms + PKI_SKEW_MS));
+	fixture_answer_done(&a);
+	json_decref(t);
+	fixture_stream_free(feed);
+}
+
 static void another_machine_of_the_same_name_is_told(void **state)
 {
 	struct fixture *f = *state;
@@ -676,6 +710,7 @@ int main(void)
 		TEST(a_token_serves_its_first_key_again),
 		TEST(an_expired_token_and_a_taken_name_are_refused),
 		TEST(a_revoked_node_is_out_at_once),
+		TEST(a_revoked_node_may_join_anew),
 		TEST(another_machine_of_the_same_name_is_told),
 		TEST(a_clone_is_refused_while_the_first_one_answers),
 		TEST(a_marked_pod_is_told_of_again),

@@ -111,6 +111,12 @@ static int check_join(struct join *j, const struct wire_join *message, struct er
 			"a node \"%s\" exists already; join under another name, delete the node "
 			"first, or make a token for it (continuo token create --node %s)",
 			j->node, j->node);
+	/* Certificates tell whole seconds: one of this second would be taken for a revoked one. */
+	int64_t now_ms = steady_ms(j->server->clock);
+	if (revocations_has(j->server->revocations, j->node, now_ms - now_ms % 1000))
+		return err_set(e, ERR_UNAVAILABLE,
+			"node \"%s\" was revoked within this second; it may join in the next one",
+			j->node);
 	return 0;
 }
 
