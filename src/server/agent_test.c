@@ -501,6 +501,66 @@ static void a_revoked_node_is_out_at_once(void **state)
 	fixture_stream_free(feed);
 }
 
+#define DAY_MS ((int64_t)86400 * 1000)
+
+/* node-b comes back, days after its certificate expired. */
+static void expect_rejoin(struct fixture *f, int days, int status, const char *words)
+{
+	int64_t now_ms = loop_wall_ms(f->loop);
+	fixture_set_certificate(f, FIXTURE_OTHER, now_ms - (days + 1) * DAY_MS,
+		now_ms - days * DAY_MS);
+	/* It is good for nothing else. */
+	struct fixture_answer a =
+		fixture_call(f, FIXTURE_OTHER, "POST", "/agent/v1/renew", NULL, "{}");
+	assert_int_equal(a.status, 401);
+	fixture_answer_done(&a);
+	CLEANUP(mem_free_ptr) char *csr = make_csr();
+	CLEANUP(json_done) json_t *body = json_pack("{s:s}", "csr", csr);
+	CLEANUP(mem_free_ptr) char *text = json_encode_string(body);
+	a = fixture_call(f, FIXTURE_OTHER, "POST", "/agent/v1/rejoin", NULL, text);
+	assert_int_equal(a.status, status);
+	if (status == 200) {
+		struct pki_info info;
+		struct err e = ERR_INIT;
+		assert_int_equal(pki_inspect(json_text(a.body, "", "certificate"), &info, &e), 0);
+		assert_string_equal(info.spiffe_id, words);
+		assert_true(info.not_after_ms > now_ms);
+	} else if (!strstr(json_text(a.body, "", "message"), words)) {
+		fail_msg("not \"%s\": %s", words, json_text(a.body, "", "message"));
+	}
+	fixture_answer_done(&a);
+}
+
+static void make_node_b(struct fixture *f)
+{
+	json_decref(fixture_expect(f, 201, "POST", "/api/v1/nodes",
+		"{'metadata':{'name':'node-b'}}"));
+}
+
+static void a_node_rejoins_by_its_key(void **state)
+{
+	make_node_b(*state);
+	expect_rejoin(*state, 6, 200, "spiffe://example/node/node-b");
+}
+
+static void after_too_long_it_is_told_what_to_do(void **state)
+{
+	make_node_b(*state);
+	expect_rejoin(*state, 60, 401, "continuo token create --node node-b");
+}
+
+static void a_deleted_node_does_not_rejoin(void **state)
+{
+	expect_rejoin(*state, 1, 401, "it was deleted");
+}
+
+static void a_revoked_node_does_not_rejoin(void **state)
+{
+	make_node_b(*state);
+	json_decref(fixture_expect(*state, 200, "POST", "/continuo/v1/nodes/node-b/revoke", ""));
+	expect_rejoin(*state, 1, 401, "it was revoked");
+}
+
 static bool never(void *arg)
 {
 	(void)arg;
@@ -711,6 +771,10 @@ int main(void)
 		TEST(an_expired_token_and_a_taken_name_are_refused),
 		TEST(a_revoked_node_is_out_at_once),
 		TEST(a_revoked_node_may_join_anew),
+		TEST(a_node_rejoins_by_its_key),
+		TEST(after_too_long_it_is_told_what_to_do),
+		TEST(a_deleted_node_does_not_rejoin),
+		TEST(a_revoked_node_does_not_rejoin),
 		TEST(another_machine_of_the_same_name_is_told),
 		TEST(a_clone_is_refused_while_the_first_one_answers),
 		TEST(a_marked_pod_is_told_of_again),

@@ -85,6 +85,13 @@ static void open_endpoint(struct fixture *f, enum fixture_user user)
 	f->clients[user] = http_client_new(f->loop, &connector, 16);
 }
 
+void fixture_set_certificate(struct fixture *f, enum fixture_user user, int64_t not_before_ms,
+	int64_t not_after_ms)
+{
+	f->endpoints[user]->peer.not_before_ms = not_before_ms;
+	f->endpoints[user]->peer.not_after_ms = not_after_ms;
+}
+
 static bool is_ready(void *arg)
 {
 	const struct fixture *f = arg;
@@ -116,6 +123,7 @@ int fixture_set_up(void **state)
 		.ca = &f->ca,
 		.heartbeat_ms = 200,
 		.silence_ms = 3000,
+		.rejoin_age_ms = (int64_t)7 * 86400 * 1000,
 		.seed = 1};
 	assert_int_equal(server_new(&config, &f->server, &e), 0);
 	for (int user = 0; user < FIXTURE_USERS; user++)

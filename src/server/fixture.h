@@ -38,6 +38,10 @@ void fixture_answer_done(struct fixture_answer *a);
 int fixture_set_up(void **state); /* for cmocka: *state is the struct fixture */
 int fixture_tear_down(void **state);
 
+/* The times of the user's certificate; before its first call. */
+void fixture_set_certificate(struct fixture *f, enum fixture_user user, int64_t not_before_ms,
+	int64_t not_after_ms);
+
 /* One request; runs the loop until the answer is whole (fails the test after 10 s). body may be
  * null; may have single quotes for double ones. content_type null: application/json. */
 struct fixture_answer fixture_call(struct fixture *f, enum fixture_user user, const char *method,
