@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -613,6 +614,115 @@ static void another_machine_of_the_same_name_is_told(void **state)
 	json_decref(told);
 }
 
+static bool is_registering(void *arg)
+{
+	return feed_registering(((struct fixture *)arg)->server->feed, "node-a");
+}
+
+static bool is_not_registering(void *arg)
+{
+	return !is_registering(arg);
+}
+
+static void expect_ready(struct fixture *f, const char *status)
+{
+	json_t *node = fixture_expect(f, 200, "GET", "/api/v1/nodes/node-a", NULL);
+	assert_string_equal(condition(node, "Ready"), status);
+	json_decref(node);
+}
+
+/* Of the store: nothing is written as long as all threads that could write wait. */
+struct stall {
+	int pipe[2];
+};
+
+static void wait_for_end(void *arg)
+{
+	char c;
+	assert_int_equal(read(((struct stall *)arg)->pipe[0], &c, 1), 1);
+}
+
+static void on_stall_over(void *arg)
+{
+	(void)arg;
+}
+
+static void stall_begin(struct stall *x, struct fixture *f)
+{
+	assert_int_equal(pipe(x->pipe), 0);
+	for (int i = 0; i < FIXTURE_THREADS; i++)
+		loop_job(f->loop, wait_for_end, on_stall_over, x);
+}
+
+/* Runs the loop for a while, so that all comes up to the writing, and lets that go on. */
+static void stall_end(struct stall *x, struct fixture *f)
+{
+	(void)loop_uv_run_until(f->loop, never, NULL, 300);
+	assert_int_equal(write(x->pipe[1], "..", FIXTURE_THREADS), FIXTURE_THREADS);
+}
+
+static void stall_done(struct stall *x)
+{
+	close(x->pipe[0]);
+	close(x->pipe[1]);
+}
+
+/* That it was lost is still being written when it comes with what the store has. */
+static void a_node_that_is_back_before_its_loss_is_written(void **state)
+{
+	struct fixture *f = *state;
+	struct stall stall;
+	struct fixture_stream *first = open_feed(f, HELLO("[]"));
+	stall_begin(&stall, f);
+	feed_drop_node(f->server->feed, "node-a", "silence");
+	struct fixture_stream *second =
+		fixture_stream_open(f, FIXTURE_NODE, "POST", "/agent/v1/feed", HELLO("[]"));
+	stall_end(&stall, f);
+	fixture_stream_await(f, second, "'bookmark'");
+	json_decref(fixture_expect(f, 201, "POST", "/api/v1/namespaces",
+		"{'metadata':{'name':'after-all-of-that'}}"));
+	expect_ready(f, "True");
+	fixture_stream_free(second);
+	fixture_stream_free(first);
+	stall_done(&stall);
+}
+
+static void goes_while_it_registers(struct fixture *f, bool revoked)
+{
+	struct stall stall;
+	struct fixture_stream *w =
+		fixture_stream_open(f, FIXTURE_ADMIN, "GET", "/api/v1/nodes?watch=true", NULL);
+	stall_begin(&stall, f);
+	struct fixture_stream *feed =
+		fixture_stream_open(f, FIXTURE_NODE, "POST", "/agent/v1/feed", HELLO("[]"));
+	assert_true(loop_uv_run_until(f->loop, is_registering, f, 2000));
+	if (revoked)
+		feed_revoke(f->server->feed, "node-a");
+	else
+		fixture_stream_free(feed);
+	stall_end(&stall, f);
+	assert_true(loop_uv_run_until(f->loop, is_not_registering, f, 2000));
+	assert_false(feed_connected(f->server->feed, "node-a"));
+	if (revoked) {
+		assert_true(loop_uv_run_until(f->loop, is_lost, feed, 2000));
+		assert_int_equal(feed->status, 401);
+		fixture_stream_free(feed);
+	}
+	fixture_stream_await(f, w, "'Unknown'");
+	fixture_stream_free(w);
+	stall_done(&stall);
+}
+
+static void a_node_that_goes_while_it_registers_is_lost(void **state)
+{
+	goes_while_it_registers(*state, false);
+}
+
+static void a_node_that_is_revoked_while_it_registers_is_lost(void **state)
+{
+	goes_while_it_registers(*state, true);
+}
+
 static void a_clone_is_refused_while_the_first_one_answers(void **state)
 {
 	struct fixture *f = *state;
@@ -753,6 +863,8 @@ static void logs_come_back_over_a_reverse_call(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
+#define ON_DISK(name)                                                                              \
+	cmocka_unit_test_setup_teardown(name, fixture_set_up_on_disk, fixture_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(a_hello_makes_a_ready_node_with_a_range),
 		TEST(a_node_tells_of_its_disk),
@@ -776,6 +888,9 @@ int main(void)
 		TEST(a_deleted_node_does_not_rejoin),
 		TEST(a_revoked_node_does_not_rejoin),
 		TEST(another_machine_of_the_same_name_is_told),
+		ON_DISK(a_node_that_is_back_before_its_loss_is_written),
+		ON_DISK(a_node_that_goes_while_it_registers_is_lost),
+		ON_DISK(a_node_that_is_revoked_while_it_registers_is_lost),
 		TEST(a_clone_is_refused_while_the_first_one_answers),
 		TEST(a_marked_pod_is_told_of_again),
 		TEST(a_lease_is_granted),

@@ -39,6 +39,7 @@ struct session {
 	int64_t challenge; /* id of the ping that the old session must answer */
 	bool dirty;        /* the slice may have changed */
 	bool was_lost;     /* the node's pods were marked: the agent says all again */
+	bool revoked;      /* before it was open */
 };
 
 /* A token bucket, in thousandths. */
@@ -123,15 +124,26 @@ static void note_back(struct feed *f, const char *node)
 	loss->back_ms = loop_now_ms(f->server->loop);
 }
 
+bool feed_registering(const struct feed *f, const char *node)
+{
+	LIST_EACH (&f->sessions, link) {
+		const struct session *x = LIST_ITEM(link, struct session, link);
+		if (x->state == SESSION_REGISTERING && str_equal(x->node, node))
+			return true;
+	}
+	return false;
+}
+
 /* Ends an open session: the node is lost until it comes again. */
 static void session_lose(struct session *x, const char *why)
 {
-	struct server *s = x->feed->server;
+	struct feed *f = x->feed;
+	struct server *s = f->server;
 	char node[128];
 	snprintf(node, sizeof(node), "%s", x->node);
 	log_info(s->log, "session_ended", "node=%s why=\"%s\"", node, why);
 	s->counters.sessions_lost++;
-	note_lost(x->feed, node);
+	note_lost(f, node);
 	session_free(x);
 	calls_lose_node(s, node);
 	nodes_lost(s, node, why);
@@ -169,6 +181,16 @@ static void refuse(struct session *x, enum err_code code, const char *why)
 	if (http)
 		respond_err(x->feed->server, http, &e);
 	session_free(x);
+}
+
+/* That it is Ready may have been written. */
+static void registration_fail(struct session *x, const struct err *e)
+{
+	struct feed *f = x->feed;
+	char node[128];
+	snprintf(node, sizeof(node), "%s", x->node);
+	refuse(x, e->code, e->text);
+	nodes_lost(f->server, node, e->text);
 }
 
 /* ---- sending ---- */
@@ -300,6 +322,31 @@ static void read_held(struct session *x)
 		slice_add_held(&x->slice, e->key, "", 0);
 }
 
+/* A server that died may have taken the node back and never told it: its marks are still there. */
+static bool has_marks(struct feed *f, const char *node)
+{
+	struct map *keys = map_get(&f->pods, node);
+	if (!keys)
+		return false;
+	MAP_EACH (keys, entry) {
+		CLEANUP(object_done) struct object *pod = store_get(f->server->store, entry->key);
+		if (pod && !pod->ready && strstr(pod->blob, "\"" CONTROL_NODE_NOT_READY "\""))
+			return true;
+	}
+	return false;
+}
+
+/* In the store, or on its way there. */
+static bool is_lost(struct feed *f, const char *node)
+{
+	char key[OBJECT_KEY_MAX];
+	const struct loss *loss = map_get(&f->losses, node);
+	if ((loss && !loss->back) || object_key_of(&kind_node, "", node, key, NULL) < 0)
+		return true;
+	CLEANUP(object_done) struct object *o = store_get(f->server->store, key);
+	return !o || !o->ready || has_marks(f, node);
+}
+
 static void session_open(struct session *x)
 {
 	struct feed *f = x->feed;
@@ -308,6 +355,7 @@ static void session_open(struct session *x)
 		session_free(old);
 		calls_lose_node(f->server, x->node);
 	}
+	x->was_lost = x->was_lost || is_lost(f, x->node); /* the one before ended meanwhile */
 	note_back(f, x->node);
 	read_held(x);
 	json_decref(x->hello);
@@ -334,37 +382,17 @@ static void session_open(struct session *x)
 static void on_registered(void *arg, const struct err *e)
 {
 	struct session *x = arg;
-	if (!x->http)
-		session_free(x);
-	else if (e)
-		refuse(x, e->code, e->text);
+	struct err why = ERR_INIT;
+	if (e)
+		why = *e;
+	else if (!x->http)
+		(void)err_set(&why, ERR_UNAVAILABLE, "it went while it registered");
+	else if (x->revoked)
+		(void)err_set(&why, ERR_UNAUTHORIZED, "the node was revoked");
+	if (why.code)
+		registration_fail(x, &why);
 	else
 		session_open(x);
-}
-
-/* A server that died may have taken the node back and never told it: its marks are still there. */
-static bool has_marks(struct feed *f, const char *node)
-{
-	struct map *keys = map_get(&f->pods, node);
-	if (!keys)
-		return false;
-	MAP_EACH (keys, entry) {
-		CLEANUP(object_done) struct object *pod = store_get(f->server->store, entry->key);
-		if (pod && !pod->ready && strstr(pod->blob, "\"" CONTROL_NODE_NOT_READY "\""))
-			return true;
-	}
-	return false;
-}
-
-/* In the store, or on its way there. */
-static bool is_lost(struct feed *f, const char *node)
-{
-	char key[OBJECT_KEY_MAX];
-	const struct loss *loss = map_get(&f->losses, node);
-	if ((loss && !loss->back) || object_key_of(&kind_node, "", node, key, NULL) < 0)
-		return true;
-	CLEANUP(object_done) struct object *o = store_get(f->server->store, key);
-	return !o || !o->ready || has_marks(f, node);
 }
 
 static void session_register(struct session *x)
@@ -376,7 +404,7 @@ static void session_register(struct session *x)
 	x->silence_ms = rare ? s->iot_silence_ms : s->silence_ms;
 	x->was_lost = is_lost(x->feed, x->node);
 	x->state = SESSION_REGISTERING;
-	nodes_register(s, x->node, node, on_registered, x);
+	nodes_register(s, x->node, node, x->was_lost, on_registered, x);
 }
 
 /* ---- clones: the session that exists is asked first, if it can be ---- */
@@ -700,4 +728,13 @@ void feed_drop_node(struct feed *f, const char *node, const char *why)
 	struct session *x = map_get(&f->open, node);
 	if (x)
 		session_lose(x, why);
+}
+
+void feed_revoke(struct feed *f, const char *node)
+{
+	feed_drop_node(f, node, "revoked");
+	LIST_EACH (&f->sessions, link) {
+		struct session *x = LIST_ITEM(link, struct session, link);
+		x->revoked = x->revoked || str_equal(x->node, node);
+	}
 }

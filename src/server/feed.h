@@ -42,7 +42,12 @@ size_t feed_count(const struct feed *f); /* open sessions */
 /* Sends one line to a node. -ERR_UNAVAILABLE when it has no session. */
 int feed_send(struct feed *f, const char *node, const json_t *message, struct err *e) MUST_CHECK;
 
-/* Ends the session of a node; it is lost at once. */
+/* Whether a session of the node is on its way: what it registers is being written. */
+bool feed_registering(const struct feed *f, const char *node);
+
+/* Ends the open session of a node; it is lost at once. */
 void feed_drop_node(struct feed *f, const char *node, const char *why);
+/* Ends all sessions of a node, those too that are on their way. */
+void feed_revoke(struct feed *f, const char *node);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -98,18 +99,31 @@ static bool is_ready(void *arg)
 	return server_ready(f->server);
 }
 
-int fixture_set_up(void **state)
+static void open_store(struct fixture *f, bool on_disk)
+{
+	struct err e;
+	if (!on_disk) {
+		f->store = store_memory_new(f->loop, f->kinds);
+		return;
+	}
+	snprintf(f->folder, sizeof(f->folder), "/tmp/continuo-server-XXXXXX");
+	assert_non_null(mkdtemp(f->folder));
+	assert_int_equal(store_sqlite_open(f->loop, f->kinds, f->folder, NULL, NULL, &f->store, &e),
+		0);
+}
+
+static int set_up(void **state, bool on_disk)
 {
 	struct fixture *f = mem_new(struct fixture);
 	struct err e = ERR_INIT;
-	f->loop = loop_uv_new(2);
+	f->loop = loop_uv_new(FIXTURE_THREADS);
 	f->log = (struct log){.level = LOG_DEBUG,
 		.role = "test",
 		.wall_ms = wall_ms,
 		.write = write_log,
 		.context = f->loop};
 	f->kinds = kind_registry_new();
-	f->store = store_memory_new(f->loop, f->kinds);
+	open_store(f, on_disk);
 	assert_int_equal(pki_ca_new("example", loop_wall_ms(f->loop), &f->ca, &e), 0);
 	struct server_config config = {.loop = f->loop,
 		.log = &f->log,
@@ -133,6 +147,28 @@ int fixture_set_up(void **state)
 	return 0;
 }
 
+int fixture_set_up(void **state)
+{
+	return set_up(state, false);
+}
+
+int fixture_set_up_on_disk(void **state)
+{
+	return set_up(state, true);
+}
+
+static void remove_folder(const char *folder)
+{
+	static const char *const files[] = {"store.db", "store.db-wal", "store.db-shm"};
+	char path[128];
+	for (size_t i = 0; *folder && i < ARRAY_SIZE(files); i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, files[i]);
+		(void)unlink(path);
+	}
+	if (*folder)
+		assert_int_equal(rmdir(folder), 0);
+}
+
 int fixture_tear_down(void **state)
 {
 	struct fixture *f = *state;
@@ -144,6 +180,7 @@ int fixture_tear_down(void **state)
 	server_free(f->server);
 	kind_registry_free(f->kinds);
 	loop_uv_free(f->loop);
+	remove_folder(f->folder);
 	pki_pair_done(&f->ca);
 	for (int user = 0; user < FIXTURE_USERS; user++)
 		free(f->endpoints[user]);

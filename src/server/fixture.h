@@ -16,11 +16,14 @@ enum fixture_user {
 	FIXTURE_USERS
 };
 
+#define FIXTURE_THREADS 2 /* of the loop's pool */
+
 struct fixture {
 	struct loop *loop;
 	struct log log;
 	struct kind_registry *kinds;
 	struct store *store;
+	char folder[64]; /* of the store; "": in memory */
 	struct pki_pair ca;
 	struct server *server;
 	struct listener *listeners[FIXTURE_USERS];
@@ -35,7 +38,8 @@ struct fixture_answer {
 };
 void fixture_answer_done(struct fixture_answer *a);
 
-int fixture_set_up(void **state); /* for cmocka: *state is the struct fixture */
+int fixture_set_up(void **state);         /* for cmocka: *state is the struct fixture */
+int fixture_set_up_on_disk(void **state); /* commits take a while */
 int fixture_tear_down(void **state);
 
 /* The times of the user's certificate; before its first call. */

@@ -14,6 +14,7 @@ struct node_write {
 	char name[128];
 	char why[128];
 	json_t *tree; /* what the agent sent */
+	bool lost;    /* that is perhaps being written */
 	char claimed_cidr[64];
 	char old_machine[64]; /* whose name it was until now; "": the same machine's */
 	commit_done *done;
@@ -273,14 +274,15 @@ static enum commit_action change_register(void *arg, const struct object *old, j
 	if (r < 0)
 		return COMMIT_FAIL;
 	/* A thousand nodes that come back to a new server write nothing. */
-	return before && json_equal(before, *tree) ? COMMIT_NOTHING : COMMIT_PUT;
+	return before && !w->lost && json_equal(before, *tree) ? COMMIT_NOTHING : COMMIT_PUT;
 }
 
-void nodes_register(struct server *s, const char *name, const json_t *node, commit_done *done,
-	void *arg)
+void nodes_register(struct server *s, const char *name, const json_t *node, bool lost,
+	commit_done *done, void *arg)
 {
-	commit_object(s, &kind_node, "", name, change_register, on_written,
-		write_new(s, name, node, done, arg));
+	struct node_write *w = write_new(s, name, node, done, arg);
+	w->lost = lost;
+	commit_object(s, &kind_node, "", name, change_register, on_written, w);
 }
 
 /* ---- changes ---- */

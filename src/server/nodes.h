@@ -7,9 +7,9 @@
 
 /* Creates or updates the Node from an agent's hello: labels (not those the domain alone sets),
  * capacity, status, podCIDR, condition Ready. node: the tree the agent sent (borrowed until done).
- */
-void nodes_register(struct server *s, const char *name, const json_t *node, commit_done *done,
-	void *arg);
+ * lost: that it was lost may be on its way into the store. */
+void nodes_register(struct server *s, const char *name, const json_t *node, bool lost,
+	commit_done *done, void *arg);
 
 /* Nodes whose traffic is dear (tier iot, or continuo.dev/metered "true"): heartbeats are far apart,
  * and so is what a server says idly. */

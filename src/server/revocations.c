@@ -112,7 +112,7 @@ static void on_done(void *arg, const struct err *e)
 		int64_t *ms = mem_new(int64_t);
 		*ms = v->wall_ms;
 		map_put(&v->revocations->nodes, v->node, ms);
-		feed_drop_node(s->feed, v->node, "revoked");
+		feed_revoke(s->feed, v->node);
 		char id[256];
 		pki_node_spiffe(s->domain, v->node, id);
 		int closed = http_server_drop_peer(s->http, id);
