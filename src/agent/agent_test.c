@@ -332,7 +332,7 @@ static void test_short_lives_do_not_renew_for_ever(void **state)
 #define SLOW(name)                                                                                 \
 	"{\"type\":\"put\",\"object\":{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{"      \
 	"\"name\":\"" name "\",\"namespace\":\"default\",\"uid\":\"uid-" name                      \
-	"\",\"resourceVersion\":\"7\"" KEEP                                                        \
+	"\",\"resourceVersion\":\"7\""                                                             \
 	"},\"spec\":{\"nodeName\":\"n1\",\"terminationGracePeriodSeconds\":10,\"containers\":[{"   \
 	"\"name\":\"c\",\"image\":\"i:1\"" SCRIPT("trap '' TERM; sleep 1000") "}]}}}"
 
@@ -366,7 +366,7 @@ static bool has_stopped(void *arg)
 	return strstr(buf_text(&((struct world *)arg)->said), "event=pod_stopped");
 }
 
-static void test_a_singleton_is_failed_when_nothing_of_it_runs(void **state)
+static void test_a_pod_is_failed_when_nothing_of_it_runs(void **state)
 {
 	(void)state;
 	struct world *w = world_new();
@@ -403,7 +403,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_handover_without_a_fence),
 		cmocka_unit_test(test_what_is_said_to_be_gone_is_off_the_disk),
-		cmocka_unit_test(test_a_singleton_is_failed_when_nothing_of_it_runs),
+		cmocka_unit_test(test_a_pod_is_failed_when_nothing_of_it_runs),
 		cmocka_unit_test(test_a_pod_comes_and_goes),
 		cmocka_unit_test(test_what_the_slice_lacks_is_stopped_after_the_bookmark),
 		cmocka_unit_test(test_secrets_are_sealed_on_disk),

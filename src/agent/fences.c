@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "codec/json.h"
+#include "model/pod_singleton.h"
 #include "sys/process.h"
 
 #define BEAT_FIRST_MS 500 /* between beats until there is a lease */
@@ -365,11 +366,7 @@ void agent_fences_granted(struct agent_fences *f, int64_t id, int64_t lease_ms)
 
 bool agent_fences_wants(const struct object *pod)
 {
-	if (!pod || !strstr(pod->blob, "\"continuo.dev/singleton\""))
-		return false;
-	CLEANUP(json_done) json_t *tree = object_tree(pod);
-	return str_equal(json_text(tree, "", "metadata", "annotations", "continuo.dev/singleton"),
-		"handover");
+	return pod_singleton(pod) == SINGLETON_HANDOVER;
 }
 
 bool agent_fences_may_start(struct agent_fences *f, const char *uid)

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "driver/adopted.h"
+#include "model/pod_singleton.h"
 
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 60000
@@ -181,13 +182,6 @@ static bool is_over(const char *phase)
 
 /* ---- reporting ---- */
 
-/* Never two at once, whatever happens: annotation continuo.dev/singleton. */
-static bool is_singleton(const struct pod *pod)
-{
-	const struct object *o = wanted(pod);
-	return o && strstr(o->blob, "\"continuo.dev/singleton\":\"");
-}
-
 /* Another one may run as soon as it is said that this one is over: what a boot would start it from
  * has to be off the disk before. A disk that takes nothing holds up singletons alone. */
 static bool must_wait(struct pod *pod)
@@ -221,7 +215,7 @@ void agent_pods_slice_saved(struct agent_pods *p, bool saved)
 	MAP_EACH (&p->by_uid, entry) {
 		struct pod *pod = entry->value;
 		if (!agent_slice_keeps(p->config.slice, pod->due_change) &&
-			(saved || is_singleton(pod)))
+			(saved || pod_singleton(wanted(pod)) != SINGLETON_NONE))
 			continue;
 		if (pod->status_due && wanted(pod))
 			agent_reports_status(p->config.reports, pod->key, pod->uid, pod->reported);
@@ -717,10 +711,10 @@ void agent_pods_look(struct agent_pods *p)
 	step_later(p, 0);
 }
 
-/* Who replaces it takes Failed for the end of it: of a singleton that is said when nothing runs. */
+/* Who replaces it takes Failed for the end of it: that is said when nothing of it runs. */
 static void report_end(struct pod *pod, json_t *status)
 {
-	if (pod->stage == POD_NEW || !is_singleton(pod)) {
+	if (pod->stage == POD_NEW) {
 		report_status(pod, status);
 		return;
 	}

@@ -7,6 +7,7 @@
 
 #include "base/str.h"
 #include "control/step.h"
+#include "model/pod_singleton.h"
 
 #define COMPONENT "handover-controller"
 #define LOOK_MS 500 /* whether the lease is over by now */
@@ -17,13 +18,13 @@ static void on_change(struct control_view *v, const struct object *object,
 {
 	const struct object *o = object ? object : previous;
 	if (o->kind == &kind_pod) {
-		if (object && object->node[0] && step_pod_singleton(object) == SINGLETON_HANDOVER)
+		if (object && object->node[0] && pod_singleton(object) == SINGLETON_HANDOVER)
 			step_add(object, queue_add, queue);
 		return;
 	}
 	struct view_list pods = view_on_node(v, o->name);
 	for (size_t i = 0; i < pods.count; i++)
-		if (step_pod_singleton(pods.objects[i]) == SINGLETON_HANDOVER)
+		if (pod_singleton(pods.objects[i]) == SINGLETON_HANDOVER)
 			step_add(pods.objects[i], queue_add, queue);
 }
 
@@ -43,7 +44,7 @@ static int step(struct control_view *v, const char *key, int64_t wall_ms, struct
 	(void)e;
 	const struct object *pod = view_get_key(v, key);
 	if (!pod || pod->kind != &kind_pod || !pod->node[0] || step_pod_over(pod) ||
-		step_pod_singleton(pod) != SINGLETON_HANDOVER)
+		pod_singleton(pod) != SINGLETON_HANDOVER)
 		return 0;
 	const struct object *node = view_get(v, &kind_node, "", pod->node);
 	bool lost = is_lost(v, node, pod->node);

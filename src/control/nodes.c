@@ -1,6 +1,7 @@
 /* Pods on nodes that are not there: nobody will ever report that they stopped. */
 #include "base/str.h"
 #include "control/step.h"
+#include "model/pod_singleton.h"
 
 #define QUARANTINE_MS 40000 /* of a pod whose node was never seen, as in Kubernetes' podgc */
 
@@ -19,7 +20,7 @@ static void on_change(struct control_view *v, const struct object *object,
 
 static void remove_pod(const struct object *pod, struct control_out *out)
 {
-	if (step_pod_singleton(pod) == SINGLETON_HANDOVER)
+	if (pod_singleton(pod) == SINGLETON_HANDOVER)
 		return; /* handover.c's: its node may still run it */
 	step_event(out, pod, "pod-garbage-collector", true, "NodeGone",
 		"Node %s does not exist any more; the pod was removed", pod->node);

@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "control/step.h"
+#include "model/pod_singleton.h"
 
 #define HOSTNAME_LABEL "kubernetes.io/hostname"
 #define ZONE_LABEL "topology.kubernetes.io/zone"
@@ -373,7 +374,7 @@ static void require_fence(const struct object *pod, struct arena *a, struct plac
 	static const struct place_requirement has_one = {
 		"continuo.dev/fence", PLACE_NOT_IN, &none, 1, false};
 	static const struct place_selector term = {&has_one, 1};
-	if (step_pod_singleton(pod) != SINGLETON_HANDOVER)
+	if (pod_singleton(pod) != SINGLETON_HANDOVER)
 		return;
 	uint32_t count = spec->required_count;
 	struct place_node_terms *all = arena_new_array(a, count + 1, struct place_node_terms);

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "control/step.h"
 #include "model/pod_security.h"
+#include "model/pod_singleton.h"
 
 #define BURST 40
 #define COMPONENT "replicaset-controller"
@@ -194,7 +195,7 @@ static int step(struct control_view *v, const char *key, int64_t wall_ms, struct
 		const struct object *pod = owned.objects[i];
 		if (step_pod_active(pod))
 			owned.objects[active++] = pod;
-		else if (!step_pod_over(pod) && step_pod_singleton(pod) != SINGLETON_NONE)
+		else if (!step_pod_over(pod) && pod_singleton(pod) != SINGLETON_NONE)
 			staying++; /* until it is surely gone, it is there */
 	}
 	int64_t adopted = (int64_t)adopt(v, set, tree, out);

@@ -128,14 +128,3 @@ bool step_pod_active(const struct object *pod)
 {
 	return !step_pod_over(pod) && pod->deletion_ms == 0;
 }
-
-/* Keys in blobs are never inside a string, where their quotes would be escaped. */
-enum step_singleton step_pod_singleton(const struct object *pod)
-{
-	static const char key[] = "\"continuo.dev/singleton\":\"";
-	const char *found = strstr(pod->blob, key);
-	if (!found)
-		return SINGLETON_NONE;
-	return str_starts(found + sizeof(key) - 1, "handover\"") ? SINGLETON_HANDOVER
-								 : SINGLETON_KEEP;
-}

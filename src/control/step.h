@@ -34,9 +34,4 @@ bool step_condition(json_t *conditions, const char *type, bool status, const cha
 bool step_pod_over(const struct object *pod);   /* Succeeded or Failed */
 bool step_pod_active(const struct object *pod); /* neither over nor being deleted */
 
-/* Annotation continuo.dev/singleton: never two at once. KEEP: replaced once it is confirmed that it
- * is gone; HANDOVER: also once its lease is over. */
-enum step_singleton { SINGLETON_NONE, SINGLETON_KEEP, SINGLETON_HANDOVER };
-enum step_singleton step_pod_singleton(const struct object *pod);
-
 #endif

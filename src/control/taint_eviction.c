@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "control/step.h"
+#include "model/pod_singleton.h"
 
 #define COMPONENT "taint-eviction-controller"
 #define FOREVER INT64_MAX
@@ -79,7 +80,7 @@ static bool is_loss(const json_t *taint)
 static int64_t time_left_ms(const struct object *pod, const json_t *pod_tree, const json_t *node,
 	int64_t doubt_ms, int64_t wall_ms)
 {
-	bool stays_when_lost = !pod->owner_uid[0] || step_pod_singleton(pod) != SINGLETON_NONE;
+	bool stays_when_lost = !pod->owner_uid[0] || pod_singleton(pod) != SINGLETON_NONE;
 	int64_t least_ms = FOREVER;
 	size_t i;
 	json_t *taint;
