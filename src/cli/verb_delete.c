@@ -192,7 +192,7 @@ int verb_delete(int argc, char **argv)
 	struct removal d = {.grace_s = -1};
 	struct cli_common common = {0};
 	CLEANUP(cli_words_done) cli_words files = {0};
-	bool recursive = false, wait = true, now = false, all = false;
+	bool recursive = false, wait = true, now = false, force = false, all = false;
 	const struct cli_option options[] = {
 		{'f', "filename", CLI_LIST, &files, "FILE",
 			"what is in a manifest, a folder of them, or -"},
@@ -203,6 +203,8 @@ int verb_delete(int argc, char **argv)
 		{0, "grace-period", CLI_NUMBER, &d.grace_s, "SECONDS",
 			"how long pods may take to stop; default: their own"},
 		{0, "now", CLI_FLAG, &now, NULL, "the same as --grace-period=1"},
+		{0, "force", CLI_FLAG, &force, NULL,
+			"the same as --grace-period=0: at once, whatever its node does"},
 		{0, "wait", CLI_FLAG, &wait, NULL,
 			"until it is gone (default; --wait=false: do not)"},
 		{0, "ignore-not-found", CLI_FLAG, &d.ignore_missing, NULL,
@@ -223,8 +225,12 @@ int verb_delete(int argc, char **argv)
 	int r = cli_parse(&usage, argc, argv, &args, &e);
 	if (r > 0)
 		return 0;
+	if (r == 0 && force && (now || d.grace_s > 0))
+		r = err_set(&e, ERR_USAGE, "--force leaves no time to stop: say no other");
 	if (now)
 		d.grace_s = 1;
+	if (force)
+		d.grace_s = 0;
 	d.no_wait = !wait;
 	if (r == 0 && (all || d.selector) && files.count)
 		r = err_set(&e, ERR_USAGE, "--selector and --all go with a kind, not with -f");
