@@ -72,8 +72,8 @@ static void drop_block(struct ranking *r, uint32_t block)
 
 static struct key key_of(const struct rank_block *leaf, uint32_t slot)
 {
-	return (struct key){leaf->columns[COLUMN_U][slot] - leaf->columns[COLUMN_V][slot],
-		leaf->ids[slot]};
+	return (struct key){
+		leaf->columns[COLUMN_U][slot] - leaf->columns[COLUMN_V][slot], leaf->ids[slot]};
 }
 
 static bool is_below(struct key a, struct key b)

@@ -8,8 +8,8 @@
  * Subtrees also know the most that any of their nodes has free of a few resources, and the first of
  * their nodes in the order that decides between equals.
  *
- * Costs are integers in units of 2^-32, so that sums do not depend on the order of their terms and a
- * bound equals the cost that it bounds when nothing comes to it.
+ * Costs are integers in units of 2^-32, so that sums do not depend on the order of their terms and
+ * a bound equals the cost that it bounds when nothing comes to it.
  *
  * A ranking is a forest: each node is in one tree of it at most. Private to src/place.
  */
