@@ -101,8 +101,12 @@ static void count_holder(struct place *p, const struct shape_term *t, uint32_t n
 void place_counter_add_pods(struct place *p, uint32_t shape, uint32_t node, int64_t count)
 {
 	const struct shape *s = &p->shapes.items[shape];
-	VEC_EACH (&s->matches, uint32_t, c)
-		count_matching(p, &p->counters.items[*c], node, count);
+	VEC_EACH (&s->matches, uint32_t, m) {
+		struct counter *c = &p->counters.items[*m];
+		count_matching(p, c, node, count);
+		VEC_EACH (&c->tallies, uint32_t, t)
+			place_tally_add_pods(p, &p->tallies.items[*t], node, count);
+	}
 	VEC_EACH (&s->terms, struct shape_term, t)
 		count_holder(p, t, node, count);
 }
@@ -166,6 +170,7 @@ static void counter_done(struct counter *c)
 	place_conjunction_done(&c->selector);
 	vec_done(&c->namespaces);
 	vec_done(&c->domains);
+	vec_done(&c->tallies);
 	free(c->key);
 	*c = (struct counter){0};
 }

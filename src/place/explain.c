@@ -9,6 +9,7 @@
 struct survey {
 	VEC(struct place_reason) reasons;
 	struct failures fewest; /* the smallest set that rules out a node */
+	uint32_t fitting;
 };
 
 static void failures_done(struct failures *f)
@@ -75,19 +76,19 @@ static bool survey(struct place *p, uint32_t shape, uint32_t node, bool all,
 	place_look_init(&l, p, shape, node, relaxed);
 	CLEANUP(failures_done)
 	struct failures f = {0};
-	bool fits = false;
-	for (uint32_t i = 0; i < p->nodes.count && (all || !fits); i++) {
+	ret_survey->fitting = 0;
+	for (uint32_t i = 0; i < p->nodes.count && (all || !ret_survey->fitting); i++) {
 		if (!p->nodes.items[i].used)
 			continue;
 		++*steps;
 		f.items.count = 0;
 		if (place_look_fits(&l, i, &f))
-			fits = true;
+			ret_survey->fitting++;
 		else
 			note_node(ret_survey, p, &f);
 	}
 	place_look_done(&l);
-	return fits;
+	return ret_survey->fitting > 0;
 }
 
 static bool fits_without(struct place *p, uint32_t shape, uint32_t node,
@@ -159,7 +160,7 @@ void place_explain(struct place *p, uint32_t shape, uint32_t node, struct place_
 	s.reasons.items = NULL;
 }
 
-void place_survey(struct place *p, uint32_t shape, struct place_refusal *ret_refusal)
+uint32_t place_survey(struct place *p, uint32_t shape, struct place_refusal *ret_refusal)
 {
 	struct survey s = {0};
 	uint64_t steps = 0;
@@ -170,6 +171,7 @@ void place_survey(struct place *p, uint32_t shape, struct place_refusal *ret_ref
 		.reasons = s.reasons.items,
 		.reason_count = (uint32_t)s.reasons.count};
 	failures_done(&s.fewest);
+	return s.fitting;
 }
 
 void place_refusal_done(struct place_refusal *refusal)

@@ -15,25 +15,14 @@ static bool spread_counts_node(const struct look *l, const struct shape_spread *
 	if (!n->used)
 		return false;
 	if (!s->ignore_affinity && !(l->relaxed ? affinity_passes(l, n, NULL)
-						: place_bits_get(&l->shape->affine, node)))
+						: place_bits_get(&l->profile->affine, node)))
 		return false;
-	return !s->honor_taints ||
-	       (l->relaxed ? taints_pass(l, n, NULL) : place_bits_get(&l->shape->tolerated, node));
+	return !s->honor_taints || (l->relaxed ? taints_pass(l, n, NULL)
+					       : place_bits_get(&l->profile->tolerated, node));
 }
 
-/* Pods on the node that the counter's selector matches. */
-static uint32_t matching_on_node(const struct place *p, uint32_t counter, const struct node *n)
-{
-	uint32_t count = 0;
-	VEC_EACH (&n->shapes, struct node_shape, on) {
-		const struct shape *s = &p->shapes.items[on->shape];
-		VEC_EACH (&s->matches, uint32_t, c)
-			count += *c == counter ? on->count : 0;
-	}
-	return count;
-}
-
-static void view_spread(const struct look *l, const struct shape_spread *s, struct spread_view *v)
+/* With constraints relaxed other nodes count than the tally has. */
+static void view_relaxed(const struct look *l, const struct shape_spread *s, struct spread_view *v)
 {
 	const struct place *p = l->p;
 	const struct counter *c = &p->counters.items[s->counter];
@@ -48,7 +37,7 @@ static void view_spread(const struct look *l, const struct shape_spread *s, stru
 			continue;
 		domains += !place_bits_get(&seen, domain);
 		place_bits_set(&seen, domain, true);
-		v->counts[domain] += matching_on_node(p, s->counter, &p->nodes.items[i]);
+		v->counts[domain] += place_node_matching(p, s->counter, &p->nodes.items[i]);
 	}
 	v->least = domains ? UINT32_MAX : 0;
 	for (uint32_t d = 0; d < v->domain_count; d++) {
@@ -61,14 +50,13 @@ static void view_spread(const struct look *l, const struct shape_spread *s, stru
 		v->least = 0;
 }
 
-static void view_alike(struct look *l)
+static void view_spread(struct place *p, const struct shape_spread *s, struct spread_view *v)
 {
-	const struct place *p = l->p;
-	l->site_alike = mem_alloc_array(p->sites.count, sizeof(*l->site_alike));
-	VEC_EACH (&p->nodes, struct node, n) {
-		if (n->used && n->site != PLACE_NONE)
-			l->site_alike[n->site] += place_node_shape_count(n, l->shape_index);
-	}
+	struct tally *t = &p->tallies.items[s->tally];
+	v->tally = t;
+	place_tally_bounds(t, &v->least, &v->most);
+	if (t->domain_count < (uint32_t)s->min_domains)
+		v->least = 0;
 }
 
 /* The first of pods that want to be together has nobody to be with: it may go anywhere. */
@@ -89,16 +77,22 @@ void place_look_init(struct look *l, struct place *p, uint32_t shape, uint32_t n
 	const struct failures *relaxed)
 {
 	struct shape *s = &p->shapes.items[shape];
-	place_shape_compare_all(p, s);
-	*l = (struct look){
-		.p = p, .shape = s, .shape_index = shape, .node = node, .relaxed = relaxed};
+	*l = (struct look){.p = p,
+		.shape = s,
+		.profile = place_profile_of(p, s),
+		.shape_index = shape,
+		.node = node,
+		.relaxed = relaxed};
 	l->first_of_its_kind = is_first_of_its_kind(l);
-	l->spreads = mem_alloc_array(s->spreads.count, sizeof(*l->spreads));
-	for (size_t i = 0; i < s->spreads.count; i++)
-		view_spread(l, &s->spreads.items[i], &l->spreads[i]);
-	if (p->sites.count)
-		view_alike(l);
-	VEC_EACH (&s->preferred, struct shape_preference, f)
+	if (s->spreads.count)
+		l->spreads = mem_alloc_array(s->spreads.count, sizeof(*l->spreads));
+	for (size_t i = 0; i < s->spreads.count; i++) {
+		if (relaxed)
+			view_relaxed(l, &s->spreads.items[i], &l->spreads[i]);
+		else
+			view_spread(p, &s->spreads.items[i], &l->spreads[i]);
+	}
+	VEC_EACH (&l->profile->preferred, struct shape_preference, f)
 		l->preference_sum += f->weight;
 	VEC_EACH (&s->terms, struct shape_term, t)
 		l->preference_sum += t->required ? 0 : t->weight;
@@ -109,7 +103,6 @@ void place_look_done(struct look *l)
 	for (size_t i = 0; l->spreads && i < l->shape->spreads.count; i++)
 		free(l->spreads[i].counts);
 	free(l->spreads);
-	free(l->site_alike);
 	*l = (struct look){0};
 }
 
@@ -145,7 +138,7 @@ static bool taints_pass(const struct look *l, const struct node *n, struct failu
 	VEC_EACH (&n->taints, uint32_t, t) {
 		const struct taint *taint = &l->p->taints.items[*t];
 		if (taint->effect == PLACE_PREFER_NO_SCHEDULE ||
-			place_shape_tolerates(l->p, l->shape, taint))
+			place_profile_tolerates(l->profile, taint))
 			continue;
 		enum place_constraint c = *t < ARRAY_SIZE(flags) ? flags[*t] : PLACE_C_TAINT;
 		if (!against(l, f, c, *t, taint->text))
@@ -156,7 +149,7 @@ static bool taints_pass(const struct look *l, const struct node *n, struct failu
 
 static bool affinity_passes(const struct look *l, const struct node *n, struct failures *f)
 {
-	const struct shape *s = l->shape;
+	const struct profile *s = l->profile;
 	for (uint32_t i = 0; i < s->selector.count; i++) {
 		const struct shape_selector *want = &s->selector.items[i];
 		uint32_t value =
@@ -166,7 +159,7 @@ static bool affinity_passes(const struct look *l, const struct node *n, struct f
 	}
 	for (uint32_t i = 0; i < s->required.count; i++) {
 		const struct shape_required *r = &s->required.items[i];
-		if (!place_shape_required_holds(l->p, r, n) &&
+		if (!place_profile_required_holds(l->p, r, n) &&
 			!against(l, f, r->constraint, i, r->text))
 			return false;
 	}
@@ -215,7 +208,8 @@ static bool spread_passes(const struct look *l, uint32_t node, struct failures *
 			continue;
 		uint32_t domain = place_counter_domain(l->p, c, node);
 		bool fits = domain != PLACE_NONE &&
-			    (int64_t)v->counts[domain] + t->matches_self - v->least <= t->max_skew;
+			    (int64_t)place_spread_count(v, domain) + t->matches_self - v->least <=
+				    t->max_skew;
 		if (!fits && !against(l, f, PLACE_C_SPREAD, i, c->text))
 			return false;
 	}
@@ -259,8 +253,8 @@ bool place_look_fits(const struct look *l, uint32_t node, struct failures *ret_f
 	if (!n->used)
 		return false;
 	if (!f && !l->relaxed &&
-		!(place_bits_get(&l->shape->affine, node) &&
-			place_bits_get(&l->shape->tolerated, node)))
+		!(place_bits_get(&l->profile->affine, node) &&
+			place_bits_get(&l->profile->tolerated, node)))
 		return false;
 	size_t before = f ? f->items.count : 0;
 	if (l->node != PLACE_NONE && l->node != node && !against(l, f, PLACE_C_NODE_NAME, 0, 0))

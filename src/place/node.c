@@ -100,10 +100,41 @@ static void fill_taints(struct place *p, struct node *n, const struct place_node
 	}
 }
 
-static int compare_ids(const void *a, const void *b)
+uint32_t place_image(struct place *p, const char *name)
 {
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-	return x < y ? -1 : x > y;
+	uint32_t index = place_find_index(&p->image_ids, name);
+	if (index != PLACE_NONE)
+		return index;
+	(void)vec_add(&p->images);
+	place_keep_index(&p->image_ids, name, (uint32_t)p->images.count - 1);
+	return (uint32_t)p->images.count - 1;
+}
+
+static void drop_images(struct place *p, struct node *n, uint32_t node)
+{
+	VEC_EACH (&n->images, uint32_t, image) {
+		struct holders *h = &p->images.items[*image];
+		for (size_t i = h->nodes.count; i-- > 0;)
+			if (h->nodes.items[i] == node)
+				vec_remove(&h->nodes, i);
+	}
+	n->images.count = 0;
+}
+
+static void fill_images(struct place *p, struct node *n, const struct place_node *from,
+	uint32_t node)
+{
+	drop_images(p, n, node);
+	for (uint32_t i = 0; i < from->image_count; i++) {
+		uint32_t image = place_image(p, from->images[i]);
+		bool known = false;
+		VEC_EACH (&n->images, uint32_t, have)
+			known = known || *have == image;
+		if (known)
+			continue;
+		vec_push(&n->images, image);
+		vec_push(&p->images.items[image].nodes, node);
+	}
 }
 
 static void fill_rest(struct place *p, struct node *n, const struct place_node *from)
@@ -115,17 +146,41 @@ static void fill_rest(struct place *p, struct node *n, const struct place_node *
 	if (from->label_count)
 		place_pairs_compile(p, from->labels, from->label_count, n->labels.items);
 	fill_taints(p, n, from);
-	n->images.count = 0;
-	for (uint32_t i = 0; i < from->image_count; i++)
-		vec_push(&n->images, place_intern(p, from->images[i]));
-	if (n->images.count)
-		qsort(n->images.items, n->images.count, sizeof(uint32_t), compare_ids);
 }
 
+static void count_at_site(struct place *p, uint32_t node, uint32_t shape, int64_t count)
+{
+	uint32_t site = p->nodes.items[node].site;
+	struct shape *s = &p->shapes.items[shape];
+	if (site == PLACE_NONE)
+		return;
+	while (s->at_site.count <= site)
+		(void)vec_add(&s->at_site);
+	s->at_site.items[site] = (uint32_t)((int64_t)s->at_site.items[site] + count);
+}
+
+/* Takes the node's pods out of all counts before it changes, and puts them in again. */
 static void recount(struct place *p, uint32_t node, int sign)
 {
-	VEC_EACH (&p->nodes.items[node].shapes, struct node_shape, s)
+	if (sign > 0)
+		place_tallies_add_node(p, node, sign);
+	VEC_EACH (&p->nodes.items[node].shapes, struct node_shape, s) {
 		place_counter_add_pods(p, s->shape, node, sign * (int64_t)s->count);
+		count_at_site(p, node, s->shape, sign * (int64_t)s->count);
+	}
+	if (sign < 0)
+		place_tallies_add_node(p, node, sign);
+}
+
+static void profiles_learn(struct place *p, uint32_t node)
+{
+	struct node *n = &p->nodes.items[node];
+	n->full = place_fullness_of_node(n);
+	VEC_EACH (&p->profiles, struct profile, x) {
+		if (x->used)
+			place_profile_node_changed(p, x, node);
+	}
+	place_choose_node_changed(p, node);
 }
 
 int place_node_set(struct place *p, const struct place_node *from, uint32_t *ret_node,
@@ -153,13 +208,11 @@ int place_node_set(struct place *p, const struct place_node *from, uint32_t *ret
 	if (rc == 0) {
 		n->site = site;
 		fill_rest(p, n, from);
+		fill_images(p, n, from, index);
 	}
 	place_topology_node_changed(p, index);
+	profiles_learn(p, index);
 	recount(p, index, 1);
-	VEC_EACH (&p->shapes, struct shape, s) {
-		if (s->used && s->compared)
-			place_shape_compare_node(p, s, index);
-	}
 	*ret_node = index;
 	return rc;
 }
@@ -182,12 +235,11 @@ void place_node_remove(struct place *p, uint32_t node)
 	while (n->first_pod != PLACE_NONE)
 		place_pod_remove(p, n->first_pod);
 	map_remove(&p->node_ids, place_text(p, n->name));
+	place_tallies_add_node(p, node, -1);
+	drop_images(p, n, node);
 	place_node_done(n);
 	place_topology_node_changed(p, node);
-	VEC_EACH (&p->shapes, struct shape, s) {
-		if (s->used && s->compared)
-			place_shape_compare_node(p, s, node);
-	}
+	profiles_learn(p, node);
 	n->next_free = p->free_node;
 	p->free_node = node;
 	p->node_count--;
@@ -219,6 +271,17 @@ int64_t place_node_free(const struct place *p, uint32_t node, const char *resour
 }
 
 /* ---- pods on a node ---- */
+
+uint32_t place_node_matching(const struct place *p, uint32_t counter, const struct node *n)
+{
+	uint32_t count = 0;
+	VEC_EACH (&n->shapes, struct node_shape, on) {
+		const struct shape *s = &p->shapes.items[on->shape];
+		VEC_EACH (&s->matches, uint32_t, c)
+			count += *c == counter ? on->count : 0;
+	}
+	return count;
+}
 
 uint32_t place_node_shape_count(const struct node *n, uint32_t shape)
 {
@@ -270,6 +333,9 @@ void place_node_count_pods(struct place *p, uint32_t node, uint32_t shape, int64
 	n->score_memory += count * s->score_memory;
 	VEC_EACH (&s->ports, struct shape_port, port)
 		count_port(n, port, count);
+	n->full = place_fullness_of_node(n);
 	count_shape(n, shape, count);
+	count_at_site(p, node, shape, count);
 	place_counter_add_pods(p, shape, node, count);
+	place_choose_pods_changed(p, node);
 }

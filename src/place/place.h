@@ -322,8 +322,8 @@ struct place_problem {
 	uint32_t want_count;
 	const struct place_application *application; /* reserved: null */
 	const struct place_weights *weights;         /* null: the default */
-	uint64_t seed;      /* decides between nodes that are equally good */
-	bool apply;         /* put the assigned pods into the tables */
+	uint64_t seed;                               /* of searches that draw lots */
+	bool apply;                                  /* put the assigned pods into the tables */
 	bool explain;       /* fill in terms and alternatives of assignments */
 	uint32_t moves_max; /* reserved (rebalance): 0 */
 	uint64_t steps_max; /* node evaluations before the rest is left undecided; 0: no bound */
@@ -373,12 +373,13 @@ struct place_assignment {
 	uint32_t node;
 	uint32_t pod; /* in the tables when applied; else PLACE_NONE */
 	struct place_cost cost;
-	uint32_t feasible; /* nodes that were possible */
 	uint32_t
 		alternative; /* the best other node; PLACE_NONE: there was none, or not asked for */
 	struct place_cost alternative_cost;
-	/* With explain: what ruled out the nodes that were not possible; of a large problem (more
-	 * than PLACE_SURVEY_MAX nodes times wants) as of the first decision about its shape. */
+	/* With explain: how many nodes were possible, and what ruled out the others; of a large
+	 * problem (more than PLACE_SURVEY_MAX nodes times wants) as of the first decision about its
+	 * shape. */
+	uint32_t feasible;
 	struct place_reason *reasons;
 	uint32_t reason_count;
 };
@@ -410,8 +411,8 @@ void place_plan_undo(struct place *p, struct place_plan *plan); /* takes applied
 void place_plan_done(struct place_plan *plan);                  /* for CLEANUP too */
 
 /* What rules out nodes for a shape as things are, whether or not others are possible: nodes and
- * reasons are filled in, nothing is at fault. */
-void place_survey(struct place *p, uint32_t shape, struct place_refusal *ret_refusal);
+ * reasons are filled in, nothing is at fault. Returns how many are possible. */
+uint32_t place_survey(struct place *p, uint32_t shape, struct place_refusal *ret_refusal);
 void place_refusal_done(struct place_refusal *refusal); /* of place_survey; for CLEANUP too */
 
 /* "0/5 nodes are available: 2 Insufficient cpu, 3 node(s) didn't match Pod's node

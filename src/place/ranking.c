@@ -393,6 +393,11 @@ void ranking_set(struct ranking *r, uint32_t node, uint32_t tree, const struct r
 	insert(r, leaf, node, columns);
 }
 
+void ranking_update(struct ranking *r, uint32_t node, const struct rank_row *row)
+{
+	ranking_set(r, node, tree_of(r, r->leaf_of.items[node]), row);
+}
+
 bool ranking_has(const struct ranking *r, uint32_t node)
 {
 	return node < r->leaf_of.count && r->leaf_of.items[node] != RANK_NONE;
@@ -440,18 +445,16 @@ static bool is_worse(const struct search *s, int64_t total, int64_t order)
 	return total > last->total || (total == last->total && order > last->order);
 }
 
-static void offer(struct search *s, uint32_t node, uint32_t order, int64_t total)
+void rank_offer(struct rank_best *best, uint32_t count, const struct rank_best *one)
 {
-	if (total == RANK_NEVER || is_worse(s, total, order))
+	uint32_t at = 0;
+	while (at < count && (best[at].total < one->total ||
+				     (best[at].total == one->total && best[at].order < one->order)))
+		at++;
+	if (one->total == RANK_NEVER || at == count || best[at].node == one->node)
 		return;
-	uint32_t at = s->count - 1;
-	for (; at > 0; at--) {
-		const struct rank_best *above = &s->best[at - 1];
-		if (above->total < total || (above->total == total && above->order < order))
-			break;
-		s->best[at] = *above;
-	}
-	s->best[at] = (struct rank_best){total, node, order};
+	memmove(&best[at + 1], &best[at], (count - at - 1) * sizeof(*best));
+	best[at] = *one;
 }
 
 static void search_leaf(struct search *s, const struct rank_block *b)
@@ -463,8 +466,9 @@ static void search_leaf(struct search *s, const struct rank_block *b)
 		if (is_worse(s, least, b->columns[COLUMN_ORDER][i]) || !has_room(s->q, b, i))
 			continue;
 		s->asked++;
-		offer(s, b->ids[i], (uint32_t)b->columns[COLUMN_ORDER][i],
-			s->q->total(s->q->arg, b->ids[i], least));
+		struct rank_best one = {s->q->total(s->q->arg, b->ids[i], least), b->ids[i],
+			(uint32_t)b->columns[COLUMN_ORDER][i]};
+		rank_offer(s->best, s->count, &one);
 	}
 }
 

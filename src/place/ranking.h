@@ -48,6 +48,8 @@ void ranking_done(struct ranking *r);
 void ranking_set(struct ranking *r, uint32_t node, uint32_t tree, const struct rank_row *row);
 /* Nothing when it is in none. */
 void ranking_remove(struct ranking *r, uint32_t node);
+/* The same for a node that is there and stays in its tree. */
+void ranking_update(struct ranking *r, uint32_t node, const struct rank_row *row);
 bool ranking_has(const struct ranking *r, uint32_t node);
 bool ranking_is_empty(const struct ranking *r, uint32_t tree);
 
@@ -79,5 +81,8 @@ int64_t ranking_bound(const struct ranking *r, uint32_t tree, const struct rank_
  * taken have total RANK_NEVER. Returns how many nodes were asked for their total. */
 uint64_t ranking_search(const struct ranking *r, uint32_t tree, const struct rank_query *q,
 	struct rank_best *best, uint32_t count);
+
+/* Puts one among the best if it is better and not there yet. */
+void rank_offer(struct rank_best *best, uint32_t count, const struct rank_best *one);
 
 #endif

@@ -1,52 +1,94 @@
+/* What a pod costs on a node, in integers (RANK_UNIT is 1), so that a bound of the cost can be
+ * compared with the cost itself. */
+#include <math.h>
+
 #include "place/tables.h"
 
-/* 0 for none, 1/2 for one, towards 1: more always counts for more, the first most. */
-static double saturate(double count)
+#define FULL_MOST (64.0 * (double)RANK_UNIT) /* overcommitted further than that is all the same */
+
+/* 0 for none, 1/2 for `half`, towards 1: more always counts for more, the first most. */
+static int64_t saturate(int64_t count, int64_t half)
 {
-	return count / (count + 1);
+	return count * RANK_UNIT / (count + half);
 }
 
-static double share(int64_t taken, int64_t capacity)
+static int64_t share(int64_t amount, int64_t capacity)
 {
-	if (capacity <= 0)
-		return 1;
-	double s = (double)taken / (double)capacity;
-	return s > 1 ? 1 : s;
+	double s = (double)amount / (double)capacity * (double)RANK_UNIT;
+	return (int64_t)(s < FULL_MOST ? s : FULL_MOST);
+}
+
+static struct fullness mix(int64_t cpu, int64_t memory)
+{
+	return (struct fullness){(5 * cpu + memory) >> 3, (cpu + 5 * memory) >> 3};
+}
+
+struct fullness place_fullness_of_node(const struct node *n)
+{
+	int64_t cpu = place_node_capacity(n, PLACE_CPU);
+	int64_t memory = place_node_capacity(n, PLACE_MEMORY);
+	return mix(cpu > 0 ? share(n->score_cpu, cpu) : RANK_UNIT,
+		memory > 0 ? share(n->score_memory, memory) : RANK_UNIT);
+}
+
+struct fullness place_fullness_of_pod(const struct shape *s, int64_t cpu, int64_t memory)
+{
+	return mix(cpu > 0 ? share(s->score_cpu, cpu) : 0,
+		memory > 0 ? share(s->score_memory, memory) : 0);
 }
 
 /* How full cpu and memory become (Kubernetes' LeastAllocated) and how far apart the two are
- * (BalancedAllocation), three to one. */
-static double balance(const struct look *l, const struct node *n)
+ * (BalancedAllocation), three to one: 3/8 (x + y) + 1/4 |x - y| is the greater one of two sums. */
+static int64_t balance(const struct look *l, const struct node *n)
 {
-	double cpu = share(n->score_cpu + l->shape->score_cpu, place_node_capacity(n, PLACE_CPU));
-	double memory = share(n->score_memory + l->shape->score_memory,
+	struct fullness pod = place_fullness_of_pod(l->shape, place_node_capacity(n, PLACE_CPU),
 		place_node_capacity(n, PLACE_MEMORY));
-	double apart = cpu > memory ? cpu - memory : memory - cpu;
-	return 0.75 * (cpu + memory) / 2 + 0.25 * apart;
+	int64_t u = n->full.u + pod.u, v = n->full.v + pod.v;
+	return u > v ? u : v;
+}
+
+/* Weights of the node affinities that the pod wishes and this node does not have. */
+uint32_t place_profile_open(const struct place *p, const struct profile *x, const struct node *n)
+{
+	uint32_t open = 0;
+	VEC_EACH (&x->preferred, struct shape_preference, f) {
+		if (!place_conjunction_matches(p, &f->term, n->labels.items, n->labels.count,
+			    n->name))
+			open += (uint32_t)f->weight;
+	}
+	return open;
+}
+
+uint32_t place_profile_soft_taints(const struct place *p, const struct profile *x,
+	const struct node *n)
+{
+	uint32_t soft = 0;
+	VEC_EACH (&n->taints, uint32_t, t) {
+		const struct taint *taint = &p->taints.items[*t];
+		soft += taint->effect == PLACE_PREFER_NO_SCHEDULE &&
+			!place_profile_tolerates(x, taint);
+	}
+	return soft;
 }
 
 /* The share of the pod's own wishes that this node leaves open. */
-static double own_wishes(const struct look *l, uint32_t node, const struct node *n)
+static int64_t own_wishes(const struct look *l, uint32_t node, uint32_t open_here)
 {
-	double open = 0;
-	VEC_EACH (&l->shape->preferred, struct shape_preference, f) {
-		if (!place_conjunction_matches(l->p, &f->term, n->labels.items, n->labels.count,
-			    n->name))
-			open += f->weight;
-	}
+	int64_t open = open_here * RANK_UNIT;
 	VEC_EACH (&l->shape->terms, struct shape_term, t) {
 		if (t->required)
 			continue;
 		const struct counter *c = &l->p->counters.items[t->counter];
 		uint32_t domain = place_counter_domain(l->p, c, node);
-		double pods = domain == PLACE_NONE ? 0 : place_counter_at(c, domain).matching;
-		open += t->weight * (t->anti ? saturate(pods) : 1 - saturate(pods));
+		int64_t pods = domain == PLACE_NONE ? 0 : place_counter_at(c, domain).matching;
+		int64_t some = saturate(pods, 1);
+		open += t->weight * (t->anti ? some : RANK_UNIT - some);
 	}
 	return l->preference_sum > 0 ? open / l->preference_sum : 0;
 }
 
 /* What pods that are there wish of this one: 0 drawn, 1/2 nothing, 1 repelled. */
-static double others_wishes(const struct look *l, uint32_t node)
+static int64_t others_wishes(const struct look *l, uint32_t node)
 {
 	int64_t pull = 0;
 	bool any = false;
@@ -61,27 +103,38 @@ static double others_wishes(const struct look *l, uint32_t node)
 	}
 	if (!any)
 		return 0;
-	double strength = saturate((double)(pull < 0 ? -pull : pull) / 100) / 2;
-	return pull < 0 ? 0.5 + strength : 0.5 - strength;
+	int64_t strength = saturate(pull < 0 ? -pull : pull, 100) / 2;
+	return pull < 0 ? RANK_UNIT / 2 + strength : RANK_UNIT / 2 - strength;
 }
 
-static double preference(const struct look *l, uint32_t node, const struct node *n)
+static int64_t preference(const struct look *l, uint32_t node, const struct node *n)
 {
-	double soft_taints = 0;
-	VEC_EACH (&n->taints, uint32_t, t) {
-		const struct taint *taint = &l->p->taints.items[*t];
-		if (taint->effect == PLACE_PREFER_NO_SCHEDULE &&
-			!place_shape_tolerates(l->p, l->shape, taint))
-			soft_taints++;
-	}
-	return own_wishes(l, node, n) + 0.5 * others_wishes(l, node) + saturate(soft_taints);
+	uint32_t open = l->profile->preferred.count ? place_profile_open(l->p, l->profile, n) : 0;
+	uint32_t soft = n->taints.count ? place_profile_soft_taints(l->p, l->profile, n) : 0;
+	return own_wishes(l, node, open) + others_wishes(l, node) / 2 + saturate(soft, 1);
 }
 
-static double spread(const struct look *l, uint32_t node, const struct node *n)
+/* Of the group's site and wishes; what hangs on a node's pods comes to it. */
+int64_t place_look_preference_least(const struct look *l, uint32_t open, uint32_t soft)
 {
-	double here = place_node_shape_count(n, l->shape_index);
-	double at_site = n->site == PLACE_NONE ? 0 : l->site_alike[n->site];
-	double cost = 0.75 * saturate(here) + 0.25 * saturate(at_site / 4);
+	int64_t own = l->preference_sum > 0 ? open * RANK_UNIT / l->preference_sum : 0;
+	return own + saturate(soft, 1);
+}
+
+static int64_t at_site(const struct shape *s, uint32_t site)
+{
+	return site < s->at_site.count ? saturate(s->at_site.items[site], 4) : 0;
+}
+
+int64_t place_look_spread_least(const struct look *l, uint32_t site)
+{
+	return site == PLACE_NONE ? 0 : at_site(l->shape, site) / 4;
+}
+
+static int64_t spread(const struct look *l, uint32_t node, const struct node *n)
+{
+	int64_t here = place_node_shape_count(n, l->shape_index);
+	int64_t cost = 3 * saturate(here, 1) / 4 + place_look_spread_least(l, n->site);
 	for (uint32_t i = 0; i < l->shape->spreads.count; i++) {
 		const struct shape_spread *s = &l->shape->spreads.items[i];
 		const struct spread_view *v = &l->spreads[i];
@@ -89,36 +142,47 @@ static double spread(const struct look *l, uint32_t node, const struct node *n)
 			continue;
 		uint32_t domain =
 			place_counter_domain(l->p, &l->p->counters.items[s->counter], node);
-		cost += domain == PLACE_NONE ? 1 : v->counts[domain] / (v->most + 1.0);
+		cost += domain == PLACE_NONE
+				? RANK_UNIT
+				: place_spread_count(v, domain) * RANK_UNIT / (v->most + 1);
 	}
 	return cost;
 }
 
-static double image(const struct look *l, const struct node *n)
+static int64_t image(const struct look *l, const struct node *n)
 {
-	size_t missing = 0;
+	int64_t missing = 0;
 	VEC_EACH (&l->shape->images, uint32_t, want) {
 		bool have = false;
 		for (size_t i = 0; i < n->images.count && !have; i++)
 			have = n->images.items[i] == *want;
 		missing += !have;
 	}
-	return missing ? (double)missing / (double)l->shape->images.count : 0;
+	return missing ? missing * RANK_UNIT / (int64_t)l->shape->images.count : 0;
 }
 
-void place_look_score(const struct look *l, uint32_t node, const struct place_weights *weights,
-	struct place_cost *ret_cost)
+int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms)
 {
 	const struct node *n = &l->p->nodes.items[node];
-	const double *w = weights->of;
-	struct place_cost c = {0};
-	c.terms[PLACE_TERM_BALANCE] = w[PLACE_TERM_BALANCE] != 0 ? balance(l, n) : 0;
-	c.terms[PLACE_TERM_PREFERENCE] = w[PLACE_TERM_PREFERENCE] != 0 ? preference(l, node, n) : 0;
-	c.terms[PLACE_TERM_SPREAD] = w[PLACE_TERM_SPREAD] != 0 ? spread(l, node, n) : 0;
-	c.terms[PLACE_TERM_IMAGE] = w[PLACE_TERM_IMAGE] != 0 ? image(l, n) : 0;
+	const int64_t *w = l->weights;
+	int64_t terms[PLACE_TERM_COUNT] = {0}, total = 0;
+	terms[PLACE_TERM_BALANCE] = w[PLACE_TERM_BALANCE] ? balance(l, n) : 0;
+	terms[PLACE_TERM_PREFERENCE] = w[PLACE_TERM_PREFERENCE] ? preference(l, node, n) : 0;
+	terms[PLACE_TERM_SPREAD] = w[PLACE_TERM_SPREAD] ? spread(l, node, n) : 0;
+	terms[PLACE_TERM_IMAGE] = w[PLACE_TERM_IMAGE] && l->shape->images.count ? image(l, n) : 0;
+	for (int i = 0; i <= PLACE_TERM_IMAGE; i++)
+		total += place_weigh(w[i], terms[i]);
+	for (int i = 0; ret_terms && i < PLACE_TERM_COUNT; i++)
+		ret_terms[i] = terms[i];
+	return total;
+}
+
+void place_look_score(const struct look *l, uint32_t node, struct place_cost *ret_cost)
+{
+	int64_t terms[PLACE_TERM_COUNT];
+	ret_cost->total = (double)place_look_total(l, node, terms) / (double)RANK_UNIT;
 	for (int i = 0; i < PLACE_TERM_COUNT; i++)
-		c.total += c.terms[i] * w[i];
-	*ret_cost = c;
+		ret_cost->terms[i] = (double)terms[i] / (double)RANK_UNIT;
 }
 
 struct place_weights place_weights_default(void)
@@ -129,6 +193,12 @@ struct place_weights place_weights_default(void)
 	w.of[PLACE_TERM_SPREAD] = 1;
 	w.of[PLACE_TERM_IMAGE] = 0.25;
 	return w;
+}
+
+void place_weights_fix(const struct place_weights *w, int64_t *ret_weights)
+{
+	for (int i = 0; i < PLACE_TERM_COUNT; i++)
+		ret_weights[i] = (int64_t)lround(w->of[i] * (1 << RANK_WEIGHT_SHIFT));
 }
 
 const char *place_term_name(enum place_term term)

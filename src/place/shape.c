@@ -6,54 +6,9 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "place/spec.h"
 
 /* ---- the canonical text of a spec: its key in shape_ids ---- */
-
-static void write_text(struct buf *b, const char *text)
-{
-	buf_printf(b, "%zu:%s,", text ? strlen(text) : 0, text ? text : "");
-}
-
-static void write_selector(struct buf *b, const struct place_selector *s)
-{
-	buf_printf(b, "[%u", s->count);
-	for (uint32_t i = 0; i < s->count; i++) {
-		const struct place_requirement *r = &s->items[i];
-		buf_printf(b, "(%d%d%u", (int)r->operator, r->field, r->value_count);
-		write_text(b, r->key);
-		for (uint32_t k = 0; k < r->value_count; k++)
-			write_text(b, r->values[k]);
-	}
-}
-
-static void write_labels(struct buf *b, char tag, const struct place_label *labels, uint32_t count)
-{
-	buf_printf(b, "%c%u:", tag, count);
-	for (uint32_t i = 0; i < count; i++) {
-		write_text(b, labels[i].key);
-		write_text(b, labels[i].value);
-	}
-}
-
-static void write_node_demands(struct buf *b, const struct place_spec *s)
-{
-	for (uint32_t i = 0; i < s->required_count; i++) {
-		const struct place_node_terms *r = &s->required[i];
-		buf_printf(b, "R%d.%u", (int)r->source, r->count);
-		for (uint32_t k = 0; k < r->count; k++)
-			write_selector(b, &r->terms[k]);
-	}
-	for (uint32_t i = 0; i < s->preferred_count; i++) {
-		buf_printf(b, "P%d", s->preferred[i].weight);
-		write_selector(b, &s->preferred[i].term);
-	}
-	for (uint32_t i = 0; i < s->toleration_count; i++) {
-		const struct place_toleration *t = &s->tolerations[i];
-		buf_printf(b, "T%d%d", t->exists, (int)t->effect);
-		write_text(b, t->key);
-		write_text(b, t->value);
-	}
-}
 
 static void write_neighbours(struct buf *b, const struct place_spec *s)
 {
@@ -61,39 +16,38 @@ static void write_neighbours(struct buf *b, const struct place_spec *s)
 		const struct place_pod_term *t = &s->pod_terms[i];
 		buf_printf(b, "A%d%d%d%d.%d.%u", t->required, t->anti, t->nobody, t->all_namespaces,
 			t->weight, t->namespace_count);
-		write_text(b, t->topology_key);
-		write_selector(b, &t->selector);
+		place_spec_write_text(b, t->topology_key);
+		place_spec_write_selector(b, &t->selector);
 		for (uint32_t k = 0; k < t->namespace_count; k++)
-			write_text(b, t->namespaces[k]);
+			place_spec_write_text(b, t->namespaces[k]);
 	}
 	for (uint32_t i = 0; i < s->spread_count; i++) {
 		const struct place_spread *t = &s->spreads[i];
 		buf_printf(b, "S%d.%d%d%d%d", t->max_skew, t->min_domains, t->required,
 			t->ignore_affinity, t->honor_taints);
-		write_text(b, t->topology_key);
-		write_selector(b, &t->selector);
+		place_spec_write_text(b, t->topology_key);
+		place_spec_write_selector(b, &t->selector);
 	}
 }
 
 static void write_spec(struct buf *b, const struct place_spec *s)
 {
-	write_text(b, s->namespace);
-	write_labels(b, 'L', s->labels, s->label_count);
+	place_spec_write_text(b, s->namespace);
+	place_spec_write_labels(b, 'L', s->labels, s->label_count);
 	for (uint32_t i = 0; i < s->request_count; i++) {
 		buf_printf(b, "Q%lld", (long long)s->requests[i].amount);
-		write_text(b, s->requests[i].resource);
+		place_spec_write_text(b, s->requests[i].resource);
 	}
-	write_labels(b, 'N', s->node_selector, s->node_selector_count);
-	write_node_demands(b, s);
+	place_spec_write_demands(b, s);
 	write_neighbours(b, s);
 	for (uint32_t i = 0; i < s->port_count; i++) {
 		buf_printf(b, "H%d", s->ports[i].port);
-		write_text(b, s->ports[i].protocol);
-		write_text(b, s->ports[i].address);
+		place_spec_write_text(b, s->ports[i].protocol);
+		place_spec_write_text(b, s->ports[i].address);
 	}
 	buf_printf(b, "I%u", s->image_count);
 	for (uint32_t i = 0; i < s->image_count; i++)
-		write_text(b, s->images[i]);
+		place_spec_write_text(b, s->images[i]);
 }
 
 /* ---- compiling ---- */
@@ -170,72 +124,6 @@ static int compile_requests(struct place *p, const struct place_spec *from, stru
 	return 0;
 }
 
-static void compile_selector(struct place *p, const struct place_spec *from, struct shape *s)
-{
-	for (uint32_t i = 0; i < from->node_selector_count; i++) {
-		const struct place_label *l = &from->node_selector[i];
-		char *text = mem_format("%s=%s", l->key, l->value ? l->value : "");
-		vec_push(&s->selector, (struct shape_selector){
-					       {place_intern(p, l->key), place_intern(p, l->value)},
-					       place_intern(p, text)});
-		free(text);
-	}
-}
-
-static int compile_terms(struct place *p, const struct place_node_terms *from, struct shape *s,
-	struct err *e)
-{
-	static const enum place_constraint constraints[] = {
-		[PLACE_TERMS_AFFINITY] = PLACE_C_AFFINITY,
-		[PLACE_TERMS_VOLUME] = PLACE_C_VOLUME,
-		[PLACE_TERMS_RESIDENCY] = PLACE_C_RESIDENCY,
-		[PLACE_TERMS_FENCE] = PLACE_C_FENCE};
-	if ((unsigned)from->source >= ARRAY_SIZE(constraints) || from->count > PLACE_ITEMS_MAX)
-		return err_set(e, ERR_TOO_LARGE, "node affinity: %u terms, at most %u are allowed",
-			from->count, PLACE_ITEMS_MAX);
-	struct shape_required *r = vec_add(&s->required);
-	r->constraint = constraints[from->source];
-	r->terms = mem_alloc_array(from->count, sizeof(*r->terms));
-	CLEANUP(buf_done)
-	struct buf text = BUF_INIT;
-	for (uint32_t i = 0; i < from->count; i++) {
-		int rc = place_conjunction_compile(p, &from->terms[i], true, "node affinity",
-			&r->terms[i], e);
-		if (rc != 0)
-			return rc;
-		r->count = i + 1;
-		buf_append_string(&text, i ? " or " : "");
-		place_conjunction_write(p, &r->terms[i], &text);
-	}
-	r->text = place_intern(p, buf_text(&text));
-	return 0;
-}
-
-static int compile_node_demands(struct place *p, const struct place_spec *from, struct shape *s,
-	struct err *e)
-{
-	compile_selector(p, from, s);
-	int rc = 0;
-	for (uint32_t i = 0; i < from->required_count && rc == 0; i++)
-		rc = compile_terms(p, &from->required[i], s, e);
-	for (uint32_t i = 0; i < from->preferred_count && rc == 0; i++) {
-		const struct place_node_preference *f = &from->preferred[i];
-		if (f->weight < 1 || f->weight > 100)
-			return err_set(e, ERR_INVALID,
-				"preferred node affinity: weight %d is not 1 to 100", f->weight);
-		struct shape_preference *t = vec_add(&s->preferred);
-		t->weight = f->weight;
-		rc = place_conjunction_compile(p, &f->term, true, "preferred node affinity",
-			&t->term, e);
-	}
-	for (uint32_t i = 0; i < from->toleration_count; i++) {
-		const struct place_toleration *t = &from->tolerations[i];
-		vec_push(&s->tolerations, (struct shape_toleration){place_intern(p, t->key),
-						  place_intern(p, t->value), t->exists, t->effect});
-	}
-	return rc;
-}
-
 static int compile_pod_term(struct place *p, const struct place_spec *spec,
 	const struct place_pod_term *from, struct shape *s, struct err *e)
 {
@@ -270,10 +158,14 @@ static int compile_spread(struct place *p, const struct place_spec *spec,
 	int rc = place_counter_get(p, &want, "topology spread", &counter, e);
 	if (rc != 0)
 		return rc;
+	uint32_t tally = place_tally_get(p, &(struct tally){.counter = counter,
+						    .profile = s->profile,
+						    .ignore_affinity = from->ignore_affinity,
+						    .honor_taints = from->honor_taints});
 	vec_push(&s->spreads,
 		(struct shape_spread){from->max_skew, from->min_domains, from->required,
 			from->ignore_affinity, from->honor_taints,
-			place_counter_matches(p, &p->counters.items[counter], s), counter});
+			place_counter_matches(p, &p->counters.items[counter], s), counter, tally});
 	return 0;
 }
 
@@ -292,8 +184,18 @@ static int compile_ports(struct place *p, const struct place_spec *from, struct 
 		free(text);
 	}
 	for (uint32_t i = 0; i < from->image_count; i++)
-		vec_push(&s->images, place_intern(p, from->images[i]));
+		vec_push(&s->images, place_image(p, from->images[i]));
 	return 0;
+}
+
+/* Of what most nodes have none: the first resource asked for but cpu, memory and pods. */
+static uint32_t scarce_of(const struct shape *s)
+{
+	VEC_EACH (&s->requests, struct want_amount, r) {
+		if (r->resource > PLACE_PODS && r->amount > 0)
+			return r->resource;
+	}
+	return PLACE_NONE;
 }
 
 static int compile(struct place *p, const struct place_spec *from, struct shape *s, struct err *e)
@@ -305,7 +207,7 @@ static int compile(struct place *p, const struct place_spec *from, struct shape 
 		place_pairs_compile(p, from->labels, from->label_count, s->labels.items);
 	int rc = compile_requests(p, from, s, e);
 	if (rc == 0)
-		rc = compile_node_demands(p, from, s, e);
+		rc = place_profile_get(p, from, scarce_of(s), &s->profile, e);
 	for (uint32_t i = 0; i < from->pod_term_count && rc == 0; i++)
 		rc = compile_pod_term(p, from, &from->pod_terms[i], s, e);
 	for (uint32_t i = 0; i < from->spread_count && rc == 0; i++)
@@ -319,28 +221,20 @@ void place_shape_done(struct place *p, struct shape *s)
 {
 	VEC_EACH (&s->terms, struct shape_term, t)
 		place_counter_release(p, t->counter);
-	VEC_EACH (&s->spreads, struct shape_spread, t)
+	VEC_EACH (&s->spreads, struct shape_spread, t) {
+		place_tally_release(p, t->tally);
 		place_counter_release(p, t->counter);
-	VEC_EACH (&s->required, struct shape_required, r) {
-		for (uint32_t i = 0; i < r->count; i++)
-			place_conjunction_done(&r->terms[i]);
-		free(r->terms);
 	}
-	VEC_EACH (&s->preferred, struct shape_preference, f)
-		place_conjunction_done(&f->term);
+	if (s->profile != PLACE_NONE)
+		place_profile_release(p, s->profile);
 	vec_done(&s->labels);
 	vec_done(&s->requests);
-	vec_done(&s->selector);
-	vec_done(&s->required);
-	vec_done(&s->preferred);
 	vec_done(&s->terms);
 	vec_done(&s->spreads);
-	vec_done(&s->tolerations);
 	vec_done(&s->ports);
 	vec_done(&s->images);
 	vec_done(&s->matches);
-	place_bits_done(&s->affine);
-	place_bits_done(&s->tolerated);
+	vec_done(&s->at_site);
 	free(s->key);
 	*s = (struct shape){0};
 }
@@ -374,7 +268,7 @@ int place_shape(struct place *p, const struct place_spec *spec, uint32_t *ret_sh
 		return rc;
 	uint32_t index = place_find_index(&p->shape_ids, buf_text(&key));
 	if (index == PLACE_NONE) {
-		struct shape s = {0};
+		struct shape s = {.profile = PLACE_NONE};
 		rc = compile(p, spec, &s, e);
 		if (rc != 0) {
 			place_shape_done(p, &s);
@@ -404,65 +298,4 @@ void place_shape_match_all(struct place *p, struct shape *s)
 	for (uint32_t i = 0; i < p->counters.count; i++)
 		if (p->counters.items[i].used && place_counter_matches(p, &p->counters.items[i], s))
 			vec_push(&s->matches, i);
-}
-
-/* ---- what a shape says about a node by itself ---- */
-
-bool place_shape_required_holds(const struct place *p, const struct shape_required *r,
-	const struct node *n)
-{
-	for (uint32_t i = 0; i < r->count; i++)
-		if (r->terms[i].count && place_conjunction_matches(p, &r->terms[i], n->labels.items,
-						 n->labels.count, n->name))
-			return true;
-	return false;
-}
-
-bool place_shape_node_affine(const struct place *p, const struct shape *s, const struct node *n)
-{
-	VEC_EACH (&s->selector, struct shape_selector, l) {
-		if (place_pair_value(n->labels.items, n->labels.count, l->label.key) !=
-			l->label.value)
-			return false;
-	}
-	VEC_EACH (&s->required, struct shape_required, r) {
-		if (!place_shape_required_holds(p, r, n))
-			return false;
-	}
-	return true;
-}
-
-bool place_shape_tolerates(const struct place *p, const struct shape *s, const struct taint *taint)
-{
-	(void)p;
-	VEC_EACH (&s->tolerations, struct shape_toleration, t) {
-		if (t->effect != PLACE_ANY_EFFECT && t->effect != taint->effect)
-			continue;
-		if (t->key == 0 ? t->exists
-				: t->key == taint->key && (t->exists || t->value == taint->value))
-			return true;
-	}
-	return false;
-}
-
-void place_shape_compare_node(const struct place *p, struct shape *s, uint32_t node)
-{
-	const struct node *n = &p->nodes.items[node];
-	bool tolerated = n->used;
-	VEC_EACH (&n->taints, uint32_t, t) {
-		const struct taint *taint = &p->taints.items[*t];
-		tolerated = tolerated && (taint->effect == PLACE_PREFER_NO_SCHEDULE ||
-						 place_shape_tolerates(p, s, taint));
-	}
-	place_bits_set(&s->tolerated, node, tolerated);
-	place_bits_set(&s->affine, node, n->used && place_shape_node_affine(p, s, n));
-}
-
-void place_shape_compare_all(struct place *p, struct shape *s)
-{
-	if (s->compared)
-		return;
-	for (uint32_t i = 0; i < p->nodes.count; i++)
-		place_shape_compare_node(p, s, i);
-	s->compared = true;
 }

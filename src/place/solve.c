@@ -16,12 +16,13 @@ struct surveyed {
 	bool done;
 	size_t assignments;
 	struct place_refusal found;
+	uint32_t feasible;
 };
 
 struct solver {
 	struct place *p;
 	const struct place_problem *problem;
-	struct place_weights weights;
+	int64_t weights[PLACE_TERM_COUNT];
 	VEC(struct place_assignment) assignments;
 	VEC(struct place_refusal) refusals;
 	struct explained *explained; /* by shape */
@@ -72,58 +73,7 @@ static int check(const struct place *p, const struct place_problem *problem, str
 	return problem->weights ? check_weights(problem->weights, e) : 0;
 }
 
-/* ---- one decision ---- */
-
-struct choice {
-	uint32_t node, alternative;
-	uint32_t feasible;
-	struct place_cost cost, alternative_cost;
-};
-
-/* Orders nodes that are equally good, differently for each pod (splitmix64's finaliser). */
-static uint64_t tie(uint64_t seed, uint64_t decision, uint32_t node)
-{
-	uint64_t x = seed + decision * 0x9e3779b97f4a7c15ULL + node;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-	return x ^ (x >> 31);
-}
-
-static void consider(const struct solver *s, struct choice *c, uint32_t node,
-	const struct place_cost *cost)
-{
-	uint64_t seed = s->problem->seed, decision = s->assignments.count;
-	bool better = c->node == PLACE_NONE || cost->total < c->cost.total ||
-		      (!(cost->total > c->cost.total) &&
-			      tie(seed, decision, node) < tie(seed, decision, c->node));
-	if (better) {
-		c->alternative = c->node;
-		c->alternative_cost = c->cost;
-		c->node = node;
-		c->cost = *cost;
-	} else if (c->alternative == PLACE_NONE || cost->total < c->alternative_cost.total) {
-		c->alternative = node;
-		c->alternative_cost = *cost;
-	}
-}
-
-static struct choice choose(struct solver *s, const struct place_want *w)
-{
-	struct choice c = {.node = PLACE_NONE, .alternative = PLACE_NONE};
-	struct look l;
-	place_look_init(&l, s->p, w->shape, w->node, NULL);
-	for (uint32_t i = 0; i < s->p->nodes.count; i++) {
-		s->steps++;
-		if (!place_look_fits(&l, i, NULL))
-			continue;
-		struct place_cost cost;
-		place_look_score(&l, i, &s->weights, &cost);
-		c.feasible++;
-		consider(s, &c, i, &cost);
-	}
-	place_look_done(&l);
-	return c;
-}
+/* ---- decisions ---- */
 
 static bool out_of_steps(const struct solver *s)
 {
@@ -168,24 +118,22 @@ static void add_reasons(struct solver *s, uint32_t shape, struct place_assignmen
 	bool current = x->assignments == s->assignments.count || size > PLACE_SURVEY_MAX;
 	if (!x->done || !current) {
 		place_refusal_done(&x->found);
-		place_survey(s->p, shape, &x->found);
+		x->feasible = place_survey(s->p, shape, &x->found);
 		x->done = true;
 		x->assignments = s->assignments.count;
 	}
 	struct place_refusal copy = {0};
 	copy_reasons(&copy, &x->found);
+	a->feasible = x->feasible;
 	a->reasons = copy.reasons;
 	a->reason_count = copy.reason_count;
 }
 
-static int assign(struct solver *s, uint32_t want, const struct choice *c, struct err *e)
+static int assign(struct solver *s, uint32_t want, const struct place_choice *c, struct err *e)
 {
 	const struct place_want *w = &s->problem->wants[want];
-	struct place_assignment a = {.want = want,
-		.node = c->node,
-		.cost = c->cost,
-		.feasible = c->feasible,
-		.alternative = PLACE_NONE};
+	struct place_assignment a = {
+		.want = want, .node = c->node, .cost = c->cost, .alternative = PLACE_NONE};
 	if (s->problem->explain && c->alternative != PLACE_NONE) {
 		a.alternative = c->alternative;
 		a.alternative_cost = c->alternative_cost;
@@ -204,7 +152,13 @@ static int assign(struct solver *s, uint32_t want, const struct choice *c, struc
 static int place_replicas(struct solver *s, uint32_t want, uint32_t *left, struct err *e)
 {
 	while (*left > 0 && !out_of_steps(s)) {
-		struct choice c = choose(s, &s->problem->wants[want]);
+		const struct place_want *w = &s->problem->wants[want];
+		struct place_choice c;
+		place_choose(s->p,
+			&(struct place_question){
+				w->shape, w->node, s->weights, s->problem->explain, false},
+			&c);
+		s->steps += c.steps;
 		if (c.node == PLACE_NONE)
 			return 0;
 		int rc = assign(s, want, &c, e);
@@ -236,8 +190,8 @@ static struct turn *order(const struct place *p, const struct place_problem *pro
 	struct turn *turns = mem_alloc_array(problem->want_count, sizeof(*turns));
 	for (uint32_t i = 0; i < problem->want_count; i++) {
 		const struct place_want *w = &problem->wants[i];
-		turns[i] = (struct turn){
-			i, w->priority, p->shapes.items[w->shape].preferred.count > 0};
+		turns[i] = (struct turn){i, w->priority,
+			place_profile_of(p, &p->shapes.items[w->shape])->preferred.count > 0};
 	}
 	if (problem->mode == PLACE_BATCH)
 		qsort(turns, problem->want_count, sizeof(*turns), compare_turns);
@@ -331,7 +285,8 @@ int place_solve(struct place *p, const struct place_problem *problem, struct pla
 	if (rc != 0)
 		return rc;
 	struct solver s = {.p = p, .problem = problem};
-	s.weights = problem->weights ? *problem->weights : place_weights_default();
+	struct place_weights usual = place_weights_default();
+	place_weights_fix(problem->weights ? problem->weights : &usual, s.weights);
 	uint32_t *left = mem_alloc_array(problem->want_count, sizeof(*left));
 	for (uint32_t i = 0; i < problem->want_count; i++)
 		left[i] = problem->wants[i].count;

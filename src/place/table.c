@@ -8,7 +8,7 @@
 struct place *place_new(void)
 {
 	struct place *p = mem_new(struct place);
-	p->free_node = p->free_shape = p->free_pod = p->free_counter = PLACE_NONE;
+	p->free_node = p->free_profile = p->free_shape = p->free_pod = p->free_counter = PLACE_NONE;
 	vec_push(&p->strings, mem_dup_string(""));
 	(void)place_resource(p, "cpu");
 	(void)place_resource(p, "memory");
@@ -24,8 +24,14 @@ void place_free(struct place *p)
 		return;
 	VEC_EACH (&p->shapes, struct shape, s)
 		place_shape_done(p, s);
+	place_tallies_done(p);
+	place_profiles_done(p);
 	VEC_EACH (&p->nodes, struct node, n)
 		place_node_done(n);
+	VEC_EACH (&p->images, struct holders, h)
+		vec_done(&h->nodes);
+	vec_done(&p->images);
+	map_done(&p->image_ids);
 	VEC_EACH (&p->topologies, struct topology, t) {
 		map_done(&t->domains);
 		vec_done(&t->domain_values);

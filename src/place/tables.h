@@ -14,6 +14,7 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "place/place.h"
+#include "place/ranking.h"
 
 #define PLACE_CPU 0u /* the resources that every table has */
 #define PLACE_MEMORY 1u
@@ -46,6 +47,12 @@ struct bits {
 
 /* ---- nodes ---- */
 
+/* Shares of cpu and memory in two mixtures, 5:1 and 1:5, in RANK_UNIT: the greater one is how full
+ * and how lopsided a node is. That of a pod can be added to that of a node. */
+struct fullness {
+	int64_t u, v;
+};
+
 struct node_shape { /* how many pods of a shape are on a node */
 	uint32_t shape, count;
 };
@@ -64,9 +71,10 @@ struct node {
 	int64_t *capacity;
 	int64_t *taken;
 	int64_t score_cpu, score_memory; /* taken, with what pods without requests count for */
+	struct fullness full;            /* of these */
 	VEC(struct pair) labels;         /* sorted by key */
 	VEC(uint32_t) taints;            /* into place.taints */
-	VEC(uint32_t) images;            /* sorted */
+	VEC(uint32_t) images;            /* into place.images */
 	VEC(struct node_shape) shapes;
 	VEC(struct node_port) ports;
 	uint32_t first_pod; /* list through pod.next */
@@ -113,8 +121,23 @@ struct counter {
 	VEC(uint32_t) namespaces;
 	struct conjunction selector;
 	VEC(struct domain_count) domains;
+	VEC(uint32_t) tallies;
 	uint64_t matching, holders, pulls; /* totals; pulls: pods with a wish */
 	uint32_t next_free;
+};
+
+/* What a spread needs to know of its domains: of those nodes that it counts. */
+struct tally_domain {
+	uint32_t nodes, pods; /* pods: that the counter matches */
+};
+struct tally {
+	uint32_t references; /* by spreads of shapes; 0: free */
+	uint32_t counter, profile;
+	bool ignore_affinity, honor_taints;
+	VEC(struct tally_domain) domains;
+	VEC(uint32_t) by_pods; /* how many domains with nodes have so many pods */
+	uint32_t domain_count; /* domains with nodes */
+	uint32_t least, most;  /* pods: at most, at least so many are in any domain */
 };
 
 /* ---- shapes ---- */
@@ -145,12 +168,19 @@ struct shape_term {
 struct shape_spread {
 	int max_skew, min_domains;
 	bool required, ignore_affinity, honor_taints, matches_self;
-	uint32_t counter;
+	uint32_t counter, tally;
 };
 struct shape_toleration {
 	uint32_t key, value; /* key 0: all */
 	bool exists;
 	enum place_effect effect;
+};
+/* Nodes that cost a pod the same but for how full they are, or nearly. */
+struct node_group {
+	uint32_t site;                 /* PLACE_NONE: none, or of any site where there are many */
+	int cpu_class, memory_class;   /* eighths of an octave of the capacity */
+	uint32_t open, soft;           /* weights of wishes not met, taints better avoided */
+	int64_t cpu_most, memory_most; /* capacity of the largest that was in it */
 };
 struct shape_port {
 	uint32_t protocol, address;
@@ -158,27 +188,44 @@ struct shape_port {
 	uint32_t text;
 };
 
+/* What a shape demands of a node by itself: labels, taints, that it has the scarce resource at all.
+ * Shapes that demand the same share it, with the bitsets and the ranking of the nodes that comply.
+ */
+struct profile {
+	bool used;
+	uint32_t references;
+	char *key;       /* canonical text, in place.profile_ids */
+	uint32_t scarce; /* resource; PLACE_NONE */
+	VEC(struct shape_selector) selector;
+	VEC(struct shape_required) required;
+	VEC(struct shape_preference) preferred;
+	VEC(struct shape_toleration) tolerations;
+	struct bits affine;    /* nodes: selector and required affinity hold */
+	struct bits tolerated; /* nodes: flags and taints are tolerated */
+	/* Made at the first choice, dropped when many changes came without one. */
+	bool ranked;
+	uint64_t idle_changes;
+	struct ranking ranking; /* a tree for each group */
+	VEC(struct node_group) groups;
+	uint32_t next_free;
+};
+
 struct shape {
 	bool used;
-	bool compared; /* the bitsets are valid */
-	bool seeks;    /* has a required pod affinity */
+	bool seeks; /* has a required pod affinity */
+	uint32_t profile;
 	uint32_t references;
 	char *key; /* canonical text, in place.shape_ids */
 	uint32_t namespace;
 	VEC(struct pair) labels;
 	VEC(struct want_amount) requests; /* with one of PLACE_PODS */
 	int64_t score_cpu, score_memory;
-	VEC(struct shape_selector) selector;
-	VEC(struct shape_required) required;
-	VEC(struct shape_preference) preferred;
 	VEC(struct shape_term) terms;
 	VEC(struct shape_spread) spreads;
-	VEC(struct shape_toleration) tolerations;
 	VEC(struct shape_port) ports;
 	VEC(uint32_t) images;
 	VEC(uint32_t) matches; /* counters whose selector matches these pods */
-	struct bits affine;    /* nodes: selector and required affinity hold */
-	struct bits tolerated; /* nodes: flags and taints are tolerated */
+	VEC(uint32_t) at_site; /* pods of it, by site */
 	uint32_t next_free;
 };
 
@@ -189,6 +236,9 @@ struct pod {
 	int priority;
 };
 
+struct holders { /* of an image */
+	VEC(uint32_t) nodes;
+};
 struct place {
 	struct map string_ids; /* text -> id */
 	VEC(char *) strings;   /* [0] is "" */
@@ -198,11 +248,15 @@ struct place {
 	VEC(struct taint) taints;
 	VEC(struct topology) topologies;
 	VEC(struct counter) counters;
+	VEC(struct tally) tallies;
 	VEC(struct node) nodes;
+	VEC(struct profile) profiles;
 	VEC(struct shape) shapes;
 	VEC(struct pod) pods;
-	struct map node_ids, shape_ids, counter_ids, site_ids; /* -> index + 1 */
-	uint32_t free_node, free_shape, free_pod, free_counter;
+	VEC(struct holders) images;
+	struct map image_ids, node_ids, profile_ids, shape_ids, counter_ids,
+		site_ids; /* -> index + 1 */
+	uint32_t free_node, free_profile, free_shape, free_pod, free_counter;
 	uint32_t node_count, pod_count;
 };
 
@@ -262,19 +316,42 @@ struct domain_count place_counter_at(const struct counter *c, uint32_t domain);
 void place_counter_add_pods(struct place *p, uint32_t shape, uint32_t node, int64_t count);
 void place_topology_node_changed(struct place *p, uint32_t node);
 
+/* ---- tally.c ---- */
+
+uint32_t place_tally_get(struct place *p, const struct tally *want); /* takes one reference */
+void place_tally_release(struct place *p, uint32_t tally);
+void place_tallies_done(struct place *p);
+void place_tally_add_pods(struct place *p, struct tally *t, uint32_t node, int64_t count);
+void place_tallies_add_node(struct place *p, uint32_t node, int sign);
+/* Pods in the domain that has fewest and in the one that has most; 0 without domains. */
+void place_tally_bounds(struct tally *t, uint32_t *ret_least, uint32_t *ret_most);
+
+/* ---- profile.c ---- */
+
+/* What a spec demands of a node by itself; scarce: a resource, PLACE_NONE. Takes one reference. */
+int place_profile_get(struct place *p, const struct place_spec *spec, uint32_t scarce,
+	uint32_t *ret_profile, struct err *e) MUST_CHECK;
+void place_profile_release(struct place *p, uint32_t profile);
+void place_profiles_done(struct place *p);
+void place_profile_node_changed(struct place *p, struct profile *x, uint32_t node);
+bool place_profile_required_holds(const struct place *p, const struct shape_required *r,
+	const struct node *n);
+bool place_profile_tolerates(const struct profile *x, const struct taint *t);
+static inline const struct profile *place_profile_of(const struct place *p, const struct shape *s)
+{
+	return &p->profiles.items[s->profile];
+}
+
 /* ---- shape.c, node.c, pod.c ---- */
 
 void place_shape_match_all(struct place *p, struct shape *s); /* fills matches */
-void place_shape_compare_node(const struct place *p, struct shape *s, uint32_t node);
-void place_shape_compare_all(struct place *p, struct shape *s);
-bool place_shape_node_affine(const struct place *p, const struct shape *s, const struct node *n);
-bool place_shape_required_holds(const struct place *p, const struct shape_required *r,
-	const struct node *n);
-bool place_shape_tolerates(const struct place *p, const struct shape *s, const struct taint *t);
 void place_shape_done(struct place *p, struct shape *s);
 void place_node_done(struct node *n);
 void place_node_count_pods(struct place *p, uint32_t node, uint32_t shape, int64_t count);
 uint32_t place_node_shape_count(const struct node *n, uint32_t shape);
+/* Pods on the node that the counter's selector matches. */
+uint32_t place_node_matching(const struct place *p, uint32_t counter, const struct node *n);
+uint32_t place_image(struct place *p, const char *name); /* its index, added when new */
 static inline int64_t place_node_capacity(const struct node *n, uint32_t resource)
 {
 	return resource < n->width ? n->capacity[resource] : 0;
@@ -299,7 +376,8 @@ struct failures {
 };
 
 struct spread_view {      /* one spread constraint as of this decision */
-	uint32_t *counts; /* by domain: matching pods on eligible nodes */
+	uint32_t *counts; /* by domain: matching pods on nodes that count; null: as the tally */
+	const struct tally *tally;
 	uint32_t domain_count;
 	uint32_t least, most;
 };
@@ -308,13 +386,14 @@ struct spread_view {      /* one spread constraint as of this decision */
 struct look {
 	const struct place *p;
 	const struct shape *shape;
+	const struct profile *profile;
+	const int64_t *weights; /* place_weights_fix */
 	uint32_t shape_index;
 	uint32_t node;                  /* only this one; PLACE_NONE */
 	const struct failures *relaxed; /* constraints that do not count; null */
 	bool first_of_its_kind;         /* its affinity terms match no pod but itself */
 	struct spread_view *spreads;
-	uint32_t *site_alike; /* by site: pods of this shape; null when there are no sites */
-	double preference_sum;
+	int64_t preference_sum;
 };
 void place_look_init(struct look *l, struct place *p, uint32_t shape, uint32_t node,
 	const struct failures *relaxed);
@@ -324,10 +403,52 @@ bool place_look_fits(const struct look *l, uint32_t node, struct failures *ret_f
 bool place_failures_have(const struct failures *f, enum place_constraint constraint,
 	uint32_t index);
 
-/* ---- score.c, explain.c ---- */
+static inline uint32_t place_spread_count(const struct spread_view *v, uint32_t domain)
+{
+	if (v->counts)
+		return v->counts[domain];
+	return domain < v->tally->domains.count ? v->tally->domains.items[domain].pods : 0;
+}
 
-void place_look_score(const struct look *l, uint32_t node, const struct place_weights *weights,
-	struct place_cost *ret_cost);
+/* ---- score.c ---- */
+
+void place_weights_fix(const struct place_weights *w, int64_t *ret_weights); /* 2^-12 */
+static inline int64_t place_weigh(int64_t weight, int64_t term)
+{
+	return weight * term >> RANK_WEIGHT_SHIFT;
+}
+struct fullness place_fullness_of_node(const struct node *n);
+struct fullness place_fullness_of_pod(const struct shape *s, int64_t cpu, int64_t memory);
+uint32_t place_profile_open(const struct place *p, const struct profile *x, const struct node *n);
+uint32_t place_profile_soft_taints(const struct place *p, const struct profile *x,
+	const struct node *n);
+/* What the terms cost at least in a group. */
+int64_t place_look_preference_least(const struct look *l, uint32_t open, uint32_t soft);
+int64_t place_look_spread_least(const struct look *l, uint32_t site);
+/* In RANK_UNIT; the terms too when wanted, of which there are PLACE_TERM_COUNT. */
+int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms);
+void place_look_score(const struct look *l, uint32_t node, struct place_cost *ret_cost);
+
+/* ---- choose.c ---- */
+
+struct place_choice {
+	uint32_t node, alternative; /* PLACE_NONE: there is none, or not asked for */
+	struct place_cost cost, alternative_cost;
+	uint64_t steps;
+};
+struct place_question {
+	uint32_t shape, node; /* node: only this one; PLACE_NONE: any */
+	const int64_t *weights;
+	bool alternative; /* wanted too */
+	bool scan;        /* look at all nodes: what the ranking is checked against */
+};
+/* The best node for a pod. */
+void place_choose(struct place *p, const struct place_question *q, struct place_choice *ret_choice);
+void place_choose_node_changed(struct place *p, uint32_t node); /* profiles know it already */
+void place_choose_pods_changed(struct place *p, uint32_t node);
+
+/* ---- explain.c ---- */
+
 void place_explain(struct place *p, uint32_t shape, uint32_t node, struct place_refusal *refusal,
 	uint64_t *steps);
 
