@@ -7,6 +7,7 @@
 
 #define SITES_APART 64u /* with more sites than that, groups are not split by site */
 #define HOLDERS_MOST 64u
+#define GROUPS_FEW 16u
 #define IDLE_CHANGES_LEAST 1000u
 
 /* A permutation of the numbers: nodes that are equal are not taken in the order of their names. */
@@ -206,8 +207,10 @@ static struct rank_query query_of(struct chooser *c, const struct node_group *g,
 static void search(struct chooser *c, struct place *p, struct profile *x)
 {
 	int64_t image = look_at_holders(c, p);
-	struct candidate *candidates = mem_alloc_array(x->groups.count, sizeof(*candidates));
+	struct candidate few[GROUPS_FEW], *candidates = few;
 	uint32_t left = 0;
+	if (x->groups.count > GROUPS_FEW)
+		candidates = mem_alloc_array(x->groups.count, sizeof(*candidates));
 	for (uint32_t i = 0; i < x->groups.count; i++) {
 		struct candidate one = {
 			.group = i, .query = query_of(c, &x->groups.items[i], image)};
@@ -226,7 +229,8 @@ static void search(struct chooser *c, struct place *p, struct profile *x)
 			&candidates[best].query, c->best, c->count);
 		candidates[best] = candidates[--left];
 	}
-	free(candidates);
+	if (candidates != few)
+		free(candidates);
 }
 
 /* A bound of a sum is the sum of bounds as long as nothing is subtracted. */

@@ -127,6 +127,10 @@ static void propagate(struct ranking *r, uint32_t block, const int64_t *before,
 		bool changed = false;
 		for (int c = 0; c < COLUMNS; c++) {
 			int64_t old = up->columns[c][b->slot], new = old;
+			if (is[c] == was[c]) {
+				was[c] = is[c] = old;
+				continue;
+			}
 			if (is[c] <= old)
 				new = is[c];
 			else if (was[c] == old)
@@ -308,10 +312,15 @@ static uint32_t find_leaf(const struct ranking *r, uint32_t tree, struct key key
 	uint32_t block = r->roots.items[tree];
 	while (!r->blocks[block].leaf) {
 		const struct rank_block *b = &r->blocks[block];
-		uint32_t i = b->count - 1;
-		while (i > 0 && is_below(key, b->low[i]))
-			i--;
-		block = b->ids[i];
+		uint32_t from = 0, to = b->count; /* the last one whose low key is not above */
+		while (to - from > 1) {
+			uint32_t middle = (from + to) / 2;
+			if (is_below(key, b->low[middle]))
+				to = middle;
+			else
+				from = middle;
+		}
+		block = b->ids[from];
 	}
 	return block;
 }
@@ -415,6 +424,7 @@ struct search {
 	const struct rank_query *q;
 	struct rank_best *best;
 	uint32_t count;
+	int64_t f_most; /* f of what is no worse than the last of the best, at most */
 	uint64_t asked;
 };
 
@@ -426,23 +436,44 @@ static bool has_room(const struct rank_query *q, const struct rank_block *b, uin
 	return true;
 }
 
-/* f of an entry at least, when its keys lie from d = low to d = high. */
-static int64_t entry_f(const struct rank_query *q, const struct rank_block *b, uint32_t slot,
-	int64_t low, int64_t high)
+/* f of each child at least: below the turn v counts, above it u, and in the child in which it lies
+ * the greater one. */
+static void bound_children(const struct rank_query *q, const struct rank_block *b, int64_t *ret_f)
 {
-	int64_t u = b->columns[COLUMN_U][slot] + q->cu, v = b->columns[COLUMN_V][slot] + q->cv;
+	const int64_t *u = b->columns[COLUMN_U], *v = b->columns[COLUMN_V];
 	int64_t turn = q->cv - q->cu;
-	if (low >= turn)
-		return u;
-	if (high < turn)
-		return v;
-	return u > v ? u : v;
+	uint32_t at = 0;
+	while (at + 1 < b->count && b->low[at + 1].d < turn)
+		at++;
+	for (uint32_t i = 0; i < at; i++)
+		ret_f[i] = v[i] + q->cv;
+	for (uint32_t i = at; i < b->count; i++)
+		ret_f[i] = u[i] + q->cu;
+	if (ret_f[at] < v[at] + q->cv)
+		ret_f[at] = v[at] + q->cv;
 }
 
 static bool is_worse(const struct search *s, int64_t total, int64_t order)
 {
 	const struct rank_best *last = &s->best[s->count - 1];
 	return total > last->total || (total == last->total && order > last->order);
+}
+
+/* The greatest f with rank_total(f) <= total. */
+static int64_t greatest_f(const struct rank_query *q, int64_t total)
+{
+	if (total == RANK_NEVER || (q->weight == 0 && q->rest <= total))
+		return RANK_NEVER;
+	int64_t budget = total - q->rest;
+	if (budget < 0)
+		return -1;
+	__int128 product = ((__int128)budget + 1) << RANK_WEIGHT_SHIFT;
+	return q->weight ? (int64_t)((product - 1) / q->weight) : -1;
+}
+
+static void narrow(struct search *s)
+{
+	s->f_most = greatest_f(s->q, s->best[s->count - 1].total);
 }
 
 void rank_offer(struct rank_best *best, uint32_t count, const struct rank_best *one)
@@ -457,78 +488,79 @@ void rank_offer(struct rank_best *best, uint32_t count, const struct rank_best *
 	best[at] = *one;
 }
 
+static void ask(struct search *s, const struct rank_block *b, uint32_t slot, int64_t f)
+{
+	int64_t order = b->columns[COLUMN_ORDER][slot], least = rank_total(s->q, f);
+	if (is_worse(s, least, order) || !has_room(s->q, b, slot))
+		return;
+	s->asked++;
+	struct rank_best one = {
+		s->q->total(s->q->arg, b->ids[slot], least), b->ids[slot], (uint32_t)order};
+	rank_offer(s->best, s->count, &one);
+	narrow(s);
+}
+
 static void search_leaf(struct search *s, const struct rank_block *b)
 {
 	for (uint32_t i = 0; i < b->count; i++) {
 		int64_t u = b->columns[COLUMN_U][i] + s->q->cu,
 			v = b->columns[COLUMN_V][i] + s->q->cv;
-		int64_t least = rank_total(s->q, u > v ? u : v);
-		if (is_worse(s, least, b->columns[COLUMN_ORDER][i]) || !has_room(s->q, b, i))
-			continue;
-		s->asked++;
-		struct rank_best one = {s->q->total(s->q->arg, b->ids[i], least), b->ids[i],
-			(uint32_t)b->columns[COLUMN_ORDER][i]};
-		rank_offer(s->best, s->count, &one);
+		int64_t f = u > v ? u : v;
+		if (f <= s->f_most)
+			ask(s, b, i, f);
 	}
 }
 
-static void search_block(struct search *s, uint32_t block, int64_t low, int64_t high)
+static void search_block(struct search *s, uint32_t block)
 {
 	const struct rank_block *b = &s->r->blocks[block];
 	if (b->leaf) {
 		search_leaf(s, b);
 		return;
 	}
-	int64_t bounds[WIDTH];
-	uint64_t left = 0;
-	for (uint32_t i = 0; i < b->count; i++) {
-		if (!has_room(s->q, b, i))
-			continue;
-		int64_t from = i ? b->low[i].d : low,
-			to = i + 1 < b->count ? b->low[i + 1].d : high;
-		bounds[i] = rank_total(s->q, entry_f(s->q, b, i, from, to));
-		left |= (uint64_t)1 << i;
-	}
-	while (left) {
-		uint32_t best = (uint32_t)__builtin_ctzll(left);
-		for (uint64_t rest = left & (left - 1); rest; rest &= rest - 1) {
-			uint32_t i = (uint32_t)__builtin_ctzll(rest);
-			if (bounds[i] < bounds[best])
-				best = i;
-		}
-		left &= ~((uint64_t)1 << best);
-		if (bounds[best] > s->best[s->count - 1].total)
+	int64_t f[WIDTH];
+	bound_children(s->q, b, f);
+	for (uint32_t left = b->count; left > 0; left--) {
+		uint32_t best = 0;
+		for (uint32_t i = 1; i < b->count; i++)
+			best = f[i] < f[best] ? i : best;
+		if (f[best] > s->f_most || f[best] == RANK_NEVER)
 			return;
-		if (is_worse(s, bounds[best], b->columns[COLUMN_ORDER][best]))
-			continue;
-		search_block(s, b->ids[best], best ? b->low[best].d : low,
-			best + 1 < b->count ? b->low[best + 1].d : high);
+		if (has_room(s->q, b, best) &&
+			!is_worse(s, rank_total(s->q, f[best]), b->columns[COLUMN_ORDER][best]))
+			search_block(s, b->ids[best]);
+		f[best] = RANK_NEVER;
 	}
 }
 
 uint64_t ranking_search(const struct ranking *r, uint32_t tree, const struct rank_query *q,
 	struct rank_best *best, uint32_t count)
 {
-	struct search s = {r, q, best, count, 0};
+	struct search s = {r, q, best, count, 0, 0};
 	assert(count > 0 && q->weight >= 0);
+	narrow(&s);
 	if (!ranking_is_empty(r, tree))
-		search_block(&s, r->roots.items[tree], INT64_MIN, INT64_MAX);
+		search_block(&s, r->roots.items[tree]);
 	return s.asked;
 }
 
 int64_t ranking_bound(const struct ranking *r, uint32_t tree, const struct rank_query *q)
 {
-	int64_t least = RANK_NEVER;
+	int64_t f[WIDTH], least = RANK_NEVER;
 	if (ranking_is_empty(r, tree))
 		return least;
 	const struct rank_block *b = &r->blocks[r->roots.items[tree]];
-	for (uint32_t i = 0; i < b->count; i++) {
-		if (!has_room(q, b, i))
-			continue;
-		int64_t from = !b->leaf && i ? b->low[i].d : INT64_MIN,
-			to = !b->leaf && i + 1 < b->count ? b->low[i + 1].d : INT64_MAX;
-		int64_t f = entry_f(q, b, i, from, to);
-		least = f < least ? f : least;
+	if (b->leaf) {
+		for (uint32_t i = 0; i < b->count; i++) {
+			int64_t u = b->columns[COLUMN_U][i] + q->cu,
+				v = b->columns[COLUMN_V][i] + q->cv;
+			f[i] = u > v ? u : v;
+		}
+	} else {
+		bound_children(q, b, f);
 	}
+	for (uint32_t i = 0; i < b->count; i++)
+		if (f[i] < least && has_room(q, b, i))
+			least = f[i];
 	return least == RANK_NEVER ? least : rank_total(q, least);
 }
