@@ -68,6 +68,7 @@ static void rank_node(struct place *p, struct profile *x, uint32_t node)
 {
 	const struct node *n = &p->nodes.items[node];
 	if (!place_bits_get(&x->affine, node) || !place_bits_get(&x->tolerated, node) ||
+		!place_bits_get(&x->able, node) ||
 		(x->scarce != PLACE_NONE && place_node_capacity(n, x->scarce) == 0)) {
 		ranking_remove(&x->ranking, node);
 		return;

@@ -66,7 +66,10 @@ static void set_node(struct world *w, int i)
 		.taints = taints + rand_below(&w->rand, 2),
 		.taint_count = (uint32_t)rand_below(&w->rand, 2),
 		.images = images + rand_below(&w->rand, 3),
-		.image_count = (uint32_t)rand_below(&w->rand, 2)};
+		.image_count = (uint32_t)rand_below(&w->rand, 2),
+		.trust = (int)rand_between(&w->rand, 0, 100),
+		.runtimes = words,
+		.runtime_count = (uint32_t)rand_below(&w->rand, 4)};
 	uint32_t node;
 	assert_int_equal(place_node_set(w->p, &n, &node, NULL), 0);
 }
@@ -115,7 +118,9 @@ static void make_shape(struct world *w, int i)
 		.ports = ports,
 		.port_count = maybe(w, 8),
 		.images = images,
-		.image_count = (uint32_t)rand_below(&w->rand, 4)};
+		.image_count = (uint32_t)rand_below(&w->rand, 4),
+		.trust_min = maybe(w, 6) ? 50 : 0,
+		.runtime = maybe(w, 6) ? word(w) : NULL};
 	assert_int_equal(place_shape(w->p, &s, &w->shapes[i], NULL), 0);
 }
 

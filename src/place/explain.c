@@ -224,6 +224,8 @@ static void kubernetes_words(const struct place_reason *r, struct buf *b)
 		[PLACE_C_POD_ANTI_AFFINITY] = "node(s) didn't match pod anti-affinity rules",
 		[PLACE_C_EXISTING_ANTI_AFFINITY] =
 			"node(s) didn't satisfy existing pods anti-affinity rules",
+		[PLACE_C_TRUST] = "node(s) were not trusted enough",
+		[PLACE_C_RUNTIME] = "node(s) didn't offer the runtime",
 		[PLACE_C_FENCE] = "node(s) had no fence for a handover pod",
 	};
 	if (r->constraint == PLACE_C_RESOURCE) {

@@ -166,6 +166,14 @@ static bool affinity_passes(const struct look *l, const struct node *n, struct f
 	return true;
 }
 
+static bool abilities_pass(const struct look *l, const struct node *n, struct failures *f)
+{
+	const struct profile *x = l->profile;
+	if (n->trust < x->trust_min && !against(l, f, PLACE_C_TRUST, 0, 0))
+		return false;
+	return place_profile_has_runtime(x, n) || against(l, f, PLACE_C_RUNTIME, 0, x->runtime);
+}
+
 static bool port_taken(const struct node *n, const struct shape_port *port)
 {
 	VEC_EACH (&n->ports, struct node_port, have) {
@@ -254,12 +262,14 @@ bool place_look_fits(const struct look *l, uint32_t node, struct failures *ret_f
 		return false;
 	if (!f && !l->relaxed &&
 		!(place_bits_get(&l->profile->affine, node) &&
-			place_bits_get(&l->profile->tolerated, node)))
+			place_bits_get(&l->profile->tolerated, node) &&
+			place_bits_get(&l->profile->able, node)))
 		return false;
 	size_t before = f ? f->items.count : 0;
 	if (l->node != PLACE_NONE && l->node != node && !against(l, f, PLACE_C_NODE_NAME, 0, 0))
 		return false;
-	if ((f || l->relaxed) && !(taints_pass(l, n, f) && affinity_passes(l, n, f)))
+	if ((f || l->relaxed) &&
+		!(taints_pass(l, n, f) && affinity_passes(l, n, f) && abilities_pass(l, n, f)))
 		return false;
 	return resources_pass(l, n, f) && spread_passes(l, node, f) &&
 	       neighbours_pass(l, node, f) && (!f || f->items.count == before);

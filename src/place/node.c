@@ -11,7 +11,7 @@ static int check(const struct place_node *from, struct err *e)
 		const char *what;
 		uint32_t count;
 	} lists[] = {{"resources", from->capacity_count}, {"labels", from->label_count},
-		{"taints", from->taint_count}};
+		{"taints", from->taint_count}, {"runtimes", from->runtime_count}};
 	if (str_empty(from->name))
 		return err_set(e, ERR_INVALID, "a node without a name");
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
@@ -32,6 +32,9 @@ static int check(const struct place_node *from, struct err *e)
 		if (str_empty(from->taints[i].key) || from->taints[i].effect >= PLACE_ANY_EFFECT)
 			return err_set(e, ERR_INVALID, "node %s: a taint without key or effect",
 				from->name);
+	if (from->trust < 0 || from->trust > 100)
+		return err_set(e, ERR_INVALID, "node %s: trust %d is not 0 to 100", from->name,
+			from->trust);
 	if (from->flags & PLACE_NODE_OFF)
 		return err_set(e, ERR_UNSUPPORTED,
 			"node %s: switched off nodes are not supported yet", from->name);
@@ -146,6 +149,10 @@ static void fill_rest(struct place *p, struct node *n, const struct place_node *
 	if (from->label_count)
 		place_pairs_compile(p, from->labels, from->label_count, n->labels.items);
 	fill_taints(p, n, from);
+	n->trust = from->trust;
+	n->runtimes.count = 0;
+	for (uint32_t i = 0; i < from->runtime_count; i++)
+		vec_push(&n->runtimes, place_intern(p, from->runtimes[i]));
 }
 
 static void count_at_site(struct place *p, uint32_t node, uint32_t shape, int64_t count)
@@ -224,6 +231,7 @@ void place_node_done(struct node *n)
 	vec_done(&n->labels);
 	vec_done(&n->taints);
 	vec_done(&n->images);
+	vec_done(&n->runtimes);
 	vec_done(&n->shapes);
 	vec_done(&n->ports);
 	*n = (struct node){0};

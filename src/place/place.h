@@ -132,7 +132,9 @@ struct place_node {
 	uint32_t image_count;
 	double idle_watts, full_watts; /* power at no load and at full load; 0: unknown */
 	double price_per_hour;
-	int trust; /* 0 to 100 */
+	int trust;                   /* 0 to 100 */
+	const char *const *runtimes; /* isolation that it offers: "runc", "kata" */
+	uint32_t runtime_count;
 };
 
 /* Adds the node or replaces what is known of it; its pods stay on it. */
@@ -218,8 +220,8 @@ struct place_spec {
 	uint32_t port_count;
 	const char *const *images;
 	uint32_t image_count;
-	int trust_min;       /* reserved: 0 */
-	const char *runtime; /* isolation wanted (reserved: null) */
+	int trust_min;       /* 0 to 100: nodes of that trust or more */
+	const char *runtime; /* isolation that the node must offer; null: any */
 };
 
 /* Interns a spec: equal specs give the same shape. One reference for the caller. -ERR_INVALID says

@@ -71,6 +71,8 @@ static int compile(struct place *p, const struct place_spec *from, struct profil
 		vec_push(&x->tolerations, (struct shape_toleration){place_intern(p, t->key),
 						  place_intern(p, t->value), t->exists, t->effect});
 	}
+	x->trust_min = from->trust_min;
+	x->runtime = place_intern(p, from->runtime);
 	return rc;
 }
 
@@ -112,6 +114,15 @@ bool place_profile_tolerates(const struct profile *x, const struct taint *taint)
 	return false;
 }
 
+bool place_profile_has_runtime(const struct profile *x, const struct node *n)
+{
+	VEC_EACH (&n->runtimes, uint32_t, r) {
+		if (*r == x->runtime)
+			return true;
+	}
+	return x->runtime == 0;
+}
+
 void place_profile_node_changed(struct place *p, struct profile *x, uint32_t node)
 {
 	const struct node *n = &p->nodes.items[node];
@@ -123,6 +134,8 @@ void place_profile_node_changed(struct place *p, struct profile *x, uint32_t nod
 	}
 	place_bits_set(&x->tolerated, node, tolerated);
 	place_bits_set(&x->affine, node, n->used && is_affine(p, x, n));
+	place_bits_set(&x->able, node,
+		n->used && n->trust >= x->trust_min && place_profile_has_runtime(x, n));
 }
 
 /* ---- the table ---- */
@@ -144,6 +157,7 @@ static void profile_done(struct profile *x)
 	ranking_done(&x->ranking);
 	place_bits_done(&x->affine);
 	place_bits_done(&x->tolerated);
+	place_bits_done(&x->able);
 	free(x->key);
 	*x = (struct profile){0};
 }

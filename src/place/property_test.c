@@ -60,6 +60,9 @@ static void add_node(struct place *p, struct rand *r, int i)
 		.label_count = (uint32_t)rand_between(r, 2, 4),
 		.taints = taints,
 		.taint_count = rand_below(r, 3) == 0,
+		.trust = (int)rand_between(r, 0, 100),
+		.runtimes = values,
+		.runtime_count = (uint32_t)rand_below(r, 3),
 		.flags = rand_below(r, 8) == 0   ? PLACE_NODE_NOT_READY
 			 : rand_below(r, 8) == 0 ? PLACE_NODE_UNSCHEDULABLE
 						 : 0};
@@ -73,6 +76,8 @@ static void sample_init(struct sample *s, struct rand *r, bool demanding)
 	*s = (struct sample){0};
 	s->labels[0] = (struct place_label){"app", pick(r, apps, 3)};
 	s->spec.namespace = "ns";
+	s->spec.trust_min = rand_below(r, odds * 2) == 0 ? 80 : 0;
+	s->spec.runtime = rand_below(r, odds * 2) == 0 ? "y" : NULL;
 	s->spec.labels = s->labels;
 	s->spec.label_count = 1;
 	int64_t scale = demanding ? 4 : 1;
@@ -188,6 +193,12 @@ static bool relax(struct sample *s, const struct place_reason *r)
 		return true;
 	case PLACE_C_PORT:
 		s->spec.port_count = 0;
+		return true;
+	case PLACE_C_TRUST:
+		s->spec.trust_min = 0;
+		return true;
+	case PLACE_C_RUNTIME:
+		s->spec.runtime = NULL;
 		return true;
 	case PLACE_C_SPREAD:
 		s->spec.spread_count = 0;

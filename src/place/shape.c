@@ -69,9 +69,8 @@ static int check_sizes(const struct place_spec *s, struct err *e)
 		if (lists[i].count > PLACE_ITEMS_MAX)
 			return err_set(e, ERR_TOO_LARGE, "a pod with %u %s: at most %u are allowed",
 				lists[i].count, lists[i].what, PLACE_ITEMS_MAX);
-	if (s->trust_min || s->runtime)
-		return err_set(e, ERR_UNSUPPORTED,
-			"placement by trust level or runtime is not supported yet");
+	if (s->trust_min < 0 || s->trust_min > 100)
+		return err_set(e, ERR_INVALID, "trust level %d is not 0 to 100", s->trust_min);
 	return 0;
 }
 

@@ -40,6 +40,8 @@ void place_spec_write_demands(struct buf *b, const struct place_spec *s)
 		for (uint32_t k = 0; k < r->count; k++)
 			place_spec_write_selector(b, &r->terms[k]);
 	}
+	buf_printf(b, "M%d", s->trust_min);
+	place_spec_write_text(b, s->runtime);
 	for (uint32_t i = 0; i < s->preferred_count; i++) {
 		buf_printf(b, "P%d", s->preferred[i].weight);
 		place_spec_write_selector(b, &s->preferred[i].term);

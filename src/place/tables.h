@@ -75,6 +75,8 @@ struct node {
 	VEC(struct pair) labels;         /* sorted by key */
 	VEC(uint32_t) taints;            /* into place.taints */
 	VEC(uint32_t) images;            /* into place.images */
+	int trust;
+	VEC(uint32_t) runtimes;
 	VEC(struct node_shape) shapes;
 	VEC(struct node_port) ports;
 	uint32_t first_pod; /* list through pod.next */
@@ -200,8 +202,11 @@ struct profile {
 	VEC(struct shape_required) required;
 	VEC(struct shape_preference) preferred;
 	VEC(struct shape_toleration) tolerations;
+	int trust_min;
+	uint32_t runtime;      /* 0: any */
 	struct bits affine;    /* nodes: selector and required affinity hold */
 	struct bits tolerated; /* nodes: flags and taints are tolerated */
+	struct bits able;      /* nodes: trusted enough, with the runtime */
 	/* Made at the first choice, dropped when many changes came without one. */
 	bool ranked;
 	uint64_t idle_changes;
@@ -337,6 +342,7 @@ void place_profile_node_changed(struct place *p, struct profile *x, uint32_t nod
 bool place_profile_required_holds(const struct place *p, const struct shape_required *r,
 	const struct node *n);
 bool place_profile_tolerates(const struct profile *x, const struct taint *t);
+bool place_profile_has_runtime(const struct profile *x, const struct node *n);
 static inline const struct profile *place_profile_of(const struct place *p, const struct shape *s)
 {
 	return &p->profiles.items[s->profile];
