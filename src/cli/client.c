@@ -354,10 +354,23 @@ void client_path(const struct kind *k, const char *namespace, const char *name, 
 		client_escape(b, namespace);
 	}
 	buf_printf(b, "/%s", k->plural);
+	/* Without a name behind it the path would be that of all objects. */
+	if (name && !*name)
+		abort();
 	if (name) {
 		buf_append_char(b, '/');
 		client_escape(b, name);
 	}
+}
+
+int client_check_name(const char *name, const char *what, struct err *e)
+{
+	if (str_empty(name))
+		return err_set(e, ERR_USAGE, "the name of the %s is empty", what);
+	if (strchr(name, '/'))
+		return err_set(e, ERR_USAGE, "\"%.80s\" is no name of a %s: it has a /", name,
+			what);
+	return 0;
 }
 
 const char *client_kind_text(const struct kind *k, char ret_text[static 128])

@@ -54,9 +54,12 @@ void client_print_warnings(const struct http_header *headers, size_t count);
 int client_kind(struct client *c, const char *word, const struct kind **ret_kind,
 	struct err *e) MUST_CHECK;
 const struct kind_registry *client_kinds(const struct client *c);
-/* "/api/v1/namespaces/NS/pods/NAME": namespace null or "" for all, name null for the collection.
+/* "/api/v1/namespaces/NS/pods/NAME": namespace null or "" for all, name null for the collection,
+ * never "".
  * Appends to b, escaped. */
 void client_path(const struct kind *k, const char *namespace, const char *name, struct buf *b);
+/* Names come from scripts with variables that may be unset. -ERR_USAGE names what; what: "pod". */
+int client_check_name(const char *name, const char *what, struct err *e) MUST_CHECK;
 /* Appends text percent-encoded for a path or a query. */
 void client_escape(struct buf *b, const char *text);
 /* "deployment.apps", "pod": how objects are named in output. */

@@ -47,8 +47,12 @@ static int add_kinds(struct client *c, const char *list, const cli_words *words,
 			return r;
 		if (words->count == 1)
 			vec_push(&t->items, (struct target){k, NULL});
-		for (size_t i = 1; i < words->count; i++)
+		for (size_t i = 1; i < words->count; i++) {
+			r = client_check_name(words->items[i], k->singular, e);
+			if (r < 0)
+				return r;
 			vec_push(&t->items, (struct target){k, words->items[i]});
+		}
 	}
 	return 0;
 }
@@ -62,6 +66,8 @@ static int add_pair(struct client *c, const char *word, struct targets *t, struc
 		return err_set(e, ERR_USAGE, "\"%.80s\" is not KIND/NAME, as the others are", word);
 	*name++ = '\0';
 	int r = client_kind(c, kind, &k, e);
+	if (r == 0)
+		r = client_check_name(name, k->singular, e);
 	if (r == 0)
 		vec_push(&t->items, (struct target){k, name});
 	return r;
@@ -144,7 +150,7 @@ int targets_pod(struct client *c, const char *word, char ret_pod[static 256], st
 	CLEANUP(targets_done) struct targets t = {0};
 	CLEANUP(buf_done) struct buf path = BUF_INIT, labels = BUF_INIT;
 	CLEANUP(json_done) json_t *object = NULL;
-	int r = strchr(word, '/') ? add_pair(c, word, &t, e) : 0;
+	int r = strchr(word, '/') ? add_pair(c, word, &t, e) : client_check_name(word, "pod", e);
 	if (r < 0)
 		return r;
 	const char *name = t.items.count ? t.items.items[0].name : word;

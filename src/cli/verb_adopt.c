@@ -386,6 +386,9 @@ static int check_arguments(struct adopt *a, const struct cli_args *args, struct 
 		return err_set(e, ERR_USAGE, "say what to adopt: continuo adopt docker");
 	if (a->output && (!str_equal(a->output, "yaml") || !a->dry_run))
 		return err_set(e, ERR_USAGE, "--output is yaml, with --dry-run");
+	int r = a->node ? client_check_name(a->node, "node", e) : 0;
+	if (r < 0)
+		return r;
 	char name[256] = "";
 	if (!a->node && gethostname(name, sizeof(name) - 1) == 0) {
 		name[strcspn(name, ".")] = '\0';

@@ -401,6 +401,10 @@ int verb_leave(int argc, char **argv)
 		return 0;
 	if (r == 0 && args.words.count != 1)
 		r = err_set(&e, ERR_USAGE, "say which node: continuo leave NODE");
+	if (r == 0 && (l.timeout_s < 0 || l.timeout_s > INT32_MAX))
+		r = err_set(&e, ERR_USAGE, "--timeout: from 0 to %d seconds", INT32_MAX);
+	if (r == 0)
+		r = client_check_name(args.words.items[0], "node", &e);
 	if (r == 0) {
 		l.node = args.words.items[0];
 		r = client_new(&l.common, &l.client, &e);

@@ -82,6 +82,9 @@ static int uncordon(struct client *c, const char *node, struct err *e)
 static int run(struct client *c, const cli_words *words, struct err *e)
 {
 	const char *what = words->items[0];
+	int r = words->count > 1 ? client_check_name(words->items[1], "node", e) : 0;
+	if (r < 0)
+		return r;
 	if (str_equal(what, "revoke") && words->count == 2)
 		return revoke(c, words->items[1], e);
 	if (str_equal(what, "label") && words->count > 2)

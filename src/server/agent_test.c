@@ -614,6 +614,19 @@ static void another_machine_of_the_same_name_is_told(void **state)
 	json_decref(told);
 }
 
+/* More seconds than milliseconds can be counted of. */
+static void a_grace_without_end_is_a_long_one(void **state)
+{
+	struct fixture *f = *state;
+	char uid[40];
+	make_pod(f, "slow", "node-a", uid);
+	json_decref(fixture_expect(f, 200, "DELETE",
+		PODS "/slow?gracePeriodSeconds=9223372036854775", NULL));
+	json_t *pod = fixture_expect(f, 200, "GET", PODS "/slow", NULL);
+	assert_memory_equal(json_text(pod, "--", "metadata", "deletionTimestamp"), "21", 2);
+	json_decref(pod);
+}
+
 static bool is_registering(void *arg)
 {
 	return feed_registering(((struct fixture *)arg)->server->feed, "node-a");
@@ -888,6 +901,7 @@ int main(void)
 		TEST(a_deleted_node_does_not_rejoin),
 		TEST(a_revoked_node_does_not_rejoin),
 		TEST(another_machine_of_the_same_name_is_told),
+		TEST(a_grace_without_end_is_a_long_one),
 		ON_DISK(a_node_that_is_back_before_its_loss_is_written),
 		ON_DISK(a_node_that_goes_while_it_registers_is_lost),
 		ON_DISK(a_node_that_is_revoked_while_it_registers_is_lost),

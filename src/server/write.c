@@ -10,6 +10,7 @@
 #include "server/write_steps.h"
 
 #define ATTEMPTS_MAX 20
+#define GRACE_MOST_S ((int64_t)366 * 86400 * 100) /* a hundred years: times stay in range */
 
 static void run(struct request *r);
 
@@ -370,6 +371,8 @@ static void read_delete_options(struct request *r)
 	r->grace_s = json_int(r->body, -1, "gracePeriodSeconds");
 	if (grace && str_to_int64(grace, "gracePeriodSeconds", &r->grace_s, NULL) < 0)
 		r->grace_s = -1;
+	if (r->grace_s > GRACE_MOST_S)
+		r->grace_s = GRACE_MOST_S;
 	snprintf(r->propagation, sizeof(r->propagation), "%.24s",
 		propagation ? propagation : json_text(r->body, "Background", "propagationPolicy"));
 }

@@ -32,6 +32,16 @@ tap_check "a ConfigMap is made over HTTP/2" is "$(status POST $maps -d '{"metada
 tap_check "kinds are listed in discovery" grep -q '"deployments"' <<<"$(api GET /apis/apps/v1)"
 tap_check "metrics are Prometheus text" grep -q '^continuo_store_commits_total' <<<"$(api GET /metrics)"
 
+# A script whose variable is unset must not delete all there is.
+cli() { "$CONTINUO_BUILD/src/main/continuo" "$@" --kubeconfig "$state/admin.kubeconfig"; }
+unset_name() { # VERB...
+	tap_says 2 "is empty" cli "$@" "" && is "$(status GET $maps/m)" 200
+}
+for verb in "delete configmap" "get configmap" "describe configmap" "delete node" "node cordon" "node revoke" leave logs; do
+	tap_check "$verb with an empty name is refused" unset_name $verb
+done
+tap_check "a name with a slash too" tap_says 2 "has a /" cli node cordon n/status
+
 secret=c0ntinu0-at-rest-$RANDOM
 tap_check "a Secret is made" is "$(status POST /api/v1/namespaces/default/secrets \
 	-d "{\"metadata\":{\"name\":\"s\"},\"stringData\":{\"password\":\"$secret\"}}")" 201
