@@ -42,6 +42,7 @@ struct agent {
 	struct loop_timer *probing;
 	struct list pulls; /* host.c */
 	bool probed, kept_only, ready, images_due;
+	int64_t revision; /* of the server's last bookmark; 0: none yet */
 	bool token_refused;
 	bool failed; /* fatal says why */
 	struct err fatal;

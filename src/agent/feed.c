@@ -17,6 +17,7 @@ void agent_feed_write_hello(void *arg, struct buf *b)
 		a->devices);
 	buf_append_string(b, "{\"type\":\"hello\",\"epoch\":");
 	json_write_string(b, agent_slice_epoch(a->slice));
+	buf_printf(b, ",\"revision\":%lld", (long long)a->revision);
 	buf_append_string(b, ",\"version\":\"" CONTINUO_VERSION "\",\"node\":");
 	json_encode(node, b);
 	buf_append_string(b, ",\"held\":");
@@ -65,6 +66,9 @@ static int on_session(struct agent *a, json_t *message, struct err *e)
 		agent_pods_report_all(a->pods);
 	if (other)
 		agent_fences_other_epoch(a->fences);
+	agent_fences_wait(a->fences, json_int(message, 0, "begin_wait_ms"));
+	if (other)
+		a->revision = 0;
 	agent_slice_set_epoch(a->slice, epoch);
 	agent_slice_set_session(a->slice, addresses);
 	agent_spool_session(a->spool, true, a->node_key);
@@ -152,8 +156,8 @@ static int on_peer_news(struct agent *a, json_t *message, struct err *e)
 
 static int on_bookmark(struct agent *a, json_t *message, struct err *e)
 {
-	(void)message;
 	(void)e;
+	a->revision = json_int(message, 0, "revision");
 	if (!a->ready)
 		log_info(a->config.log, "slice_complete", "objects=%zu",
 			agent_slice_count(a->slice));

@@ -17,7 +17,8 @@
 #define BEAT_FIRST_MS 500 /* between beats until there is a lease */
 #define BEAT_CALL_MS 4000
 #define BEATS_KEPT 16
-#define END_EARLY_MS 500    /* the agent ends pods so long before their fence does */
+#define END_EARLY_MS 500 /* the agent ends pods so long before their fence does */
+#define WAIT_MOST_MS 3600000
 #define START_LEAST_MS 2000 /* of the lease must be left to start anything */
 
 enum fence_state { FENCE_NONE, FENCE_RAISING, FENCE_CONNECTING, FENCE_ARMED };
@@ -42,7 +43,7 @@ struct agent_fences {
 	struct agent_fences_config config;
 	struct map by_uid;
 	struct list raises;
-	struct loop_timer *beat, *deadline;
+	struct loop_timer *beat, *deadline, *begin;
 	struct beat beats[BEATS_KEPT];
 	int64_t next_id, lease_ms;
 	int64_t until_ms; /* now_ms; 0: there was no lease since the agent began */
@@ -68,7 +69,7 @@ static bool holds(const struct agent_fences *f, int64_t least_ms)
 
 static bool may_begin(const struct agent_fences *f)
 {
-	return !f->other_epoch && holds(f, START_LEAST_MS);
+	return !f->other_epoch && !loop_timer_active(f->begin) && holds(f, START_LEAST_MS);
 }
 
 static char *fence_path(const struct agent_fences *f, const char *uid)
@@ -401,6 +402,18 @@ void agent_fences_other_epoch(struct agent_fences *f)
 	f->other_epoch = true;
 }
 
+static void on_begin(void *arg)
+{
+	struct agent_fences *f = arg;
+	f->config.on_change(f->config.arg);
+}
+
+void agent_fences_wait(struct agent_fences *f, int64_t wait_ms)
+{
+	if (wait_ms > 0 && wait_ms <= WAIT_MOST_MS)
+		loop_timer_start(f->begin, wait_ms + wait_ms * FENCES_DRIFT_PERMILLE / 1000 + 1);
+}
+
 void agent_fences_unknown(struct agent_fences *f, const char *uid)
 {
 	struct fence *x = map_get(&f->by_uid, uid);
@@ -432,6 +445,7 @@ struct agent_fences *agent_fences_new(const struct agent_fences_config *config)
 	list_init(&f->raises);
 	f->beat = loop_timer_new(config->loop, on_beat, f);
 	f->deadline = loop_timer_new(config->loop, on_deadline, f);
+	f->begin = loop_timer_new(config->loop, on_begin, f);
 	uint32_t seed;
 	loop_random_bytes(config->loop, &seed, sizeof(seed));
 	f->next_id = ((int64_t)seed << 16) + 1; /* none of an agent before us */
@@ -449,5 +463,6 @@ void agent_fences_free(struct agent_fences *f)
 	map_done(&f->by_uid);
 	loop_timer_free(f->beat);
 	loop_timer_free(f->deadline);
+	loop_timer_free(f->begin);
 	free(f);
 }

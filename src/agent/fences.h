@@ -67,6 +67,8 @@ bool agent_fences_may_run(const struct agent_fences *f, const char *uid);
 void agent_fences_adopt(struct agent_fences *f, const char *uid);
 /* The server has another store: nothing is started under a lease that was granted before. */
 void agent_fences_other_epoch(struct agent_fences *f);
+/* The server began not long ago: nothing is started for so long. */
+void agent_fences_wait(struct agent_fences *f, int64_t wait_ms);
 /* The server knows nothing of the pod, which ends: no lease is for it any more. */
 void agent_fences_unknown(struct agent_fences *f, const char *uid);
 /* Nothing of the pod is left, or it is wanted no more. Unknown ones are fine. The socket goes too:

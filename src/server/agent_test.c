@@ -614,6 +614,25 @@ static void another_machine_of_the_same_name_is_told(void **state)
 	json_decref(told);
 }
 
+/* The store was put back to an older copy: the node tells all again. */
+static void a_node_that_knows_an_undone_future(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const held[] = {
+		"['core/pods/default/x','u',1]", "['core/pods/default/x','u',99999]"};
+	fixture_stream_free(open_feed(f, HELLO("[]")));
+	for (int i = 0; i < 2; i++) {
+		char hello[300];
+		snprintf(hello, sizeof(hello),
+			"{'type':'hello','epoch':'%s','version':'1','node':{},'held':[%s]}\n",
+			store_epoch(f->store), held[i]);
+		struct fixture_stream *feed = open_feed(f, hello);
+		assert_non_null(strstr(buf_text(&feed->text),
+			i ? "\"report_all\":true" : "\"report_all\":false"));
+		fixture_stream_free(feed);
+	}
+}
+
 /* More seconds than milliseconds can be counted of. */
 static void a_grace_without_end_is_a_long_one(void **state)
 {
@@ -901,6 +920,7 @@ int main(void)
 		TEST(a_deleted_node_does_not_rejoin),
 		TEST(a_revoked_node_does_not_rejoin),
 		TEST(another_machine_of_the_same_name_is_told),
+		TEST(a_node_that_knows_an_undone_future),
 		TEST(a_grace_without_end_is_a_long_one),
 		ON_DISK(a_node_that_is_back_before_its_loss_is_written),
 		ON_DISK(a_node_that_goes_while_it_registers_is_lost),

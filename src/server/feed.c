@@ -221,14 +221,15 @@ static void write_session(struct session *x, struct buf *b)
 	CLEANUP(object_done) struct object *node = store_get(s->store, key);
 	CLEANUP(json_done) json_t *tree = node ? object_tree(node) : json_object();
 	write_message(b,
-		json_pack("{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:b}",
+		json_pack("{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:b}",
 			"type", "session", "session", (json_int_t)x->id, "epoch",
 			store_epoch(s->store), "domain", s->domain, "server", s->name,
 			"heartbeat_ms", (json_int_t)x->heartbeat_ms, "silence_ms",
 			(json_int_t)x->silence_ms, "now_ms", (json_int_t)steady_ms(s->clock),
-			"pod_cidr", json_text(tree, "", "spec", "podCIDR"), "domain_cidr",
-			s->pod_cidr, "service_cidr", s->service_cidr, "cluster_domain",
-			s->cluster_domain, "report_all", (int)x->was_lost));
+			"begin_wait_ms", (json_int_t)leases_begin_wait_ms(s->leases), "pod_cidr",
+			json_text(tree, "", "spec", "podCIDR"), "domain_cidr", s->pod_cidr,
+			"service_cidr", s->service_cidr, "cluster_domain", s->cluster_domain,
+			"report_all", (int)x->was_lost));
 }
 
 static void write_bookmark(struct feed *f, struct buf *b)
@@ -302,6 +303,29 @@ static void on_silence(void *arg)
 	ask_the_quiet(f);
 }
 
+/* Whether the node holds something of a future that this store no longer has. */
+static bool holds_undone(const struct session *x)
+{
+	MAP_EACH (&x->slice.held, entry)
+		if (!store_was_at(x->feed->server->store, slice_held_revision(entry->value)))
+			return true;
+	return false;
+}
+
+/* The store may have been put back to an older copy since the node's last session. What the node
+ * holds of the time after that has a revision that no object has, so that it is told anew; what it
+ * told has to be told again. (Revisions of what is not logged are lost at every start.) */
+static void look_for_undone(struct session *x)
+{
+	const struct server *s = x->feed->server;
+	bool holds = holds_undone(x);
+	if (holds)
+		log_warn(s->log, "store_went_back", "node=%s action=%s", x->node,
+			"the_node_tells_all_again");
+	if (holds || !store_was_at(s->store, json_int(x->hello, 0, "revision")))
+		x->was_lost = true;
+}
+
 static void read_held(struct session *x)
 {
 	size_t i;
@@ -313,8 +337,10 @@ static void read_held(struct session *x)
 				json_int_or(json_array_get(held, 2), 0));
 	}
 	const char *epoch = json_text(x->hello, "", "epoch");
-	if (str_equal(epoch, store_epoch(x->feed->server->store)))
+	if (str_equal(epoch, store_epoch(x->feed->server->store))) {
+		look_for_undone(x);
 		return;
+	}
 	if (*epoch)
 		leases_other_epoch(x->feed->server->leases);
 	/* Revisions of another epoch mean nothing here; the agent compares by uid and spec. */

@@ -63,6 +63,12 @@ void leases_other_epoch(struct leases *x)
 	x->other_epoch = true;
 }
 
+int64_t leases_begin_wait_ms(const struct leases *x)
+{
+	int64_t left_ms = x->began_ms + x->wait_ms - loop_now_ms(x->server->loop);
+	return store_has_past(x->server->store) && left_ms > 0 ? left_ms : 0;
+}
+
 void leases_beat(struct leases *x, const char *node, int64_t id)
 {
 	struct err e = ERR_INIT;

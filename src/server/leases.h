@@ -23,6 +23,9 @@ size_t leases_ending(const struct leases *x); /* pods whose end was noted and no
  * predecessor granted may be for pods that are not in it, so that nothing is granted before all
  * that is over. */
 void leases_other_epoch(struct leases *x);
+/* For how long no handover pod may begin, ms: the store may have been put back to an older copy,
+ * whose predecessor granted leases for pods that it lacks. What runs goes on. */
+int64_t leases_begin_wait_ms(const struct leases *x);
 /* A node asks; nothing is granted while one of its pods is being removed. */
 void leases_beat(struct leases *x, const char *node, int64_t id);
 /* As control_config.lease_over. */

@@ -44,6 +44,11 @@ static struct slice_item *item_of(struct slice *s, const char *key)
 	return item;
 }
 
+int64_t slice_held_revision(const void *held)
+{
+	return ((const struct slice_item *)held)->revision;
+}
+
 void slice_add_held(struct slice *s, const char *key, const char *uid, int64_t revision)
 {
 	struct slice_item *item = item_of(s, key);

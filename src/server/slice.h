@@ -18,6 +18,7 @@ void slice_init(struct slice *s, struct server *server);
 void slice_done(struct slice *s);
 
 /* What the agent says it has (hello). */
+int64_t slice_held_revision(const void *held); /* of a value of slice.held */
 void slice_add_held(struct slice *s, const char *key, const char *uid, int64_t revision);
 
 /* Appends deletes and puts as lines; pod_keys: of the node's pods. */

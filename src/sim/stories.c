@@ -3,7 +3,6 @@
  * and says a violation where more happened than had to.
  */
 #include <inttypes.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,23 +238,6 @@ static void island(struct sim_cluster *c)
 
 /* ---- the server comes back with an old copy ---- */
 
-static void new_epoch(struct sim_cluster *c)
-{
-	sqlite3 *db = NULL;
-	bool ok = sqlite3_open_v2("/state/store.db", &db, SQLITE_OPEN_READWRITE,
-			  c->server.machine->vfs_name) == SQLITE_OK &&
-		  sqlite3_exec(db, "PRAGMA locking_mode = EXCLUSIVE", NULL, NULL, NULL) ==
-			  SQLITE_OK &&
-		  sqlite3_exec(db,
-			  "UPDATE meta SET value = '00000000-0000-4000-8000-000000000001' "
-			  "WHERE name = 'epoch'",
-			  NULL, NULL, NULL) == SQLITE_OK;
-	if (!ok)
-		sim_violation(c, "the copy cannot be opened: %s", sqlite3_errmsg(db));
-	sqlite3_close(db);
-	sim_disk_release(c->server.machine->disk);
-}
-
 static void restore(struct sim_cluster *c)
 {
 	struct map lives;
@@ -279,7 +261,6 @@ static void restore(struct sim_cluster *c)
 	note(c, "the server's disk is an old copy");
 	sim_server_kill(c, true);
 	sim_disk_take(c->server.machine->disk, copy);
-	new_epoch(c);
 	sim_checks_forget_store(c->checks);
 	sim_singletons_forget_store(c->singletons);
 	run_for(c, 2);

@@ -91,6 +91,7 @@ void store_destroy(struct store *s)
 	store_history_done(&s->history);
 	store_index_done(&s->index);
 	vec_done(&s->drops);
+	vec_done(&s->lives);
 	if (s->log)
 		s->log->ops->free(s->log);
 	free(s);
@@ -120,6 +121,22 @@ int64_t store_revision(const struct store *s)
 int64_t store_compacted(const struct store *s)
 {
 	return s->compacted;
+}
+
+bool store_was_at(const struct store *s, int64_t revision)
+{
+	if (revision > s->revision || !s->lives.count)
+		return revision <= s->revision;
+	VEC_EACH (&s->lives, const struct store_life, life) {
+		if (revision <= life->last)
+			return revision >= life->first || life == s->lives.items;
+	}
+	return revision >= s->born;
+}
+
+bool store_has_past(const struct store *s)
+{
+	return s->lives.count > 0;
 }
 
 const char *store_epoch(const struct store *s)

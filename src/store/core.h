@@ -128,6 +128,10 @@ struct store_log_ops {
 struct store_commit_item; /* a commit in the queue or in the batch */
 struct store_batch;
 
+struct store_life {
+	int64_t first, last; /* revisions */
+};
+
 struct store {
 	struct loop *loop;
 	const struct kind_registry *kinds;
@@ -137,7 +141,11 @@ struct store {
 	struct store_history history;
 	int64_t revision, compacted;
 	int64_t restarted; /* what is not logged was lost up to this revision; 0: never */
-	int64_t reserved;  /* in the log */
+	/* Of a store that lasts: the revisions of its earlier lives, each from one start to the
+	 * next, oldest first, and the first one of this life. */
+	VEC(struct store_life) lives;
+	int64_t born;
+	int64_t reserved; /* in the log */
 	VEC(int64_t) drops;
 
 	struct loop_timer *turn; /* starts a batch, or ends one that needs no disk */

@@ -4,7 +4,7 @@
  * longer needs are deleted some hundred at a time. So each object is written once.
  *
  *   rows(id = revision * 128 + position in the commit, key, data as row.h says)
- *   meta(name, value): epoch, compacted, reserved
+ *   meta(name, value): epoch, compacted, reserved, born, lives ("FIRST-LAST FIRST-LAST ...")
  *
  * WAL with synchronous=EXTRA: a transaction that returned is on the disk. For the WAL that is FULL;
  * it also syncs the folder when the rollback journal of the new database is removed, which else can
@@ -15,9 +15,11 @@
 #include <errno.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "store/core.h"
@@ -25,6 +27,8 @@
 
 #define SCHEMA_VERSION 1
 #define APPLICATION_ID 0x436e746f /* "Cnto" */
+#define LIVES_MOST 256
+#define LIFE_GAP ((int64_t)1 << 20)
 
 struct sqlite_log {
 	struct store_log log;
@@ -34,6 +38,7 @@ struct sqlite_log {
 	sqlite3_stmt *insert, *forget, *meta;
 	struct store_seal seal;
 	bool has_seal;
+	bool created;     /* just now */
 	bool broken;      /* the last write failed in a way that leaves the connection in doubt */
 	int64_t last_row; /* the newest that was acknowledged */
 	int64_t saved_reserved;
@@ -183,7 +188,8 @@ static int connect_database(struct sqlite_log *q, const char *epoch, struct err 
 			"PRAGMA journal_mode = WAL;"
 			"PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 8388608",
 			e);
-	if (r == 0 && version == 0 && epoch)
+	q->created = r == 0 && version == 0 && epoch;
+	if (q->created)
 		r = create_schema(q, epoch, e);
 	return r == 0 ? prepare_all(q, e) : r;
 }
@@ -234,6 +240,56 @@ static int load_rows(struct sqlite_log *q, struct store *s, struct err *e)
 	return result == SQLITE_DONE ? 0 : fail(q, result, e);
 }
 
+static int load_lives(struct sqlite_log *q, struct store *s, struct err *e)
+{
+	CLEANUP(done_statement)
+	sqlite3_stmt *statement = NULL;
+	int result = sqlite3_prepare_v2(q->db, "SELECT value FROM meta WHERE name = 'lives'", -1,
+		&statement, NULL);
+	if (result == SQLITE_OK)
+		result = sqlite3_step(statement);
+	if (result != SQLITE_ROW && result != SQLITE_DONE)
+		return fail(q, result, e);
+	const char *text =
+		result == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+	while (text && *text) {
+		long long first, last;
+		int size = 0;
+		if (sscanf(text, "%lld-%lld %n", &first, &last, &size) != 2 || size == 0)
+			return err_set(e, ERR_CORRUPT, "%s: its lives cannot be read", q->path);
+		vec_push(&s->lives, (struct store_life){first, last});
+		text += size;
+	}
+	return query_number(q, "SELECT value FROM meta WHERE name = 'born'", &s->born, e);
+}
+
+/* The next life begins behind a gap, and not before the clock: a copy of the store that is put back
+ * later gives none of the revisions that were given meanwhile. */
+static int begin_life(struct sqlite_log *q, struct store *s, int64_t reserved, int64_t wall_ms,
+	struct err *e)
+{
+	int64_t last = q->last_row / STORE_ROW(1, 0);
+	CLEANUP(buf_done) struct buf text = BUF_INIT;
+	vec_push(&s->lives, (struct store_life){s->born, last});
+	if (s->lives.count > LIVES_MOST)
+		vec_remove(&s->lives, 0);
+	VEC_EACH (&s->lives, struct store_life, life)
+		buf_printf(&text, "%lld-%lld ", (long long)life->first, (long long)life->last);
+	s->born = reserved + LIFE_GAP > wall_ms ? reserved + LIFE_GAP : wall_ms;
+	CLEANUP(mem_free_ptr)
+	char *sql = mem_format("BEGIN IMMEDIATE;"
+			       "INSERT OR REPLACE INTO meta VALUES('lives', '%s'), ('born', %lld),"
+			       " ('reserved', %lld);"
+			       "COMMIT",
+		text.data, (long long)s->born, (long long)s->born);
+	int r = run(q, sql, e);
+	if (r < 0)
+		(void)run(q, "ROLLBACK", NULL);
+	else
+		q->saved_reserved = s->born;
+	return r;
+}
+
 static int load(struct sqlite_log *q, struct store *s, struct err *e)
 {
 	int r = load_meta(q, s, e);
@@ -246,8 +302,11 @@ static int load(struct sqlite_log *q, struct store *s, struct err *e)
 		revision = q->saved_reserved;
 	if (revision < s->compacted)
 		revision = s->compacted;
-	store_restored(s, revision);
-	return 0;
+	r = load_lives(q, s, e);
+	if (r == 0 && !q->created)
+		r = begin_life(q, s, revision, loop_wall_ms(s->loop), e);
+	store_restored(s, q->created ? revision : s->born);
+	return r;
 }
 
 /* ---- writing ---- */

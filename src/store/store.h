@@ -48,6 +48,12 @@ void store_free(struct store *s); /* waiting commits get -ERR_CANCELLED: their o
 int64_t store_revision(const struct store *s);  /* of the last commit that readers see */
 int64_t store_compacted(const struct store *s); /* reads and watches below it are -ERR_GONE */
 const char *store_epoch(const struct store *s); /* the life of these revisions; a UUID */
+/* Whether the store ever was at this revision. If not, it is of a future that was undone: the store
+ * was put back to an older copy. Each start leaves a gap behind the last revision, so that none of
+ * such a future is given again. */
+bool store_was_at(const struct store *s, int64_t revision);
+/* Whether it had a life before this one, so that it may have been put back. */
+bool store_has_past(const struct store *s);
 
 /* A new reference, or null when the key has no object. */
 struct object *store_get(const struct store *s, const char *key) MUST_CHECK;

@@ -12,7 +12,8 @@
  *   GET  /agent/v1/objects/KEY -> one object of what the slice may name (a miss)
  *
  * hello:
- *   {"type":"hello","epoch":E,"version":V,"node":{Node object},"held":[[key,uid,revision],...]}
+ *   {"type":"hello","epoch":E,"revision":N,"version":V,"node":{Node object},
+ *    "held":[[key,uid,revision],...]}     N: of the last bookmark of that epoch, 0: none
  *
  * feed:
  *   {"type":"session","session":N,"epoch":E,"domain":D,"heartbeat_ms":N,"now_ms":N,...}
