@@ -43,7 +43,7 @@ void agent_status_begin(const json_t *pod, struct agent_status_memory *ret_memor
 static void set_text(json_t *object, const char *key, const char *text)
 {
 	if (!str_empty(text))
-		json_object_set_new(object, key, json_string(text));
+		json_object_set_new(object, key, json_string_of(text));
 }
 
 static void set_time(json_t *object, const char *key, int64_t wall_ms)

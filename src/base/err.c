@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/str.h"
+
 struct err_row {
 	const char *name;
 	const char *text;
@@ -57,6 +59,7 @@ int err_set_at(struct err *e, enum err_code code, const char *file, int line, co
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	str_end_whole(text);
 	memcpy(e->text, text, sizeof(text));
 	e->code = code;
 	e->file = file;
@@ -84,7 +87,7 @@ int err_set_errno_at(struct err *e, int errnum, const char *file, int line, cons
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	char reason[128];
-	return err_set_at(e, code, file, line, "%.240s: %s", text,
+	return err_set_at(e, code, file, line, "%.*s: %s", (int)str_cut(text, 240), text,
 		strerror_r(errnum, reason, sizeof(reason)));
 }
 
@@ -99,7 +102,8 @@ int err_prefix(struct err *e, const char *format, ...)
 	va_end(args);
 	char text[sizeof(e->text)];
 	memcpy(text, e->text, sizeof(text));
-	snprintf(e->text, sizeof(e->text), "%.160s: %.230s", prefix, text);
+	snprintf(e->text, sizeof(e->text), "%.*s: %.*s", (int)str_cut(prefix, 160), prefix,
+		(int)str_cut(text, 230), text);
 	return -(int)e->code;
 }
 

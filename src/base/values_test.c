@@ -34,6 +34,35 @@ static void test_errors(void **state)
 	assert_int_equal(err_exit_status(ERR_USAGE), 2);
 }
 
+static void test_cuts_between_characters(void **state)
+{
+	(void)state;
+	assert_int_equal(str_cut("abc", 3), 3);
+	assert_int_equal(str_cut("abc", 2), 2);
+	assert_int_equal(str_cut("a\xc3\xa9", 2), 1);
+	assert_int_equal(str_cut("a\xc3\xa9", 3), 3);
+	assert_int_equal(str_cut("\xf0\x9f\x98\x80", 3), 0);
+	assert_int_equal(str_cut("\xa9\xa9\xa9\xa9", 4), 4); /* not characters at all */
+	char text[] = "x\xe2\x82";
+	str_end_whole(text);
+	assert_string_equal(text, "x");
+	str_end_whole(text);
+	assert_string_equal(text, "x");
+	char many[801] = "";
+	for (size_t i = 0; i + 1 < sizeof(many); i += 2)
+		memcpy(many + i, "\xc3\xa9", 3);
+	struct err e = ERR_INIT;
+	for (int shift = 0; shift < 2; shift++) {
+		(void)err_set(&e, ERR_IO, "%.*s%s", shift, "x", many);
+		assert_int_equal((unsigned char)e.text[strlen(e.text) - 1], 0xa9);
+		(void)err_prefix(&e, "%.*s%s", shift, "x", many);
+		assert_non_null(strstr(e.text, "\xa9: "));
+		assert_int_equal((unsigned char)e.text[strlen(e.text) - 1], 0xa9);
+		(void)err_set_errno(&e, EIO, "%.*s%s", shift, "x", many);
+		assert_non_null(strstr(e.text, "\xa9: "));
+	}
+}
+
 static void test_strings(void **state)
 {
 	(void)state;
@@ -133,6 +162,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_cuts_between_characters),
 		cmocka_unit_test(test_strings),
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_a_seed_replays),

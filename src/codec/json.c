@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 
 /* Where a byte stands, counted as editors do: lines and columns from 1. */
 static void position_of(const char *text, size_t offset, int *ret_line, int *ret_column)
@@ -169,20 +170,54 @@ static void write_escaped(struct buf *b, unsigned char c)
 	}
 }
 
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+
+static bool is_plain(unsigned char c)
+{
+	return c >= ' ' && c < 0x80 && c != '"' && c != '\\';
+}
+
+/* Appends the character at p, which is not plain; gives how many bytes it has. */
+static size_t write_special(struct buf *b, const char *p, size_t size)
+{
+	if ((unsigned char)*p < 0x80) {
+		write_escaped(b, (unsigned char)*p);
+		return 1;
+	}
+	bool valid;
+	size_t used = str_character(p, size, &valid);
+	if (valid)
+		buf_append(b, p, used);
+	else
+		buf_append_string(b, REPLACEMENT);
+	return used;
+}
+
 void json_write_string(struct buf *b, const char *text)
 {
+	const char *p = text, *end = text + strlen(text);
 	buf_append_char(b, '"');
-	const char *start = text, *p = text;
-	for (; *p; p++) {
-		unsigned char c = (unsigned char)*p;
-		if (c >= ' ' && c != '"' && c != '\\')
-			continue;
+	while (p < end) {
+		const char *start = p;
+		while (p < end && is_plain((unsigned char)*p))
+			p++;
 		buf_append(b, start, (size_t)(p - start));
-		write_escaped(b, c);
-		start = p + 1;
+		if (p < end)
+			p += write_special(b, p, (size_t)(end - p));
 	}
-	buf_append(b, start, (size_t)(p - start));
 	buf_append_char(b, '"');
+}
+
+json_t *json_string_of(const char *text)
+{
+	json_t *value = json_string(text);
+	if (value)
+		return value;
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
+	json_write_string(&b, text);
+	if (json_decode(b.data, b.size, &value, NULL) < 0)
+		abort(); /* what was written just now */
+	return value;
 }
 
 void json_done(json_t **json)

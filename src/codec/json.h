@@ -23,8 +23,11 @@ int json_decode(const char *text, size_t size, json_t **ret_json, struct err *e)
 void json_encode(const json_t *json, struct buf *b);
 char *json_encode_string(const json_t *json); /* freed with free() */
 
-/* Appends text as a JSON string with its quotes. */
+/* Appends text as a JSON string with its quotes. What is no UTF-8 in it (str_character) becomes
+ * U+FFFD: containers, registries and files say what they like. */
 void json_write_string(struct buf *b, const char *text);
+/* The same as a value; jansson's own makes none of what is no UTF-8. */
+json_t *json_string_of(const char *text);
 
 /* For CLEANUP(json_done): drops the reference in the variable. */
 void json_done(json_t **json);

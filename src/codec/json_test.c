@@ -42,6 +42,31 @@ static void round_trip(void **state UNUSED)
 	}
 }
 
+static void expect_written(const char *text, const char *json)
+{
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
+	json_write_string(&b, text);
+	assert_string_equal(buf_text(&b), json);
+	json_t *value CLEANUP(json_done) = json_string_of(text);
+	CLEANUP(mem_free_ptr) char *again = json_encode_string(value);
+	assert_string_equal(again, json);
+	CLEANUP(json_done) json_t *read = decode_ok(buf_text(&b));
+}
+
+#define NONE "\xef\xbf\xbd"
+
+static void what_is_no_utf8_is_replaced(void **state UNUSED)
+{
+	expect_written("\351t\351", "\"" NONE "t" NONE "\"");
+	expect_written("caf\xc3\xa9", "\"caf\xc3\xa9\"");
+	expect_written("cut \xc3", "\"cut " NONE "\"");
+	expect_written("\xe2\x82\"", "\"" NONE "\\\"\"");         /* one for what broke off */
+	expect_written("\xc0\xaf", "\"" NONE NONE "\"");          /* overlong */
+	expect_written("\xed\xa0\x80", "\"" NONE NONE NONE "\""); /* a surrogate */
+	expect_written("\xf4\x90\x80\x80", "\"" NONE NONE NONE NONE "\""); /* too far */
+	expect_written("\xf0\x9f\x98\x80 \xff", "\"\xf0\x9f\x98\x80 " NONE "\"");
+}
+
 static void errors_have_line_and_column(void **state UNUSED)
 {
 	const char *syntax = "{\n  \"a\": 1,\n  \"b\" 2\n}";
@@ -96,6 +121,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trip),
+		cmocka_unit_test(what_is_no_utf8_is_replaced),
 		cmocka_unit_test(errors_have_line_and_column),
 		cmocka_unit_test(depth_is_bounded),
 		cmocka_unit_test(size_is_bounded),

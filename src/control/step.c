@@ -50,6 +50,7 @@ void step_event(struct control_out *out, const struct object *about, const char 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	str_end_whole(text);
 	vec_push(&out->events, (struct control_event){about, warning, reason,
 				       arena_dup(out->arena, text), component});
 }

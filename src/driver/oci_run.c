@@ -244,7 +244,7 @@ static void run_create_error(struct oci_run *r, const char *message)
 	text = text ? text + 5 : message;
 	char line[300];
 	size_t size = strcspn(text, "\n");
-	snprintf(line, sizeof(line), "%.*s", (int)(size < 299 ? size : 299), text);
+	snprintf(line, sizeof(line), "%.*s", (int)str_cut(text, size < 299 ? size : 299), text);
 	(void)err_set(&r->e, ERR_INTERNAL, "cannot create the container: %s", line);
 }
 

@@ -114,6 +114,7 @@ void pod_event(struct pod *p, bool warning, const char *reason, const char *form
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	str_end_whole(text);
 	host->event(host->context, p->uid, warning, reason, text);
 }
 

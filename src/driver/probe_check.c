@@ -44,6 +44,7 @@ static void probe_check_end(struct probe_check *c, bool ok, const char *text)
 	void *arg = c->arg;
 	char kept[600];
 	snprintf(kept, sizeof(kept), "%s", text);
+	str_end_whole(kept); /* the answer was cut where its buffer ends */
 	probe_check_free(c);
 	done(arg, ok, kept);
 }

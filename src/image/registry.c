@@ -124,7 +124,7 @@ static void read_problem(struct transfer *t, char *ret_text, size_t size)
 		return;
 	const json_t *first = json_array_get(json_at(json, "errors"), 0);
 	const char *message = json_text(first, json_text(first, "", "code"), "message");
-	snprintf(ret_text, size, ": %.120s", message);
+	snprintf(ret_text, size, ": %.*s", (int)str_cut(message, 120), message);
 	for (char *c = ret_text; *c; c++) {
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			*c = ' ';

@@ -76,7 +76,8 @@ static void show_progress(void *arg, int64_t done_bytes, int64_t total_bytes)
 
 static int show_error(const struct err *e, int status)
 {
-	print_line(json_pack("{s:s, s:s}", "error", err_text(e->code), "message", e->text));
+	print_line(json_pack("{s:s, s:o}", "error", err_text(e->code), "message",
+		json_string_of(e->text)));
 	return status;
 }
 

@@ -243,17 +243,6 @@ static void event_name(const json_t *message, const char *pod, char ret_name[sta
 	snprintf(ret_name, 256, "%.200s.%016llx", pod, (unsigned long long)hash);
 }
 
-/* How much of the text is kept: at most limit bytes, whole characters. */
-static size_t kept_size(const char *text, size_t limit)
-{
-	size_t size = strlen(text);
-	if (size <= limit)
-		return size;
-	for (size = limit; size > 0 && ((unsigned char)text[size] & 0xc0) == 0x80;)
-		size--;
-	return size;
-}
-
 /* What an event is about: a pod of the node, or the node itself. */
 struct about {
 	const char *kind;
@@ -286,8 +275,8 @@ static json_t *make_event(const struct report *p, const json_t *message, const s
 		"namespace", of_node ? "" : about->namespace, "name", about->name, "uid",
 		of_node ? about->name : json_text(message, "", "uid"), "type",
 		json_bool(message, false, "warning") ? "Warning" : "Normal", "reason", reason,
-		kept_size(reason, 128), "message", text, kept_size(text, 1024), "source",
-		"component", "continuo-agent", "host", p->node);
+		str_cut(reason, 128), "message", text, str_cut(text, 1024), "source", "component",
+		"continuo-agent", "host", p->node);
 }
 
 static int take_event(struct report *p, json_t *message, struct err *e)
