@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "agent/reports.h"
+#include "codec/json.h"
 
 static int news;
 
@@ -124,6 +125,22 @@ static void test_events_are_bounded_and_escaped(void **state)
 	agent_reports_done(&r);
 }
 
+static void test_text_that_is_no_utf8_spoils_no_line(void **state)
+{
+	(void)state;
+	struct agent_reports r;
+	begin(&r);
+	struct buf b = BUF_INIT;
+	agent_reports_event(&r, "k", "u", true, "Unhealthy", "\351t\351");
+	agent_reports_collect(&r, &b);
+	json_t *line = NULL;
+	assert_int_equal(json_decode(b.data, b.size, &line, NULL), 0);
+	assert_string_equal(json_text(line, "", "message"), "\xef\xbf\xbdt\xef\xbf\xbd");
+	json_decref(line);
+	buf_done(&b);
+	agent_reports_done(&r);
+}
+
 static void test_equal_events_are_counted_until_they_are_sent(void **state)
 {
 	(void)state;
@@ -206,6 +223,7 @@ int main(void)
 		cmocka_unit_test(test_an_ack_passes_newer_news_by),
 		cmocka_unit_test(test_nothing_follows_gone),
 		cmocka_unit_test(test_events_are_bounded_and_escaped),
+		cmocka_unit_test(test_text_that_is_no_utf8_spoils_no_line),
 		cmocka_unit_test(test_equal_events_are_counted_until_they_are_sent),
 		cmocka_unit_test(test_events_leave_for_the_spool_and_come_back_first),
 		cmocka_unit_test(test_a_batch_is_bounded),

@@ -78,6 +78,7 @@ static void test_terminated_containers(void **state)
 		.exit_code = 137,
 		.signal = 9,
 		.reason = "OOMKilled",
+		.message = "\351t\351",
 		.started_ms = T0,
 		.finished_ms = T0 + 1000,
 		.restarts = 2,
@@ -89,6 +90,8 @@ static void test_terminated_containers(void **state)
 	json_t *container = json_array_get(json_object_get(status, "containerStatuses"), 0);
 	assert_int_equal(json_int(container, 0, "state", "terminated", "exitCode"), 137);
 	assert_string_equal(json_text(container, "", "state", "terminated", "reason"), "OOMKilled");
+	assert_string_equal(json_text(container, "", "state", "terminated", "message"),
+		"\xef\xbf\xbdt\xef\xbf\xbd");
 	assert_string_equal(json_text(container, "", "state", "terminated", "finishedAt"),
 		"2023-11-14T22:13:21Z");
 	assert_string_equal(json_text(container, "", "lastState", "terminated", "reason"), "Error");

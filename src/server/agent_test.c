@@ -194,6 +194,46 @@ static void a_node_writes_the_status_of_its_own_pods_only(void **state)
 	fixture_stream_free(feed);
 }
 
+static int64_t report_refused(struct fixture *f, const char *body)
+{
+	struct fixture_answer a = fixture_call(f, FIXTURE_NODE, "POST", "/agent/v1/report",
+		"application/x-ndjson", body);
+	assert_int_equal(a.status, 200);
+	int64_t refused = json_int(a.body, -1, "refused");
+	fixture_answer_done(&a);
+	return refused;
+}
+
+static void expect_phase(struct fixture *f, const char *path, const char *phase)
+{
+	json_t *pod = fixture_expect(f, 200, "GET", path, NULL);
+	assert_string_equal(json_text(pod, "", "status", "phase"), phase);
+	json_decref(pod);
+}
+
+static void a_bad_line_costs_no_other(void **state)
+{
+	struct fixture *f = *state;
+	char uid[40], second[40], body[2048];
+	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	make_pod(f, "p", "node-a", uid);
+	make_pod(f, "q", "node-a", second);
+	snprintf(body, sizeof(body),
+		"{'type':'status','key':'core/pods/default/p','uid':'%s','status':{'phase':"
+		"'Running'}}\n"
+		"{'type':'event','key':'core/pods/default/p','uid':'%s','message':'\351t\351'}\n"
+		"{'type':'status','key':'nonsense','uid':'%s','status':{}}\n"
+		"{'type':'status','key':'core/pods/default/p','uid':'%s'}\n"
+		"{'type':'status','key':'core/pods/default/q','uid':'%s','status':{'phase':"
+		"'Running'}}\n",
+		uid, uid, uid, uid, second);
+	assert_int_equal(report_refused(f, body), 3);
+	expect_phase(f, PODS "/p", "Running");
+	expect_phase(f, PODS "/q", "Running");
+	assert_int_equal(report_refused(f, "nonsense\n"), 1);
+	fixture_stream_free(feed);
+}
+
 static void equal_events_are_counted(void **state)
 {
 	struct fixture *f = *state;
@@ -903,6 +943,7 @@ int main(void)
 		TEST(a_slice_has_the_pod_and_what_it_names_and_nothing_else),
 		TEST(what_the_agent_holds_is_not_sent_again),
 		TEST(a_node_writes_the_status_of_its_own_pods_only),
+		TEST(a_bad_line_costs_no_other),
 		TEST(equal_events_are_counted),
 		TEST(late_events_keep_their_times),
 		TEST(a_node_cannot_fill_the_memory_with_events),

@@ -47,6 +47,8 @@ static void write_server(const struct server *s, struct buf *b)
 		(double)c->sessions_lost);
 	metric(b, "joins_total", "counter", "Nodes that joined.", (double)c->joins);
 	metric(b, "reports_total", "counter", "Reports taken from agents.", (double)c->reports);
+	metric(b, "report_lines_refused_total", "counter",
+		"Lines of reports that could not be taken.", (double)c->report_lines_refused);
 	metric(b, "heartbeats_total", "counter", "Reports without content.", (double)c->heartbeats);
 	metric(b, "reverse_calls_total", "counter", "Logs and exec calls begun.", (double)c->calls);
 }

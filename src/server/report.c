@@ -19,7 +19,9 @@ struct report {
 	struct http_request *http;
 	char node[128];
 	size_t pending;
-	struct err first;
+	struct err first;     /* why all of it has to come again */
+	size_t refused;       /* lines that are left out */
+	struct err objection; /* to the first of them */
 };
 
 struct entry {
@@ -31,16 +33,28 @@ struct entry {
 	int64_t first_ms, last_ms, count;
 };
 
+/* One bad line costs no other: what came with it is of other pods. */
+static void refuse_lines(struct report *p, size_t count, const struct err *why)
+{
+	if (count && !p->refused)
+		p->objection = *why;
+	p->refused += count;
+	p->server->counters.report_lines_refused += (int64_t)count;
+}
+
 static void release(struct report *p)
 {
 	if (--p->pending)
 		return;
+	if (p->refused)
+		log_err(p->server->log, LOG_WARN, "report_lines_refused", &p->objection,
+			"node=%s lines=%zu", p->node, p->refused);
 	if (p->first.code) {
 		respond_err(p->server, p->http, &p->first);
 	} else {
-		char body[64];
-		int size = snprintf(body, sizeof(body), "{\"revision\":%lld}",
-			(long long)store_revision(p->server->store));
+		char body[96];
+		int size = snprintf(body, sizeof(body), "{\"revision\":%lld,\"refused\":%zu}",
+			(long long)store_revision(p->server->store), p->refused);
 		http_respond(p->http, 200, NULL, 0, "application/json", body, (size_t)size);
 		http_request_free(p->http);
 	}
@@ -358,9 +372,10 @@ static void on_report(void *arg, struct http_request *http, const char *data, si
 	else if (check_session(p, http, &why) < 0)
 		note_error(p, &why);
 	if (!p->first.code && size) {
-		struct wire_reader reader = {0};
+		struct wire_reader reader = {.skip_bad = true};
 		if (wire_read(&reader, data, size, take_entry, p, &why) < 0)
 			note_error(p, &why);
+		refuse_lines(p, reader.skipped, &reader.why);
 		wire_reader_done(&reader);
 	} else if (!p->first.code) {
 		p->server->counters.heartbeats++;

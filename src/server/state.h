@@ -17,6 +17,7 @@ struct leases;
 
 struct server_counters { /* metrics.c */
 	int64_t requests, errors, watches, joins, reports, heartbeats, sessions_lost, calls;
+	int64_t report_lines_refused;
 	int64_t request_us_total;
 };
 

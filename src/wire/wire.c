@@ -25,6 +25,17 @@ static int read_line(const char *line, size_t size, wire_message_cb *cb, void *a
 	return cb(arg, type, message, e);
 }
 
+static int take_line(struct wire_reader *r, const char *line, size_t size, wire_message_cb *cb,
+	void *arg, struct err *e)
+{
+	if (!r->skip_bad)
+		return read_line(line, size, cb, arg, e);
+	struct err why = ERR_INIT;
+	if (read_line(line, size, cb, arg, &why) < 0 && r->skipped++ == 0)
+		r->why = why;
+	return 0;
+}
+
 int wire_read(struct wire_reader *r, const void *data, size_t size, wire_message_cb *cb, void *arg,
 	struct err *e)
 {
@@ -35,12 +46,12 @@ int wire_read(struct wire_reader *r, const void *data, size_t size, wire_message
 		size_t part = (size_t)((newline ? newline : end) - at);
 		int result = 0;
 		if (newline && !r->buffer.size) {
-			result = read_line(at, part, cb, arg, e);
+			result = take_line(r, at, part, cb, arg, e);
 		} else {
 			buf_append(&r->buffer, at, part);
 			result = buf_check(&r->buffer, "a message", e);
 			if (result == 0 && newline)
-				result = read_line(r->buffer.data, r->buffer.size, cb, arg, e);
+				result = take_line(r, r->buffer.data, r->buffer.size, cb, arg, e);
 			if (newline)
 				buf_done(&r->buffer);
 		}

@@ -6,10 +6,10 @@
  *                            without a client's certificate
  *   POST /agent/v1/renew     {csr}               -> {certificate, ca}
  *   POST /agent/v1/feed      hello line          -> feed lines, as long as the session lives
- *   POST /agent/v1/report    report lines        -> {revision}; an empty body is a heartbeat
- *                            ?session=N: that of the session line
- *   POST /agent/v1/calls/ID  output of a reverse call -> input of it (both streamed)
- *   GET  /agent/v1/objects/KEY -> one object of what the slice may name (a miss)
+ *   POST /agent/v1/report    report lines        -> {revision, refused}; an empty body is a
+ * heartbeat ?session=N: that of the session line POST /agent/v1/calls/ID  output of a reverse call
+ * -> input of it (both streamed) GET  /agent/v1/objects/KEY -> one object of what the slice may
+ * name (a miss)
  *
  * hello:
  *   {"type":"hello","epoch":E,"revision":N,"version":V,"node":{Node object},
@@ -46,7 +46,8 @@
  *     peers, then a bookmark: from there on the slice is complete, and pods that the driver has but
  *     the slice lacks are to be stopped. In another epoch than the agent's, "held" is compared by
  *     uid and the agent by spec, not revision.
- *   report: answered 200 when everything in it is durable; the agent keeps what was not answered
+ *   report: answered 200 when everything in it is durable but the lines that no server could take:
+ *     those are left out, counted as "refused" and logged. The agent keeps what was not answered
  * and sends it again (statuses are whole, so the newest per pod is enough). 401, 403: the node was
  *     revoked. 409: that session is not open (any more): open the feed first. 5xx: the server
  * cannot take it now; the session goes on. status of a pod: the whole PodStatus. A pod with
@@ -81,11 +82,14 @@
 /* Puts a byte stream together into lines and decodes each. */
 struct wire_reader {
 	struct buf buffer;
+	bool skip_bad;  /* leaves out lines that cannot be decoded or that cb refuses */
+	size_t skipped; /* such lines */
+	struct err why; /* of the first of them */
 };
 typedef int wire_message_cb(void *arg, const char *type, json_t *message, struct err *e);
 void wire_reader_done(struct wire_reader *r);
-/* Calls cb for each whole line (message is borrowed). -ERR_DECODE, -ERR_TOO_LARGE, or cb's result.
- */
+/* Calls cb for each whole line (message is borrowed). -ERR_DECODE, -ERR_TOO_LARGE, or cb's result;
+ * with skip_bad only of a line that does not end. */
 int wire_read(struct wire_reader *r, const void *data, size_t size, wire_message_cb *cb, void *arg,
 	struct err *e) MUST_CHECK;
 

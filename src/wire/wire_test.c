@@ -52,6 +52,30 @@ static void a_line_without_a_type_is_refused(void **state)
 	wire_reader_done(&r);
 }
 
+static int refuse_b(void *arg, const char *type, json_t *message, struct err *e)
+{
+	if (strcmp(type, "b") == 0)
+		return err_set(e, ERR_INVALID, "no b");
+	return on_message(arg, type, message, e);
+}
+
+static void bad_lines_are_left_out_where_that_is_wanted(void **state)
+{
+	(void)state;
+	static const char text[] = "{\"type\":\"a\",\"n\":1}\n{\"type\":\"a\",\"t\":\"\xe9\"}\n"
+				   "{\"type\":\"b\"}\n{}\n{\"type\":\"c\",\"n\":3}\n";
+	struct wire_reader r = {.skip_bad = true};
+	struct seen s = {0};
+	struct err e = ERR_INIT;
+	assert_int_equal(wire_read(&r, text, strlen(text), refuse_b, &s, &e), 0);
+	assert_int_equal(s.count, 2);
+	assert_string_equal(s.last, "c:3");
+	assert_int_equal(r.skipped, 3);
+	assert_int_equal(r.why.code, ERR_DECODE);
+	assert_non_null(strstr(r.why.text, "0xe9"));
+	wire_reader_done(&r);
+}
+
 static void a_line_that_never_ends_is_refused(void **state)
 {
 	(void)state;
@@ -130,6 +154,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_are_put_together_at_every_split),
 		cmocka_unit_test(a_line_without_a_type_is_refused),
+		cmocka_unit_test(bad_lines_are_left_out_where_that_is_wanted),
 		cmocka_unit_test(a_line_that_never_ends_is_refused),
 		cmocka_unit_test(frames_are_put_together_at_every_split),
 		cmocka_unit_test(a_frame_that_is_too_large_is_refused),
