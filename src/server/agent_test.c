@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "server/feed.h"
 #include "server/fixture.h"
+#include "server/nodes.h"
 #include "server/request.h"
 #include "server/revocations.h"
 #include "wire/wire.h"
@@ -608,7 +609,7 @@ static bool never(void *arg)
 	return false;
 }
 
-/* Within the second of its revocation, too: that costs neither the token nor the certificate. */
+/* Within the second of its revocation, too. */
 static void a_revoked_node_may_join_anew(void **state)
 {
 	struct fixture *f = *state;
@@ -616,14 +617,7 @@ static void a_revoked_node_may_join_anew(void **state)
 	json_t *t = fixture_expect(f, 201, "POST", "/continuo/v1/tokens", "{'node':'node-a'}");
 	CLEANUP(mem_free_ptr) char *csr = make_csr();
 	json_decref(fixture_expect(f, 200, "POST", "/continuo/v1/nodes/node-a/revoke", ""));
-	struct fixture_answer a = {0};
-	for (int i = 0; i < 20 && a.status != 200; i++) {
-		fixture_answer_done(&a);
-		a = join(f, json_text(t, "", "token"), "node-a", csr);
-		assert_true(a.status == 200 || a.status == 503);
-		if (a.status != 200)
-			(void)loop_uv_run_until(f->loop, never, NULL, 100);
-	}
+	struct fixture_answer a = join(f, json_text(t, "", "token"), "node-a", csr);
 	assert_int_equal(a.status, 200);
 	struct pki_info info;
 	struct err e = ERR_INIT;
@@ -633,6 +627,114 @@ static void a_revoked_node_may_join_anew(void **state)
 	fixture_answer_done(&a);
 	json_decref(t);
 	fixture_stream_free(feed);
+}
+
+static int ask_as(struct fixture *f, enum fixture_user user, const char *method, const char *path,
+	const char *body)
+{
+	struct fixture_answer a = fixture_call(f, user, method, path, NULL, body);
+	fixture_answer_done(&a);
+	return a.status;
+}
+
+static int ask_for_certificate(struct fixture *f, enum fixture_user user, const char *path)
+{
+	CLEANUP(mem_free_ptr) char *csr = make_csr();
+	CLEANUP(json_done) json_t *body = json_pack("{s:s}", "csr", csr);
+	CLEANUP(mem_free_ptr) char *text = json_encode_string(body);
+	return ask_as(f, user, "POST", path, text);
+}
+
+static void note_code(void *arg, const struct err *e)
+{
+	*(int *)arg = e ? (int)e->code : 0;
+}
+
+/* The first machine of that name, older by some seconds; its Node is deleted while it is there. */
+static void begin_as_node_a(struct fixture *f)
+{
+	fixture_set_spiffe(f, FIXTURE_OTHER, "spiffe://example/node/node-a");
+	fixture_set_certificate(f, FIXTURE_OTHER, loop_wall_ms(f->loop) - PKI_SKEW_MS - 10000, 0);
+	struct fixture_stream *feed =
+		fixture_stream_open(f, FIXTURE_OTHER, "POST", "/agent/v1/feed", HELLO("[]"));
+	fixture_stream_await(f, feed, "'bookmark'");
+	assert_int_equal(ask_for_certificate(f, FIXTURE_OTHER, "/agent/v1/renew"), 200);
+	json_decref(fixture_expect(f, 200, "DELETE", "/api/v1/nodes/node-a", NULL));
+	assert_true(loop_uv_run_until(f->loop, is_lost, feed, 1000));
+	fixture_stream_free(feed);
+	/* Else it would have a certificate that is younger than its successor's. */
+	assert_int_equal(ask_for_certificate(f, FIXTURE_OTHER, "/agent/v1/renew"), 409);
+}
+
+static void the_key_of_a_deleted_node_is_not_its_successors(void **state)
+{
+	struct fixture *f = *state;
+	char uid[40];
+	int code = -1;
+	begin_as_node_a(f);
+	struct fixture_stream *feed = open_feed(f,
+		"{'type':'hello','epoch':'','version':'1','node':{'metadata':{'annotations':{"
+		"'continuo.dev/certificates-since':'2020-01-01T00:00:00Z'}}},'held':[]}\n");
+	make_pod(f, "p", "node-a", uid);
+	fixture_stream_await(f, feed, uid);
+	static const char object[] = "/agent/v1/objects/core/pods/default/p";
+	assert_int_equal(ask_as(f, FIXTURE_NODE, "GET", object, NULL), 200);
+	assert_int_equal(ask_as(f, FIXTURE_OTHER, "GET", object, NULL), 401);
+	assert_int_equal(ask_as(f, FIXTURE_OTHER, "POST", "/agent/v1/report", ""), 401);
+	assert_int_equal(ask_as(f, FIXTURE_OTHER, "POST", "/agent/v1/feed", HELLO("[]")), 401);
+	assert_int_equal(ask_for_certificate(f, FIXTURE_OTHER, "/agent/v1/renew"), 401);
+	assert_int_equal(ask_for_certificate(f, FIXTURE_OTHER, "/agent/v1/rejoin"), 401);
+	/* One that was let in just before, and whose hello comes only now. */
+	CLEANUP(json_done) json_t *node = json_object();
+	nodes_register(f->server, "node-a", node, loop_wall_ms(f->loop) - 10000, false, note_code,
+		&code);
+	assert_int_equal(code, ERR_UNAUTHORIZED);
+	assert_int_equal(report(f, ""), 200);
+	assert_int_equal(ask_for_certificate(f, FIXTURE_NODE, "/agent/v1/renew"), 200);
+	assert_int_equal(ask_for_certificate(f, FIXTURE_NODE, "/agent/v1/rejoin"), 200);
+	fixture_stream_free(feed);
+}
+
+/* Nobody else took the name: its key is good as before, though the Node is younger. */
+static void a_deleted_node_that_comes_anew_keeps_its_key(void **state)
+{
+	struct fixture *f = *state;
+	begin_as_node_a(f);
+	struct fixture_stream *feed =
+		fixture_stream_open(f, FIXTURE_OTHER, "POST", "/agent/v1/feed", HELLO("[]"));
+	fixture_stream_await(f, feed, "'bookmark'");
+	assert_int_equal(ask_as(f, FIXTURE_OTHER, "POST", "/agent/v1/report", ""), 200);
+	assert_int_equal(ask_for_certificate(f, FIXTURE_OTHER, "/agent/v1/renew"), 200);
+	assert_int_equal(ask_for_certificate(f, FIXTURE_OTHER, "/agent/v1/rejoin"), 200);
+	/* A younger certificate, such as a renewed one, is as good. */
+	assert_int_equal(report(f, ""), 200);
+	fixture_stream_free(feed);
+}
+
+/* Within one second, too. */
+static void who_joins_has_a_younger_certificate_than_all_before(void **state)
+{
+	struct fixture *f = *state;
+	int64_t latest_ms = loop_wall_ms(f->loop) + 3600000;
+	char since[TIME_TEXT_SIZE], body[256];
+	time_format(latest_ms, since);
+	snprintf(body, sizeof(body),
+		"{'metadata':{'name':'n1','annotations':{'" NODES_SINCE "':'%s'}}}", since);
+	json_decref(fixture_expect(f, 201, "POST", "/api/v1/nodes", body));
+	for (int i = 0; i < 2; i++) { /* where the clock was ahead then, too */
+		const char *name = i ? "n1" : "n2";
+		snprintf(body, sizeof(body), "{'node':'%s'}", name);
+		CLEANUP(json_done)
+		json_t *t = fixture_expect(f, 201, "POST", "/continuo/v1/tokens", body);
+		CLEANUP(mem_free_ptr) char *csr = make_csr();
+		int64_t before_ms = loop_wall_ms(f->loop);
+		struct fixture_answer a = join(f, json_text(t, "", "token"), name, csr);
+		struct pki_info info;
+		assert_int_equal(a.status, 200);
+		assert_int_equal(pki_inspect(json_text(a.body, "", "certificate"), &info, NULL), 0);
+		assert_true(info.not_before_ms + PKI_SKEW_MS > (i ? latest_ms - 1000 : before_ms));
+		fixture_answer_done(&a);
+	}
 }
 
 static void another_machine_of_the_same_name_is_told(void **state)
@@ -960,6 +1062,9 @@ int main(void)
 		TEST(after_too_long_it_is_told_what_to_do),
 		TEST(a_deleted_node_does_not_rejoin),
 		TEST(a_revoked_node_does_not_rejoin),
+		TEST(the_key_of_a_deleted_node_is_not_its_successors),
+		TEST(a_deleted_node_that_comes_anew_keeps_its_key),
+		TEST(who_joins_has_a_younger_certificate_than_all_before),
 		TEST(another_machine_of_the_same_name_is_told),
 		TEST(a_node_that_knows_an_undone_future),
 		TEST(a_grace_without_end_is_a_long_one),

@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "base/time.h"
+#include "server/feed.h"
 #include "server/revocations.h"
 
 /* TLS lets certificates through that expired, so that their nodes can rejoin. Connections that
@@ -20,19 +21,35 @@ static bool has_expired(struct server *s, const struct http_peer *peer, struct e
 	return true;
 }
 
+int64_t auth_issued_ms(const struct http_peer *peer)
+{
+	return peer->not_before_ms + PKI_SKEW_MS;
+}
+
+int auth_check_issued(struct server *s, const char *node, int64_t issued_ms, struct err *e)
+{
+	if (revocations_has(s->revocations, node, issued_ms))
+		return err_set(e, ERR_UNAUTHORIZED,
+			"the certificate of node \"%s\" was revoked; join again with a new token",
+			node);
+	if (issued_ms < feed_since_ms(s->feed, node))
+		return err_set(e, ERR_UNAUTHORIZED,
+			"node \"%s\" was deleted and is another machine by now; join again under "
+			"another name with a new token",
+			node);
+	return 0;
+}
+
 static void identify_node(struct server *s, const struct http_peer *peer, struct user *u,
 	struct err *why)
 {
 	char node[128];
-	if (pki_spiffe_node(s->domain, peer->spiffe_id, node, why) < 0)
+	int64_t issued_ms = auth_issued_ms(peer);
+	if (pki_spiffe_node(s->domain, peer->spiffe_id, node, why) < 0 ||
+		auth_check_issued(s, node, issued_ms, why) < 0)
 		return;
-	if (revocations_has(s->revocations, node, peer->not_before_ms + PKI_SKEW_MS)) {
-		(void)err_set(why, ERR_UNAUTHORIZED,
-			"the certificate of node \"%s\" was revoked; join again with a new token",
-			node);
-		return;
-	}
 	u->role = ROLE_NODE;
+	u->issued_ms = issued_ms;
 	(void)str_copy(u->node, sizeof(u->node), node);
 	snprintf(u->name, sizeof(u->name), "system:node:%.110s", node);
 }

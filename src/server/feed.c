@@ -29,8 +29,9 @@ struct session {
 	struct http_request *http; /* null: the connection is gone */
 	enum session_state state;
 	char node[128];
-	int64_t id;    /* of the open session: its reports name it */
-	json_t *hello; /* until the session is open */
+	int64_t id;                  /* of the open session: its reports name it */
+	int64_t issued_ms, since_ms; /* its certificate; what its Node asks of certificates */
+	json_t *hello;               /* until the session is open */
 	struct slice slice;
 	struct loop_timer *timer; /* challenge, then silence */
 	int64_t silence_ms, heartbeat_ms, bookmark_at_ms;
@@ -388,6 +389,7 @@ static void session_open(struct session *x)
 	x->hello = NULL;
 	x->state = SESSION_OPEN;
 	x->id = ++f->next_session;
+	x->since_ms = nodes_since_ms(f->server, x->node);
 	map_put(&f->open, x->node, x);
 	CLEANUP(buf_done) struct buf b = BUF_INIT_LIMIT((size_t)1 << 30);
 	write_session(x, &b);
@@ -430,7 +432,7 @@ static void session_register(struct session *x)
 	x->silence_ms = rare ? s->iot_silence_ms : s->silence_ms;
 	x->was_lost = is_lost(x->feed, x->node);
 	x->state = SESSION_REGISTERING;
-	nodes_register(s, x->node, node, x->was_lost, on_registered, x);
+	nodes_register(s, x->node, node, x->issued_ms, x->was_lost, on_registered, x);
 }
 
 /* ---- clones: the session that exists is asked first, if it can be ---- */
@@ -519,6 +521,7 @@ void feed_serve(struct feed *f, struct http_request *http, const struct user *u)
 	x->http = http;
 	x->state = SESSION_CHALLENGING;
 	snprintf(x->node, sizeof(x->node), "%s", u->node);
+	x->issued_ms = u->issued_ms;
 	slice_init(&x->slice, f->server);
 	list_init(&x->link);
 	list_append(&f->sessions, &x->link);
@@ -682,6 +685,12 @@ bool feed_heard(struct feed *f, const char *node, int64_t session)
 		return false;
 	note_heard(x);
 	return true;
+}
+
+int64_t feed_since_ms(const struct feed *f, const char *node)
+{
+	const struct session *x = map_get(&f->open, node);
+	return x ? x->since_ms : nodes_since_ms(f->server, node);
 }
 
 bool feed_connected(const struct feed *f, const char *node)

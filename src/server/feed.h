@@ -25,6 +25,8 @@ void feed_serve(struct feed *f, struct http_request *http, const struct user *u)
 bool feed_heard(struct feed *f, const char *node, int64_t session);
 void feed_pong(struct feed *f, const char *node, int64_t id);
 
+/* As nodes_since_ms, without a look into the store while the node has a session. */
+int64_t feed_since_ms(const struct feed *f, const char *node);
 bool feed_connected(const struct feed *f, const char *node);
 /* How long the node has been without a session, as far as this server saw; 0: it has one. */
 int64_t feed_lost_ms(const struct feed *f, const char *node);

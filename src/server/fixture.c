@@ -86,6 +86,11 @@ static void open_endpoint(struct fixture *f, enum fixture_user user)
 	f->clients[user] = http_client_new(f->loop, &connector, 16);
 }
 
+void fixture_set_spiffe(struct fixture *f, enum fixture_user user, const char *spiffe_id)
+{
+	f->endpoints[user]->peer.spiffe_id = spiffe_id;
+}
+
 void fixture_set_certificate(struct fixture *f, enum fixture_user user, int64_t not_before_ms,
 	int64_t not_after_ms)
 {

@@ -43,6 +43,8 @@ int fixture_set_up_on_disk(void **state); /* commits take a while */
 int fixture_tear_down(void **state);
 
 /* The times of the user's certificate; before its first call. */
+/* As another node's; before its first call. */
+void fixture_set_spiffe(struct fixture *f, enum fixture_user user, const char *spiffe_id);
 void fixture_set_certificate(struct fixture *f, enum fixture_user user, int64_t not_before_ms,
 	int64_t not_after_ms);
 

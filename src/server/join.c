@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "server/agent_api.h"
+#include "server/nodes.h"
 #include "server/request.h"
 #include "server/revocations.h"
 #include "server/tokens.h"
@@ -15,6 +16,7 @@ struct join {
 	struct http_request *http;
 	char node[128];
 	char *csr;
+	int64_t issued_ms; /* the certificate by which it asks; 0: it has a token */
 };
 
 static void join_free(struct join *j)
@@ -31,6 +33,20 @@ static void join_fail(struct join *j, const struct err *e)
 	join_free(j);
 }
 
+/* Certificates tell whole seconds. Who joins gets the next one: what was issued for the name until
+ * now, or revoked, is older. A renewed one is as young at least as the one before, also where the
+ * server's clock is behind. */
+static int64_t issue_ms(const struct join *j)
+{
+	int64_t now_ms = steady_ms(j->server->clock);
+	int64_t least_ms = j->issued_ms;
+	if (!j->issued_ms) {
+		now_ms += 1000 - now_ms % 1000;
+		least_ms = nodes_since_ms(j->server, j->node);
+	}
+	return now_ms > least_ms ? now_ms : least_ms;
+}
+
 static int sign(struct join *j, char **ret_certificate, struct err *e)
 {
 	char common_name[160], id[256];
@@ -41,8 +57,7 @@ static int sign(struct join *j, char **ret_certificate, struct err *e)
 		.organization = "system:nodes",
 		.spiffe_id = id,
 		.life_ms = j->server->node_life_ms};
-	return pki_sign_csr(j->server->ca, j->csr, &subject, steady_ms(j->server->clock),
-		ret_certificate, e);
+	return pki_sign_csr(j->server->ca, j->csr, &subject, issue_ms(j), ret_certificate, e);
 }
 
 static void answer(struct join *j)
@@ -111,12 +126,6 @@ static int check_join(struct join *j, const struct wire_join *message, struct er
 			"a node \"%s\" exists already; join under another name, delete the node "
 			"first, or make a token for it (continuo token create --node %s)",
 			j->node, j->node);
-	/* Certificates tell whole seconds: one of this second would be taken for a revoked one. */
-	int64_t now_ms = steady_ms(j->server->clock);
-	if (revocations_has(j->server->revocations, j->node, now_ms - now_ms % 1000))
-		return err_set(e, ERR_UNAVAILABLE,
-			"node \"%s\" was revoked within this second; it may join in the next one",
-			j->node);
 	return 0;
 }
 
@@ -148,6 +157,18 @@ void agent_join(struct server *s, struct http_request *http)
 	http_request_collect(http, WIRE_JOIN_MAX, on_join_body, j);
 }
 
+/* What was so when the request began may have ended before its body came. Without a Node nobody has
+ * the name: a session makes one first, or another machine does. */
+static int check_renewal(const struct join *j, struct err *e)
+{
+	if (!j->server->ca)
+		return err_set(e, ERR_UNSUPPORTED, "this server has no CA: nothing can be renewed");
+	if (!node_exists(j->server, j->node))
+		return err_set(e, ERR_CONFLICT, "there is no node \"%s\": open the feed first",
+			j->node);
+	return auth_check_issued(j->server, j->node, j->issued_ms, e);
+}
+
 static void on_renew_body(void *arg, struct http_request *http, const char *data, size_t size,
 	const struct err *e)
 {
@@ -157,10 +178,7 @@ static void on_renew_body(void *arg, struct http_request *http, const char *data
 	(void)http;
 	if (e)
 		why = *e;
-	else if (!j->server->ca)
-		(void)err_set(&why, ERR_UNSUPPORTED,
-			"this server has no CA: nothing can be renewed");
-	else if (json_decode(data, size, &body, &why) == 0)
+	else if (check_renewal(j, &why) == 0 && json_decode(data, size, &body, &why) == 0)
 		j->csr = mem_dup_string(json_text(body, "", "csr"));
 	if (why.code) {
 		join_fail(j, &why);
@@ -175,6 +193,7 @@ void agent_renew(struct server *s, struct http_request *http, const struct user 
 	j->server = s;
 	j->http = http;
 	snprintf(j->node, sizeof(j->node), "%s", u->node);
+	j->issued_ms = u->issued_ms;
 	http_request_collect(http, WIRE_JOIN_MAX, on_renew_body, j);
 }
 
@@ -209,10 +228,13 @@ static int check_rejoin(struct server *s, const struct http_peer *peer, char nod
 	char text[TIME_TEXT_SIZE], allowed[TIME_TEXT_SIZE];
 	time_format_age(age_ms > 0 ? age_ms : 0, text);
 	time_format_age(s->rejoin_age_ms, allowed);
-	if (revocations_has(s->revocations, node, peer->not_before_ms + PKI_SKEW_MS))
+	int64_t issued_ms = auth_issued_ms(peer);
+	if (revocations_has(s->revocations, node, issued_ms))
 		why = "it was revoked";
 	else if (!node_exists(s, node))
 		why = "it was deleted";
+	else if (issued_ms < nodes_since_ms(s, node))
+		why = "it was deleted, and another machine has its name";
 	else if (age_ms > s->rejoin_age_ms)
 		why = "its certificate expired too long ago";
 	if (!why)
@@ -236,6 +258,7 @@ void agent_rejoin(struct server *s, struct http_request *http)
 		return;
 	}
 	s->counters.joins++;
+	j->issued_ms = auth_issued_ms(http_request_peer(http));
 	log_info(s->log, "node_rejoins", "node=%s address=%s", j->node,
 		http_request_peer(http)->address);
 	http_request_collect(http, WIRE_JOIN_MAX, on_renew_body, j);

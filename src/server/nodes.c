@@ -15,6 +15,7 @@ struct node_write {
 	char why[128];
 	json_t *tree; /* what the agent sent */
 	bool lost;    /* that is perhaps being written */
+	int64_t issued_ms;
 	char claimed_cidr[64];
 	char old_machine[64]; /* whose name it was until now; "": the same machine's */
 	commit_done *done;
@@ -204,7 +205,7 @@ bool nodes_heard_rarely(const struct object *node)
 /* What a machine must not say of itself. */
 static bool is_domain_label(const char *key)
 {
-	return strcmp(key, "continuo.dev/trust") == 0 ||
+	return strcmp(key, "continuo.dev/trust") == 0 || strcmp(key, NODES_SINCE) == 0 ||
 	       str_starts(key, "node-restriction.kubernetes.io/") ||
 	       str_starts(key, "node-role.kubernetes.io/");
 }
@@ -246,6 +247,43 @@ static void note_machine(struct node_write *w, const json_t *before)
 	snprintf(w->old_machine, sizeof(w->old_machine), "%.60s", changed ? was : "");
 }
 
+/* What cannot be read lets nobody in. */
+static int64_t since_ms(const json_t *tree)
+{
+	int64_t since_ms;
+	const char *text = json_text(tree, NULL, "metadata", "annotations", NODES_SINCE);
+	if (!text)
+		return 0;
+	return time_parse(text, &since_ms, NULL) == 0 ? since_ms : INT64_MAX;
+}
+
+int64_t nodes_since_ms(struct server *s, const char *name)
+{
+	char key[OBJECT_KEY_MAX];
+	if (object_key_of(&kind_node, "", name, key, NULL) < 0)
+		return 0;
+	CLEANUP(object_done) struct object *o = store_get(s->store, key);
+	CLEANUP(json_done) json_t *tree = o ? object_tree(o) : NULL;
+	return since_ms(tree);
+}
+
+/* It was let in before; meanwhile another machine may have made the Node. */
+static int claim_name(const struct node_write *w, json_t *tree, struct err *e)
+{
+	char text[TIME_TEXT_SIZE];
+	if (w->issued_ms < since_ms(tree))
+		return err_set(e, ERR_UNAUTHORIZED,
+			"another machine is node \"%s\" by now, since this one was deleted",
+			w->name);
+	json_t *annotations =
+		json_ensure_object(json_ensure_object(tree, "metadata"), "annotations");
+	if (json_object_get(annotations, NODES_SINCE))
+		return 0;
+	time_format(w->issued_ms, text);
+	json_object_set_new(annotations, NODES_SINCE, json_string(text));
+	return 0;
+}
+
 static enum commit_action change_register(void *arg, const struct object *old, json_t **tree,
 	struct err *e)
 {
@@ -256,6 +294,8 @@ static enum commit_action change_register(void *arg, const struct object *old, j
 			"metadata", "name", w->name);
 		commit_stamp(w->server, &kind_node, *tree);
 	}
+	if (claim_name(w, *tree, e) < 0)
+		return COMMIT_FAIL;
 	note_machine(w, *tree);
 	merge_metadata(*tree, w->tree);
 	merge_status(w->server, *tree, json_object_get(w->tree, "status"));
@@ -277,10 +317,11 @@ static enum commit_action change_register(void *arg, const struct object *old, j
 	return before && !w->lost && json_equal(before, *tree) ? COMMIT_NOTHING : COMMIT_PUT;
 }
 
-void nodes_register(struct server *s, const char *name, const json_t *node, bool lost,
-	commit_done *done, void *arg)
+void nodes_register(struct server *s, const char *name, const json_t *node, int64_t issued_ms,
+	bool lost, commit_done *done, void *arg)
 {
 	struct node_write *w = write_new(s, name, node, done, arg);
+	w->issued_ms = issued_ms;
 	w->lost = lost;
 	commit_object(s, &kind_node, "", name, change_register, on_written, w);
 }

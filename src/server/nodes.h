@@ -5,11 +5,20 @@
 
 #include "server/commit.h"
 
+/* Who made a Node, by its first session, has its name until it is deleted. That session's
+ * certificate tells from when on certificates are taken as this node's; those of the machines that
+ * had the name before are older. Set once, as an annotation. */
+#define NODES_SINCE "continuo.dev/certificates-since"
+/* wall_ms, in whole seconds as certificates have it; 0: there is no such Node, or it does not say.
+ */
+int64_t nodes_since_ms(struct server *s, const char *name);
+
 /* Creates or updates the Node from an agent's hello: labels (not those the domain alone sets),
  * capacity, status, podCIDR, condition Ready. node: the tree the agent sent (borrowed until done).
+ * issued_ms: when its certificate was; -ERR_UNAUTHORIZED when another machine has the name by now.
  * lost: that it was lost may be on its way into the store. */
-void nodes_register(struct server *s, const char *name, const json_t *node, bool lost,
-	commit_done *done, void *arg);
+void nodes_register(struct server *s, const char *name, const json_t *node, int64_t issued_ms,
+	bool lost, commit_done *done, void *arg);
 
 /* Nodes whose traffic is dear (tier iot, or continuo.dev/metered "true"): heartbeats are far apart,
  * and so is what a server says idly. */
