@@ -133,6 +133,26 @@ static void test_a_report_that_failed_comes_again(void **state)
 	world_free(w);
 }
 
+/* Its feed is served all the same: that must not go round in circles. */
+static void test_a_node_whose_reports_are_forbidden_backs_off(void **state)
+{
+	(void)state;
+	struct world *w = world_new();
+	agent_up(w);
+	await_connection(w);
+	w->refuse_reports = 1000000;
+	w->refuse_with = 403;
+	feed_line(w, POD("a", "", "7"));
+	test_loop_run(w->l, 60000);
+	assert_in_range(w->sessions, 3, 20);
+	w->refuse_reports = 0;
+	await_report(w, "\"phase\":\"Running\""); /* nothing was dropped */
+	int sessions = w->sessions;
+	test_loop_run(w->l, 10000);
+	assert_int_equal(w->sessions, sessions);
+	world_free(w);
+}
+
 static void test_server_goes_and_comes(void **state)
 {
 	(void)state;
@@ -411,6 +431,7 @@ int main(void)
 		cmocka_unit_test(test_a_blackout_of_three_seconds_is_over_soon),
 		cmocka_unit_test(test_after_a_long_blackout_the_session_is_soon_back),
 		cmocka_unit_test(test_a_report_that_failed_comes_again),
+		cmocka_unit_test(test_a_node_whose_reports_are_forbidden_backs_off),
 		cmocka_unit_test(test_server_goes_and_comes),
 		cmocka_unit_test(test_idle_writes_nothing),
 		cmocka_unit_test(test_reverse_calls),

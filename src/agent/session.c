@@ -38,6 +38,7 @@ struct agent_session {
 	struct rand rand;
 	int failures;
 	int deferrals;   /* reports in a row that the server could not take */
+	int refusals;    /* sessions in a row that ended since it wanted no report of this node */
 	int feed_status; /* of the feed's response */
 	int report_status, beat_status;
 	char report_path[48]; /* names the session */
@@ -105,8 +106,9 @@ static void lose(struct agent_session *s, const struct err *why)
 	if (s->state == SESSION_WAITING)
 		return;
 	bool was_live = s->state >= SESSION_SYNCING;
-	int64_t delay_ms = was_live ? rand_between(&s->rand, 0, 50)
-				    : next_delay_ms(s, s->failures, BACKOFF_MAX_MS);
+	int64_t delay_ms = !was_live     ? next_delay_ms(s, s->failures, BACKOFF_MAX_MS)
+			   : s->refusals ? next_delay_ms(s, s->refusals, REFUSED_MS)
+					 : rand_between(&s->rand, 0, 50);
 	log_loss(s, was_live ? "session_lost" : "connect_failed", why, s->failures, delay_ms);
 	s->losses += was_live;
 	s->failures++;
@@ -139,10 +141,18 @@ static void ignore_body(void *arg, const uint8_t *data, size_t size)
 	(void)size;
 }
 
-/* Entries that the server cannot take would come back for ever: they are dropped, and named. */
+/* Servers leave out lines that they cannot take. One that refuses a whole report for its content is
+ * older: it would for ever. */
 static bool is_hopeless(int status)
 {
 	return status == 400 || status == 413 || status == 422;
+}
+
+/* Of the node, not of what it says: a session that opens all the same must not end at once again
+ * and again. 409: another session is open by now. */
+static bool is_of_the_node(int status)
+{
+	return status < 500 && status != 409;
 }
 
 /* The server is well enough to say that it cannot take them now: a new session would not help. */
@@ -160,7 +170,7 @@ static void on_report_taken(struct agent_session *s)
 {
 	bool again = s->deferrals > 0;
 	s->heard_ms = loop_now_ms(s->config.loop);
-	s->deferrals = 0;
+	s->deferrals = s->refusals = 0;
 	agent_reports_ack(s->config.reports);
 	if (again)
 		s->config.on_reports(s->config.arg, true);
@@ -180,10 +190,12 @@ static void on_report_done(void *arg, const struct err *e)
 			"the server answered a report with %d", s->report_status);
 	if (why.code && (e || !is_hopeless(s->report_status))) {
 		agent_reports_nack(s->config.reports);
-		if (!e && s->report_status >= 500)
+		if (!e && s->report_status >= 500) {
 			defer_reports(s, &why);
-		else
-			lose(s, &why);
+			return;
+		}
+		s->refusals += !e && is_of_the_node(s->report_status);
+		lose(s, &why);
 		return;
 	}
 	if (why.code)
@@ -266,6 +278,8 @@ static void on_beat_answered(struct agent_session *s)
 	int64_t took_ms = s->heard_ms - s->beat_sent_ms;
 	s->round_trip_ms += (took_ms - s->round_trip_ms) / 4;
 	agent_path_stop(s->path);
+	if (agent_reports_empty(s->config.reports))
+		s->refusals = 0;
 	loop_timer_start(s->heartbeat, took_ms < s->heartbeat_ms ? s->heartbeat_ms - took_ms : 0);
 }
 
@@ -283,6 +297,7 @@ static void on_beat_done(void *arg, const struct err *e)
 	else
 		(void)err_set(&why, err_from_http(s->beat_status),
 			"the server answered a heartbeat with %d", s->beat_status);
+	s->refusals += !e && is_of_the_node(s->beat_status);
 	lose(s, &why);
 }
 

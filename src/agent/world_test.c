@@ -76,7 +76,7 @@ static void on_report(void *arg, struct http_request *r, const char *data, size_
 		w->heartbeats++;
 	if (size && w->refuse_reports) {
 		w->refuse_reports--;
-		respond(r, 500, "{}");
+		respond(r, w->refuse_with ? w->refuse_with : 500, "{}");
 		return;
 	}
 	buf_append(&w->reports, data, size);

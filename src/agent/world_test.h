@@ -33,7 +33,7 @@ struct world {
 	struct http_request *feed;
 	struct http_request *call;
 	struct buf reports, hello, call_frames, feed_script, said;
-	int heartbeats, sessions, refuse_feed, refuse_reports;
+	int heartbeats, sessions, refuse_feed, refuse_reports, refuse_with; /* 0: 500 */
 	bool deaf; /* reports get no answer */
 	struct http_request *unanswered[16];
 	size_t unanswered_count;

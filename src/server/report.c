@@ -61,17 +61,40 @@ static void release(struct report *p)
 	free(p);
 }
 
+/* What comes again as it is will never be taken; anything else is the server's trouble. */
+static bool is_hopeless(enum err_code code)
+{
+	return code == ERR_INVALID || code == ERR_DECODE || code == ERR_FORBIDDEN ||
+	       code == ERR_TOO_LARGE;
+}
+
 static void note_error(struct report *p, const struct err *e)
 {
 	if (e && !p->first.code)
 		p->first = *e;
 }
 
+/* Of one line. Writers that were in each other's way too often say so with codes that would tell
+ * the agent something about its session. */
+static void note_line(struct report *p, const struct err *e)
+{
+	struct err why = ERR_INIT;
+	if (e && is_hopeless(e->code)) {
+		refuse_lines(p, 1, e);
+		return;
+	}
+	if (e && err_http_status(e->code) < 500) {
+		(void)err_set(&why, ERR_UNAVAILABLE, "%s", e->text);
+		e = &why;
+	}
+	note_error(p, e);
+}
+
 static void on_entry_done(void *arg, const struct err *e)
 {
 	struct entry *entry = arg;
 	struct report *p = entry->report;
-	note_error(p, e);
+	note_line(p, e);
 	json_decref(entry->status);
 	free(entry);
 	release(p);
@@ -80,7 +103,7 @@ static void on_entry_done(void *arg, const struct err *e)
 static void on_part_done(void *arg, const struct err *e)
 {
 	struct report *p = arg;
-	note_error(p, e);
+	note_line(p, e);
 	release(p);
 }
 
@@ -111,8 +134,6 @@ static enum commit_action change_pod(void *arg, const struct object *old, json_t
 		(void)err_set(e, ERR_FORBIDDEN,
 			"pod \"%s/%s\" is not on node \"%s\": a node writes its own slice only",
 			old->namespace, old->name, entry->report->node);
-		log_err(entry->report->server->log, LOG_WARN, "slice_violation", e, "node=%s",
-			entry->report->node);
 		return COMMIT_FAIL;
 	}
 	if (entry->gone)
