@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "driver/volumes.h"
 
 struct docker *docker_of(struct container_engine *x)
 {
@@ -203,6 +204,7 @@ static void find_pod(struct docker_finding *f, const char *uid)
 		docker_sandbox_stop(&d->base, uid, NULL, NULL); /* it was only being made */
 		return;
 	}
+	volumes_sweep(folder, &d->containers);
 	map_put(&d->sandboxes, uid, d);
 	f->each_pod(f->arg, uid, buf_text(&spec), buf_text(&record));
 }

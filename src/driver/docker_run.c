@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "driver/docker.h"
+#include "driver/volumes.h"
 
 struct docker_run {
 	struct docker *docker;
@@ -52,10 +53,44 @@ static struct docker_container *run_container(const struct docker_run *r)
 	return r->docker->closed ? NULL : map_get(&r->docker->containers, r->id);
 }
 
+/* ---- what was mounted for it ---- */
+
+struct docker_unmounting {
+	struct docker *docker;
+	char *run_pod;
+	char id[CONTAINER_ID_SIZE];
+};
+
+static void unmount_work(void *arg)
+{
+	const struct docker_unmounting *u = arg;
+	volumes_unmount(u->run_pod, u->id);
+}
+
+static void unmount_done(void *arg)
+{
+	struct docker_unmounting *u = arg;
+	docker_unref(u->docker);
+	free(u->run_pod);
+	free(u);
+}
+
+/* A container that runs has mounts of its own. */
+static void unmount_later(struct docker *d, const char *uid, const char *id)
+{
+	struct docker_unmounting *u = mem_new(struct docker_unmounting);
+	*u = (struct docker_unmounting){.docker = docker_ref(d),
+		.run_pod = mem_format("%s/pods/%s", d->oci->run_folder, uid)};
+	(void)str_copy(u->id, sizeof(u->id), id);
+	loop_job(d->loop, unmount_work, unmount_done, u);
+}
+
 /* ---- failure: nothing of it is left ---- */
 
 static void run_fail_end(struct docker_run *r)
 {
+	if (!r->docker->closed)
+		unmount_later(r->docker, r->pod->uid, r->id);
 	if (run_container(r)) {
 		docker_container_forget(r->docker, r->id);
 		(void)map_remove(&r->docker->containers, r->id);
@@ -438,6 +473,8 @@ void docker_remove(struct container_engine *x, const char *id, container_done *d
 	} else {
 		loop_defer(d->loop, remove_later, r);
 	}
+	if (c)
+		unmount_later(d, c->uid, id);
 	docker_container_forget(d, id);
 	(void)map_remove(&d->containers, id);
 }

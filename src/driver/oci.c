@@ -15,6 +15,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "driver/volumes.h"
 
 struct oci *oci_of(struct container_engine *x)
 {
@@ -219,6 +220,8 @@ static void find_pod(void *arg, const char *uid)
 		oci_sandbox_stop(&f->oci->base, uid, NULL, NULL); /* it was only being made */
 	else
 		f->each_pod(f->arg, uid, buf_text(&spec), buf_text(&record));
+	char *folder CLEANUP(mem_free_ptr) = mem_format("%s/pods/%s", f->oci->run_folder, uid);
+	volumes_sweep(folder, &f->oci->containers);
 }
 
 /* The process of the pid file, if it is still this container's: its cgroup carries the id. */

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "driver/oci.h"
+#include "driver/volumes.h"
 
 bool oci_exit_read(const struct oci *o, const char *id, int *ret_code, int64_t *ret_finished_ms)
 {
@@ -107,6 +108,8 @@ void oci_remove_files(const struct oci *o, const char *id, const char *uid)
 		oci_remove_tree(path);
 	}
 	remove_torn(o, id);
+	char *pod CLEANUP(mem_free_ptr) = mem_format("%s/pods/%s", o->run_folder, uid);
+	volumes_unmount(pod, id);
 	char *layer CLEANUP(mem_free_ptr) =
 		mem_format("%s/pods/%s/layers/%s", o->state_folder, uid, id);
 	char *cgroup CLEANUP(mem_free_ptr) = mem_format("%s/pod-%s/%s", o->cgroup_parent, uid, id);

@@ -118,8 +118,11 @@ static void unmount_below(const char *path)
 		if (!point)
 			continue;
 		point[strcspn(point, " ")] = '\0';
-		if (strncmp(point, path, size) == 0 && (point[size] == '/' || !point[size]))
-			(void)umount2(point, MNT_DETACH);
+		if (strncmp(point, path, size) != 0 || (point[size] != '/' && point[size]))
+			continue;
+		/* What lies below a copy of a shared mount would go from its original too. */
+		(void)mount(NULL, point, NULL, MS_PRIVATE | MS_REC, NULL);
+		(void)umount2(point, MNT_DETACH);
 	}
 }
 

@@ -245,7 +245,8 @@ static int spec_mounts(const struct oci_bundle *b, json_t **ret_mounts, struct e
 		.run_folder = b->run_pod,
 		.state_folder = b->state_pod,
 		.privilege = b->privilege,
-		.node_name = b->oci->node_name};
+		.node_name = b->oci->node_name,
+		.container_id = b->id};
 	int rc = volumes_mount(&v, b->container, mounts, e);
 	if (!rc)
 		*ret_mounts = take_ptr(mounts);

@@ -1,5 +1,6 @@
 #include "driver/volumes.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -7,7 +8,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -16,6 +16,9 @@
 #include "driver/oci.h"
 #include "driver/volume_files.h"
 #include "model/model.h"
+#include "sys/inside.h"
+
+#define SUB_PATHS "%s/subpaths" /* in run_folder: CONTAINER_ID/NUMBER, mounted */
 
 static int64_t volume_group(const struct volumes *v)
 {
@@ -139,9 +142,7 @@ int volumes_make(const struct volumes *v, struct err *e)
 /* Opens path below root, never outside of it: links in the volume are the container's to make. */
 static int open_inside(int root, const char *path, int flags)
 {
-	struct open_how how = {.flags = (unsigned int)(flags | O_CLOEXEC),
-		.resolve = (unsigned)(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)};
-	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	return inside_open(root, path, flags, RESOLVE_BENEATH);
 }
 
 /* Makes the folders of path below root that are missing. */
@@ -167,7 +168,20 @@ static void make_inside(int root, const char *path)
 	}
 }
 
-static int sub_path(const char *folder, const char *path, char **ret_source, struct err *e)
+static int make_target(const char *target, bool folder, struct err *e)
+{
+	char *parent CLEANUP(mem_free_ptr) = mem_dup_string(target);
+	*strrchr(parent, '/') = '\0';
+	int rc = oci_make_folder(folder ? target : parent, 0700, e);
+	if (rc || folder)
+		return rc;
+	int fd CLEANUP(oci_fd_done) = open(target, O_CREAT | O_RDONLY | O_CLOEXEC, 0600);
+	return fd < 0 ? err_set_errno(e, errno, "cannot create %s", target) : 0;
+}
+
+/* What the volume's path leads to now is mounted where no container can write, and the runtime is
+ * given that place: the path itself may lead out of the volume a moment later. */
+static int sub_path(const char *folder, const char *path, const char *target, struct err *e)
 {
 	int root CLEANUP(oci_fd_done) = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
@@ -177,16 +191,36 @@ static int sub_path(const char *folder, const char *path, char **ret_source, str
 		make_inside(root, path);
 		fd = open_inside(root, path, O_PATH);
 	}
-	if (fd < 0)
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_set_errno(e, errno, "subPath %s does not lead into its volume", path);
-	char link[64], target[4096];
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	ssize_t size = readlink(link, target, sizeof(target) - 1);
-	if (size < 0)
-		return err_set_errno(e, errno, "cannot resolve the subPath %s", path);
-	target[size] = '\0';
-	*ret_source = mem_dup_string(target);
+	int rc = make_target(target, S_ISDIR(st.st_mode), e);
+	if (rc)
+		return rc;
+	char source[64];
+	snprintf(source, sizeof(source), "/proc/self/fd/%d", fd);
+	if (mount(source, target, NULL, MS_BIND | MS_REC, NULL) < 0 ||
+		mount(NULL, target, NULL, MS_PRIVATE | MS_REC, NULL) < 0)
+		return err_set_errno(e, errno, "cannot mount the subPath %s at %s", path, target);
 	return 0;
+}
+
+void volumes_unmount(const char *run_folder, const char *container_id)
+{
+	char *folder CLEANUP(mem_free_ptr) = mem_format(SUB_PATHS "/%s", run_folder, container_id);
+	oci_remove_tree(folder);
+}
+
+void volumes_sweep(const char *run_folder, const struct map *containers)
+{
+	char *folder CLEANUP(mem_free_ptr) = mem_format(SUB_PATHS, run_folder);
+	DIR *list = opendir(folder);
+	struct dirent *entry;
+	while (list && (entry = readdir(list)))
+		if (entry->d_name[0] != '.' && !map_has(containers, entry->d_name))
+			volumes_unmount(run_folder, entry->d_name);
+	if (list)
+		closedir(list);
 }
 
 static int mount_one(const struct volumes *v, const json_t *mount, const json_t *volume,
@@ -197,12 +231,13 @@ static int mount_one(const struct volumes *v, const json_t *mount, const json_t 
 		host ? mem_dup_string(json_text(host, "", "path")) : volume_folder(v, volume);
 	const char *sub = json_text(mount, "", "subPath");
 	if (*sub) {
-		char *inner = NULL;
-		int rc = sub_path(source, sub, &inner, e);
+		char *target CLEANUP(mem_free_ptr) = mem_format(SUB_PATHS "/%s/%zu", v->run_folder,
+			v->container_id, json_array_size(mounts));
+		int rc = sub_path(source, sub, target, e);
 		if (rc)
 			return rc;
 		free(source);
-		source = inner;
+		source = take_ptr(target);
 	}
 	bool files = !host && !json_at(volume, "emptyDir");
 	bool read_only = files || json_bool(mount, false, "readOnly");

@@ -6,6 +6,7 @@
 #ifndef CONTINUO_DRIVER_VOLUMES_H
 #define CONTINUO_DRIVER_VOLUMES_H
 
+#include "base/map.h"
 #include "codec/json.h"
 #include "driver/container.h"
 
@@ -18,6 +19,7 @@ struct volumes {
 	const char *privilege;
 	const char *node_name, *ip, *host_ip; /* for the downward API, as in env.h */
 	int64_t cpu_milli, memory_bytes;
+	const char *container_id; /* for volumes_mount */
 };
 
 /* Makes what is missing and replaces what changed. -ERR_NOT_FOUND: a ConfigMap, Secret, key or host
@@ -26,8 +28,13 @@ struct volumes {
 int volumes_make(const struct volumes *v, struct err *e) MUST_CHECK;
 
 /* Appends the mounts of a container to the runtime-spec's list. -ERR_INVALID: a mount of no volume;
- * a subPath that leads out of it. */
+ * a subPath that leads out of it. What a subPath leads to is bind-mounted below
+ * run_folder/subpaths/CONTAINER_ID, until volumes_unmount or the removal of run_folder; a container
+ * that was made does not need that any more. */
 int volumes_mount(const struct volumes *v, const json_t *container, json_t *mounts,
 	struct err *e) MUST_CHECK;
+void volumes_unmount(const char *run_folder, const char *container_id);
+/* The same for all that are no keys of containers: left by an agent that was killed. */
+void volumes_sweep(const char *run_folder, const struct map *containers);
 
 #endif
