@@ -9,12 +9,12 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
 #include "driver/oci.h"
+#include "sys/inside.h"
 
 #define OPTIONS_MAX 4000 /* mount(2) takes a page of options */
 #define LAYERS_MAX 128
@@ -100,11 +100,9 @@ int oci_rootfs_mount(const char *rootfs, const char *layer_folder, const char *c
 static FILE *open_in_root(const char *rootfs, const char *path)
 {
 	int root CLEANUP(oci_fd_done) = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct open_how how = {
-		.flags = O_RDONLY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-	int fd = root < 0 ? -1 : (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	int fd = root < 0 ? -1 : inside_open_file(root, path, RESOLVE_IN_ROOT);
 	struct stat st;
-	if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > 1 << 20)) {
+	if (fd >= 0 && (fstat(fd, &st) < 0 || st.st_size > 1 << 20)) {
 		close(fd);
 		fd = -1;
 	}

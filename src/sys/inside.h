@@ -12,4 +12,8 @@
  * renames or mounts something; that is tried again, up to a bound. -1 with errno. */
 int inside_open(int root, const char *path, int flags, uint64_t resolve);
 
+/* Opens a regular file to read it. Whatever else is there, a pipe, a device, is not even opened:
+ * -1 with EINVAL. Never blocks on what another process does. */
+int inside_open_file(int root, const char *path, uint64_t resolve);
+
 #endif

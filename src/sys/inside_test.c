@@ -37,6 +37,27 @@ static void test_links_stay_inside(void **state)
 	assert_int_equal(errno, ENOENT);
 }
 
+static void test_only_files_are_opened(void **state)
+{
+	(void)state;
+	char data[4] = "";
+	int fd = openat(root, "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+	assert_int_equal(write(fd, "abc", 3), 3);
+	close(fd);
+	fd = inside_open_file(root, "/file", RESOLVE_IN_ROOT);
+	assert_int_equal(read(fd, data, 3), 3);
+	close(fd);
+	assert_string_equal(data, "abc");
+	assert_int_equal(mkfifoat(root, "pipe", 0644), 0);
+	assert_int_equal(symlinkat("pipe", root, "to-pipe"), 0);
+	alarm(5); /* rather than wait for a writer for ever */
+	assert_int_equal(inside_open_file(root, "pipe", RESOLVE_IN_ROOT), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(inside_open_file(root, "to-pipe", RESOLVE_IN_ROOT), -1);
+	alarm(0);
+	assert_int_equal(inside_open_file(root, ".", RESOLVE_IN_ROOT), -1);
+}
+
 /* Any rename anywhere makes the kernel give up on a ".." that it is at. */
 static void *rename_on(void *arg)
 {
@@ -90,6 +111,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_links_stay_inside),
+		cmocka_unit_test(test_only_files_are_opened),
 		cmocka_unit_test(test_renames_elsewhere_do_not_disturb),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
