@@ -10,7 +10,7 @@
 #include "base/vec.h"
 #include "image/partial.h"
 #include "image/record.h"
-#include "image/tree.h"
+#include "sys/tree.h"
 
 /* An image of the store, and when it was used last. */
 struct candidate {

@@ -23,8 +23,8 @@
 #include "codec/json.h"
 #include "image/digest.h"
 #include "image/export.h"
-#include "image/tree.h"
 #include "image/unpack.h"
+#include "sys/tree.h"
 
 struct fixture {
 	char top[64], lower[96], upper[96], again[96], tar[96];

@@ -8,7 +8,7 @@
 #include "image/download.h"
 #include "image/layers.h"
 #include "image/registry.h"
-#include "image/tree.h"
+#include "sys/tree.h"
 
 #define INDEX_DEPTH_MAX 2
 

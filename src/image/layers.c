@@ -13,8 +13,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "image/partial.h"
-#include "image/tree.h"
 #include "image/unpack.h"
+#include "sys/tree.h"
 
 #define PARALLEL_DEFAULT 3
 #define PARALLEL_MAX 16

@@ -9,7 +9,7 @@
 #include "codec/json.h"
 #include "image/archive.h"
 #include "image/layers.h"
-#include "image/tree.h"
+#include "sys/tree.h"
 
 #define INDEX_DEPTH_MAX 2
 #define IMAGES_MAX 1000

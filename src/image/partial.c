@@ -12,7 +12,7 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "image/record.h"
-#include "image/tree.h"
+#include "sys/tree.h"
 
 #define BLOB_MIN ((int64_t)1 << 20)
 #define ROOM_TIMES 8

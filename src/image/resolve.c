@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
-#include "image/tree.h"
+#include "sys/tree.h"
 
 int resolve_clean(const char *name, struct resolve_path *ret_path, struct err *e)
 {

@@ -15,7 +15,7 @@
 #include "base/vec.h"
 #include "codec/json.h"
 #include "image/download.h"
-#include "image/tree.h"
+#include "sys/tree.h"
 
 #define INDEX_DEPTH_MAX 2
 

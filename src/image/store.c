@@ -17,8 +17,8 @@
 #include "codec/json.h"
 #include "image/partial.h"
 #include "image/record.h"
-#include "image/tree.h"
 #include "sys/process.h"
+#include "sys/tree.h"
 
 #define PARALLEL_DEFAULT 2
 #define LINE_MAX_SIZE ((size_t)64 << 10)

@@ -17,8 +17,8 @@
 #include "base/str.h"
 #include "image/partial.h"
 #include "image/record.h"
-#include "image/tree.h"
 #include "sys/loop_uv.h"
+#include "sys/tree.h"
 
 #define HEX(c) c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c
 #define MANIFEST "sha256:" HEX("aa")

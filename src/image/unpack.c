@@ -16,7 +16,7 @@
 #include "base/str.h"
 #include "image/plain.h"
 #include "image/resolve.h"
-#include "image/tree.h"
+#include "sys/tree.h"
 
 #define BYTES_DEFAULT ((int64_t)64 << 30)
 #define ENTRIES_DEFAULT ((int64_t)2000000)

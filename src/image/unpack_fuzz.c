@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "image/tree.h"
 #include "image/unpack.h"
+#include "sys/tree.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

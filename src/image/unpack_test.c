@@ -20,8 +20,8 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "image/digest.h"
-#include "image/tree.h"
 #include "image/unpack.h"
+#include "sys/tree.h"
 
 /* A folder with the layer's root in it, so that what leads out can be seen. */
 struct fixture {

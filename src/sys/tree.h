@@ -1,6 +1,6 @@
 /* Removal of folder trees that others filled: never follows a symbolic link. Blocks. */
-#ifndef CONTINUO_IMAGE_TREE_H
-#define CONTINUO_IMAGE_TREE_H
+#ifndef CONTINUO_SYS_TREE_H
+#define CONTINUO_SYS_TREE_H
 
 #include "base/err.h"
 

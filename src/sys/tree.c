@@ -1,4 +1,4 @@
-#include "image/tree.h"
+#include "sys/tree.h"
 
 #include <dirent.h>
 #include <errno.h>
