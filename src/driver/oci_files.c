@@ -1,5 +1,4 @@
 /* Files and folders of the engine. All of it blocks. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "driver/oci.h"
+#include "sys/tree.h"
 
 void oci_fd_done(int *fd)
 {
@@ -58,45 +58,21 @@ int oci_read_file(const char *path, struct buf *b, struct err *e)
 	return buf_check(b, path, e);
 }
 
+/* From the top, not by recursion: a path may have thousands of parts. */
 int oci_make_folder(const char *path, int mode, struct err *e)
 {
 	if (mkdir(path, (mode_t)mode) == 0 || errno == EEXIST)
 		return 0;
-	if (errno != ENOENT)
-		return err_set_errno(e, errno, "cannot make the folder %s", path);
-	char *parent CLEANUP(mem_free_ptr) = mem_dup_string(path);
-	char *slash = strrchr(parent, '/');
-	if (!slash || slash == parent)
-		return err_set_errno(e, ENOENT, "cannot make the folder %s", path);
-	*slash = '\0';
-	int rc = oci_make_folder(parent, mode, e);
-	if (!rc && mkdir(path, (mode_t)mode) < 0 && errno != EEXIST)
-		rc = err_set_errno(e, errno, "cannot make the folder %s", path);
-	return rc;
-}
-
-static void remove_inside(int parent, const char *name, dev_t device)
-{
-	if (unlinkat(parent, name, 0) == 0 || (errno != EISDIR && errno != EPERM))
-		return;
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-	if (fd >= 0 && (fstat(fd, &st) < 0 || st.st_dev != device)) {
-		close(fd); /* another file system: not ours to empty */
-		return;
+	char *part CLEANUP(mem_free_ptr) = mem_dup_string(path);
+	for (char *at = part; errno == ENOENT && (at = strchr(at + 1, '/'));) {
+		*at = '\0';
+		if (mkdir(part, (mode_t)mode) == 0 || errno == EEXIST)
+			errno = ENOENT;
+		*at = '/';
 	}
-	DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
-	if (!folder) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	struct dirent *entry;
-	while ((entry = readdir(folder)))
-		if (!str_equal(entry->d_name, ".") && !str_equal(entry->d_name, ".."))
-			remove_inside(fd, entry->d_name, device);
-	closedir(folder);
-	(void)unlinkat(parent, name, AT_REMOVEDIR);
+	if (errno == ENOENT && (mkdir(path, (mode_t)mode) == 0 || errno == EEXIST))
+		return 0;
+	return err_set_errno(e, errno, "cannot make the folder %s", path);
 }
 
 /* The mount points below path, the deepest last; mountinfo escapes spaces, which ours never have.
@@ -136,5 +112,5 @@ void oci_remove_tree(const char *path)
 		if (lstat(path, &st) < 0)
 			return;
 	}
-	remove_inside(AT_FDCWD, path, st.st_dev);
+	(void)!tree_remove_path(path, NULL);
 }
