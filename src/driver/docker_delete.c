@@ -7,18 +7,24 @@
  */
 #include <ctype.h>
 #include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
 #include "driver/docker.h"
+#include "sys/inside.h"
 
 #define RETRY_MS 100
 #define TRIES 50
+#define CONFIG_MAX ((size_t)4 << 20)
 #define SHIM_LOOKS 10 /* before it is ended */
 
 struct docker_deletion {
@@ -75,16 +81,46 @@ static bool is_shim(const char *pid, const char *docker_id)
 	return false;
 }
 
-/* The same of any container in that control group: a shim stands in the folder of its bundle. */
+/* The folder of a bundle, in which its shim stands; by the name of the folder alone. */
+static bool bundle_of(const char *pid, char *ret_folder, size_t size)
+{
+	char *link CLEANUP(mem_free_ptr) = mem_format("/proc/%s/cwd", pid);
+	ssize_t length = readlink(link, ret_folder, size - 1);
+	if (length <= 0 || (size_t)length >= size - 1)
+		return false;
+	ret_folder[length] = '\0';
+	const char *id = strrchr(ret_folder, '/');
+	return *ret_folder == '/' && strstr(ret_folder, "/io.containerd.runtime.") &&
+	       strlen(id + 1) == 64 && strspn(id + 1, "0123456789abcdef") == 64;
+}
+
+/* The same of any container in that control group, as the bundle's own file says: one of root's,
+ * to which no link leads. */
 static bool is_shim_in(const char *pid, const char *group)
 {
+	char folder[PATH_MAX];
+	struct stat st;
 	struct buf b CLEANUP(buf_done) = BUF_INIT;
-	struct buf spec CLEANUP(buf_done) = BUF_INIT;
+	struct buf spec CLEANUP(buf_done) = BUF_INIT_LIMIT(CONFIG_MAX);
 	char *path CLEANUP(mem_free_ptr) = mem_format("/proc/%s/cmdline", pid);
-	char *config CLEANUP(mem_free_ptr) = mem_format("/proc/%s/cwd/config.json", pid);
 	char *named CLEANUP(mem_free_ptr) = mem_format("\"cgroupsPath\":\"%s/", group);
-	return !oci_read_file(path, &b, NULL) && strstr(buf_text(&b), "containerd-shim") &&
-	       !oci_read_file(config, &spec, NULL) && strstr(buf_text(&spec), named);
+	if (oci_read_file(path, &b, NULL) || !strstr(buf_text(&b), "containerd-shim") ||
+		!bundle_of(pid, folder, sizeof(folder)))
+		return false;
+	char *config CLEANUP(mem_free_ptr) = mem_format("%s/config.json", folder);
+	int fd CLEANUP(oci_fd_done) = inside_open_file(AT_FDCWD, config, RESOLVE_NO_SYMLINKS);
+	return fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == 0 &&
+	       !oci_read_open(fd, config, &spec, NULL) && strstr(buf_text(&spec), named);
+}
+
+/* A container has a mount namespace of its own: what runs in one is never the engine's, whatever it
+ * calls itself, and none of its memory or folders is looked at. */
+static bool is_beside_us(const char *pid)
+{
+	struct stat ours, its;
+	char *path CLEANUP(mem_free_ptr) = mem_format("/proc/%s/ns/mnt", pid);
+	return stat("/proc/self/ns/mnt", &ours) == 0 && stat(path, &its) == 0 &&
+	       ours.st_ino == its.st_ino && ours.st_dev == its.st_dev;
 }
 
 /* True when there is such a shim. Blocking. */
@@ -98,7 +134,7 @@ static bool shims_find(bool (*is)(const char *pid, const char *what), const char
 			continue;
 		/* Opened first: then it is that process still that is ended. */
 		int fd CLEANUP(oci_fd_done) = (int)syscall(SYS_pidfd_open, atoi(entry->d_name), 0);
-		if (fd < 0 || !is(entry->d_name, what))
+		if (fd < 0 || !is_beside_us(entry->d_name) || !is(entry->d_name, what))
 			continue;
 		any = true;
 		if (end)

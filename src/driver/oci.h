@@ -98,6 +98,7 @@ void oci_container_free(void *container);
 int oci_write_file(const char *path, const char *data, size_t size, int mode,
 	struct err *e) MUST_CHECK;
 int oci_read_file(const char *path, struct buf *b, struct err *e) MUST_CHECK;
+int oci_read_open(int fd, const char *path, struct buf *b, struct err *e) MUST_CHECK;
 int oci_make_folder(const char *path, int mode, struct err *e) MUST_CHECK; /* with its parents */
 /* Removes a tree without following links or crossing into other mounts; mounts in it are lazily
  * unmounted first. */

@@ -41,11 +41,8 @@ int oci_write_file(const char *path, const char *data, size_t size, int mode, st
 	return 0;
 }
 
-int oci_read_file(const char *path, struct buf *b, struct err *e)
+int oci_read_open(int fd, const char *path, struct buf *b, struct err *e)
 {
-	int fd CLEANUP(oci_fd_done) = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_set_errno(e, errno, "cannot read %s", path);
 	char block[4096];
 	ssize_t n;
 	while ((n = read(fd, block, sizeof(block))) != 0) {
@@ -56,6 +53,14 @@ int oci_read_file(const char *path, struct buf *b, struct err *e)
 		buf_append(b, block, (size_t)n);
 	}
 	return buf_check(b, path, e);
+}
+
+int oci_read_file(const char *path, struct buf *b, struct err *e)
+{
+	int fd CLEANUP(oci_fd_done) = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_set_errno(e, errno, "cannot read %s", path);
+	return oci_read_open(fd, path, b, e);
 }
 
 /* From the top, not by recursion: a path may have thousands of parts. */
