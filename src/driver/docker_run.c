@@ -361,7 +361,7 @@ static void run_prepare_work(void *arg)
 	char *folder CLEANUP(mem_free_ptr) =
 		mem_format("%s/containers/%s.root", r->docker->oci->run_folder, r->id);
 	char *rootfs CLEANUP(mem_free_ptr) = mem_format("%s/rootfs", folder);
-	int rc = oci_pod_write_hosts(r->pod, &r->e);
+	int rc = oci_pod_write_files(r->pod, &r->e);
 	if (!rc)
 		rc = run_make_log(r, &r->e);
 	if (!rc)

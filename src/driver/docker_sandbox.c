@@ -107,9 +107,8 @@ static void sandbox_finish_work(void *arg)
 {
 	struct docker_sandbox *s = arg;
 	char *folder CLEANUP(mem_free_ptr) = mem_format("%s/ns", s->pod->run_folder);
-	if (!s->pod->host_network && pin_network(folder, s->pid, &s->e))
-		return;
-	(void)!oci_pod_write_files(s->pod, &s->e);
+	if (!s->pod->host_network)
+		(void)!pin_network(folder, s->pid, &s->e);
 }
 
 static void sandbox_finish_done(void *arg)
@@ -530,10 +529,12 @@ static void stop_work(void *arg)
 	char *run CLEANUP(mem_free_ptr) = mem_format("%s/pods/%s", o->run_folder, s->uid);
 	char *volumes CLEANUP(mem_free_ptr) =
 		mem_format("%s/pods/%s/volumes", o->state_folder, s->uid);
+	char *files CLEANUP(mem_free_ptr) = mem_format("%s/pods/%s/etc", o->state_folder, s->uid);
 	if (!s->docker->podman)
 		docker_shims_end(s->docker, s->uid);
 	oci_remove_tree(run);
 	oci_remove_tree(volumes);
+	oci_remove_tree(files);
 }
 
 static void stop_end(void *arg)

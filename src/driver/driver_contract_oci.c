@@ -214,6 +214,28 @@ static void network_files_are_the_pods(void **state)
 		"default.svc.cluster.local cluster.local\noptions ndots:5\nlo\n");
 }
 
+/* A container may write into them: that must not fill the tmpfs of all pods. What an earlier boot
+ * left says nothing. */
+static void network_files_lie_on_the_disk(void **state)
+{
+	(void)state;
+	CLEANUP(mem_free_ptr)
+	char *folder = mem_format("%s/pods/q2/etc", bench.config.state_folder);
+	CLEANUP(mem_free_ptr) char *path = mem_format("%s/hosts", folder);
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
+	struct err e = ERR_INIT;
+	assert_int_equal(fs_make_folders(fs_real(), folder, 0700, &e), 0);
+	assert_int_equal(fs_write_atomic(fs_real(), path, "stale\n", 6, 0644, &e), 0);
+	CLEANUP(mem_free_ptr)
+	char *text = look("q2", POD("sleep 50", "", ""),
+		"grep stale /etc/hosts; echo mine >>/etc/hosts; grep -c q2 /etc/hosts");
+	assert_string_equal(text, "1\n");
+	assert_int_equal(fs_read(fs_real(), path, &b, &e), 0);
+	assert_true(str_ends(buf_text(&b), "\nmine\n"));
+	bench_stop("q2", 0);
+	assert_int_not_equal(access(path, F_OK), 0);
+}
+
 static void users_are_who_they_should_be(void **state)
 {
 	(void)state;
@@ -835,6 +857,7 @@ const struct CMUnitTest contract_oci[] = {
 	cmocka_unit_test(memory_scores_follow_the_class),
 	cmocka_unit_test(privileged_containers_have_the_hosts_devices),
 	cmocka_unit_test(network_files_are_the_pods),
+	cmocka_unit_test(network_files_lie_on_the_disk),
 	cmocka_unit_test(users_are_who_they_should_be),
 	cmocka_unit_test(privileges_are_few),
 	cmocka_unit_test(host_is_reached_by_the_privileged_only),
@@ -937,6 +960,7 @@ const struct CMUnitTest contract_docker[] = {
 	cmocka_unit_test(memory_scores_follow_the_class),
 	cmocka_unit_test(privileged_containers_have_the_hosts_devices),
 	cmocka_unit_test(network_files_are_the_pods),
+	cmocka_unit_test(network_files_lie_on_the_disk),
 	cmocka_unit_test(users_are_who_they_should_be),
 	cmocka_unit_test(privileges_are_few),
 	cmocka_unit_test(host_is_reached_by_the_privileged_only),

@@ -4,7 +4,7 @@
  *
  * Below run_folder (a tmpfs, mounted when it is none: what lies there may hold secrets and must not
  * outlive the boot):
- *   pods/UID/         spec.json record.json ns/{net,ipc,uts,pid} hosts hostname resolv.conf
+ *   pods/UID/         spec.json record.json ns/{net,ipc,uts,pid}
  *                     volumes/ and subpaths/, where what a subPath leads to is mounted;
  *                     pause/ pause.pid where the process namespace is shared
  *   containers/ID/    the bundle: config.json rootfs/ meta.json pid conmon.pid persist/, and of
@@ -14,6 +14,7 @@
  *
  * Below state_folder (a disk):
  *   pods/UID/volumes/NAME/     emptyDirs
+ *   pods/UID/etc/              hosts hostname resolv.conf
  *   pods/UID/layers/ID/        upper and work folder of a container
  *   pods/UID/logs/NAME/N.log   of run N of a container; N.log.1 ... are older parts of it
  *

@@ -32,7 +32,7 @@ void oci_strings_free(char **list);
 const char *oci_pod_hostname(const json_t *pod, char ret_name[static 65]);
 /* Its folders and volumes, anew for those that changed. */
 int oci_pod_make_volumes(const struct oci_pod *p, struct err *e) MUST_CHECK;
-int oci_pod_write_files(const struct oci_pod *p, struct err *e) MUST_CHECK; /* but hosts */
-int oci_pod_write_hosts(const struct oci_pod *p, struct err *e) MUST_CHECK;
+/* STATE/etc/{hosts,hostname,resolv.conf}, once its address is known; unless it has them. */
+int oci_pod_write_files(const struct oci_pod *p, struct err *e) MUST_CHECK;
 
 #endif

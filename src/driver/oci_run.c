@@ -436,7 +436,7 @@ static void run_prepare_work(void *arg)
 		return;
 	int rc = run_write_meta(r, &r->e);
 	if (!rc)
-		rc = oci_pod_write_hosts(r->pod, &r->e);
+		rc = oci_pod_write_files(r->pod, &r->e);
 	if (!rc)
 		rc = oci_rootfs_mount(rootfs, layer, (const char *const *)r->layers, &r->e);
 	if (!rc)

@@ -137,7 +137,7 @@ static void resolv_from_pod(const json_t *dns, struct buf *b)
 	}
 }
 
-static int write_resolv(const struct oci_pod *p, struct err *e)
+static int write_resolv(const struct oci_pod *p, const char *folder, struct err *e)
 {
 	struct buf b CLEANUP(buf_done) = BUF_INIT;
 	const char *policy = json_text(p->tree, "ClusterFirst", "spec", "dnsPolicy");
@@ -149,17 +149,15 @@ static int write_resolv(const struct oci_pod *p, struct err *e)
 			resolv_from_cluster(p, &b);
 	}
 	resolv_from_pod(json_at(p->tree, "spec", "dnsConfig"), &b);
-	char *path CLEANUP(mem_free_ptr) = mem_format("%s/resolv.conf", p->run_folder);
+	char *path CLEANUP(mem_free_ptr) = mem_format("%s/resolv.conf", folder);
 	return oci_write_file(path, buf_text(&b), b.size, 0644, e);
 }
 
-int oci_pod_write_hosts(const struct oci_pod *p, struct err *e)
+static int write_hosts(const struct oci_pod *p, const char *folder, struct err *e)
 {
 	struct buf b CLEANUP(buf_done) = BUF_INIT;
 	char name[65];
-	char *path CLEANUP(mem_free_ptr) = mem_format("%s/hosts", p->run_folder);
-	if (access(path, F_OK) == 0)
-		return 0; /* containers have it mounted */
+	char *path CLEANUP(mem_free_ptr) = mem_format("%s/hosts", folder);
 	if (p->host_network) {
 		(void)!oci_read_file("/etc/hosts", &b, NULL);
 	} else {
@@ -179,13 +177,44 @@ int oci_pod_write_hosts(const struct oci_pod *p, struct err *e)
 	return oci_write_file(path, buf_text(&b), b.size, 0644, e);
 }
 
-static int write_hostname(const struct oci_pod *p, struct err *e)
+static int write_hostname(const struct oci_pod *p, const char *folder, struct err *e)
 {
 	char name[66];
-	char *path CLEANUP(mem_free_ptr) = mem_format("%s/hostname", p->run_folder);
+	char *path CLEANUP(mem_free_ptr) = mem_format("%s/hostname", folder);
 	(void)oci_pod_hostname(p->tree, name);
 	strcat(name, "\n");
 	return oci_write_file(path, name, strlen(name), 0644, e);
+}
+
+/* Containers of a pod are started side by side: the first one that has its files whole gives them
+ * to all. They are not changed after that, as containers have them mounted. */
+int oci_pod_write_files(const struct oci_pod *p, struct err *e)
+{
+	char *folder CLEANUP(mem_free_ptr) = mem_format("%s/etc", p->state_folder);
+	char *fresh CLEANUP(mem_free_ptr) = mem_format("%s/etc-XXXXXX", p->state_folder);
+	if (access(folder, F_OK) == 0)
+		return 0;
+	if (!mkdtemp(fresh))
+		return err_set_errno(e, errno, "cannot make a folder in %s", p->state_folder);
+	int rc = write_resolv(p, fresh, e);
+	if (!rc)
+		rc = write_hosts(p, fresh, e);
+	if (!rc)
+		rc = write_hostname(p, fresh, e);
+	if (!rc && rename(fresh, folder) == 0)
+		return 0;
+	if (!rc && errno != ENOTEMPTY && errno != EEXIST)
+		rc = err_set_errno(e, errno, "cannot make %s", folder);
+	oci_remove_tree(fresh);
+	return rc;
+}
+
+/* Those of an earlier boot name an address that is not the pod's any more. */
+static void forget_files(const struct oci_pod *p)
+{
+	char *folder CLEANUP(mem_free_ptr) = mem_format("%s/etc", p->state_folder);
+	if (access(p->run_folder, F_OK) != 0)
+		oci_remove_tree(folder);
 }
 
 /* ---- the jobs ---- */
@@ -202,14 +231,9 @@ struct sandbox_job {
 	struct err e;
 };
 
-int oci_pod_write_files(const struct oci_pod *p, struct err *e)
-{
-	int rc = write_resolv(p, e);
-	return rc ? rc : write_hostname(p, e);
-}
-
 int oci_pod_make_volumes(const struct oci_pod *p, struct err *e)
 {
+	forget_files(p);
 	int rc = oci_make_folder(p->run_folder, 0700, e);
 	if (!rc)
 		rc = oci_make_folder(p->state_folder, 0700, e);
@@ -246,9 +270,7 @@ static void sandbox_start_work(void *arg)
 		make_namespaces(folder, hostname, !p->host_network, e)) {
 		oci_pause_stop(p->run_folder);
 		oci_remove_tree(folder);
-		return;
 	}
-	(void)!oci_pod_write_files(p, e);
 }
 
 static void sandbox_job_free(struct sandbox_job *job)
@@ -306,7 +328,7 @@ static void sandbox_stop_work(void *arg)
 {
 	struct sandbox_job *job = arg;
 	struct oci *o = job->oci;
-	static const char *const kept[] = {"volumes", "layers"};
+	static const char *const kept[] = {"volumes", "layers", "etc"};
 	char *run CLEANUP(mem_free_ptr) = mem_format("%s/pods/%s", o->run_folder, job->uid);
 	char *cgroup CLEANUP(mem_free_ptr) = mem_format("%s/pod-%s", o->cgroup_parent, job->uid);
 	oci_pause_stop(run);

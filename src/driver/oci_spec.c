@@ -207,10 +207,11 @@ static bool is_mounted_by_pod(const struct oci_bundle *b, const char *path)
 	return false;
 }
 
+/* Containers may write into them: they lie on the disk, as the containers' own layers do. */
 static void add_pod_file(const struct oci_bundle *b, json_t *mounts, const char *name)
 {
 	char *path CLEANUP(mem_free_ptr) = mem_format("/etc/%s", name);
-	char *source CLEANUP(mem_free_ptr) = mem_format("%s/%s", b->run_pod, name);
+	char *source CLEANUP(mem_free_ptr) = mem_format("%s/etc/%s", b->state_pod, name);
 	if (!is_mounted_by_pod(b, path))
 		add_mount(mounts, path, "bind", source, "rbind,rprivate,rw");
 }
