@@ -5,10 +5,10 @@
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/str.h"
+#include "sys/inside.h"
 #include "sys/tree.h"
 
 int resolve_clean(const char *name, struct resolve_path *ret_path, struct err *e)
@@ -44,11 +44,7 @@ int resolve_clean(const char *name, struct resolve_path *ret_path, struct err *e
 
 static int open_in_root(int root, const char *folder)
 {
-	struct open_how how = {
-		.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-	};
-	return (int)syscall(SYS_openat2, root, folder[0] ? folder : ".", &how, sizeof(how));
+	return inside_open(root, folder[0] ? folder : ".", O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT);
 }
 
 static int open_error(const char *folder, struct err *e)
