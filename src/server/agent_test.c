@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "server/feed.h"
 #include "server/fixture.h"
+#include "server/leases.h"
 #include "server/nodes.h"
 #include "server/request.h"
 #include "server/revocations.h"
@@ -406,8 +407,12 @@ static void a_node_that_is_deleted_comes_anew(void **state)
 {
 	struct fixture *f = *state;
 	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	assert_int_equal(report(f, "{'type':'event','key':'core/nodes//node-a','reason':'R'}\n"),
+		200);
+	assert_int_equal(feed_event_nodes(f->server->feed), 1);
 	json_decref(fixture_expect(f, 200, "DELETE", "/api/v1/nodes/node-a", NULL));
 	assert_true(loop_uv_run_until(f->loop, is_lost, feed, 1000));
+	assert_int_equal(feed_event_nodes(f->server->feed), 0);
 	fixture_stream_free(feed);
 	feed = open_feed(f, HELLO("[]"));
 	json_decref(fixture_expect(f, 200, "GET", "/api/v1/nodes/node-a", NULL));
@@ -963,6 +968,25 @@ static void a_lease_is_granted(void **state)
 	fixture_stream_free(feed);
 }
 
+static void leases_that_are_over_are_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	struct leases *x = leases_new(f->server, 50, 50);
+	char node[16];
+	leases_beat(x, "stays", 1);
+	leases_beat(x, "too", 1);
+	assert_int_equal(leases_held(x), 2);
+	for (int i = 0; i < 4; i++) {
+		(void)loop_uv_run_until(f->loop, never, NULL, 60);
+		snprintf(node, sizeof(node), "n%d", i);
+		leases_beat(x, node, 1);
+	}
+	assert_int_equal(leases_held(x), 2);
+	assert_false(leases_over(x, node, "u1", true));
+	assert_true(leases_over(x, "stays", "u2", true));
+	leases_free(x);
+}
+
 /* This store is an older copy: what the newer one granted has to be over first. */
 static void no_lease_is_granted_at_once_after_another_epoch(void **state)
 {
@@ -1077,6 +1101,7 @@ int main(void)
 		TEST(a_clone_is_refused_while_the_first_one_answers),
 		TEST(a_marked_pod_is_told_of_again),
 		TEST(a_lease_is_granted),
+		TEST(leases_that_are_over_are_forgotten),
 		TEST(no_lease_is_granted_at_once_after_another_epoch),
 		TEST(those_that_speak_rarely_are_asked_when_one_is_lost),
 		TEST(logs_come_back_over_a_reverse_call),

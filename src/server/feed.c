@@ -559,6 +559,7 @@ static void mark_dirty(struct feed *f, const struct store_event *event)
 	}
 	if (o->kind == &kind_node && event->type == STORE_DELETE) {
 		map_remove(&f->losses, o->name);
+		map_remove(&f->events, o->name);
 		end_deleted(f, o->name);
 	}
 	if (o->kind == &kind_node &&
@@ -740,6 +741,11 @@ bool feed_take_event(struct feed *f, const char *node)
 		return false;
 	b->milli -= 1000;
 	return true;
+}
+
+size_t feed_event_nodes(const struct feed *f)
+{
+	return f->events.count;
 }
 
 size_t feed_count(const struct feed *f)

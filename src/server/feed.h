@@ -39,7 +39,8 @@ bool feed_slice_has(const struct feed *f, const char *node, const char *key);
 /* Whether one more event of the node may be kept. Events live in memory for an hour, so that a node
  * that invents them must not fill it; 110 pods that start at once stay below the burst. */
 bool feed_take_event(struct feed *f, const char *node);
-size_t feed_count(const struct feed *f); /* open sessions */
+size_t feed_event_nodes(const struct feed *f); /* whose events are counted: of Nodes only */
+size_t feed_count(const struct feed *f);       /* open sessions */
 
 /* Sends one line to a node. -ERR_UNAVAILABLE when it has no session. */
 int feed_send(struct feed *f, const char *node, const json_t *message, struct err *e) MUST_CHECK;

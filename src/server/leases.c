@@ -69,15 +69,42 @@ int64_t leases_begin_wait_ms(const struct leases *x)
 	return store_has_past(x->server->store) && left_ms > 0 ? left_ms : 0;
 }
 
+static void let_one_go(struct leases *x, int64_t now_ms)
+{
+	MAP_EACH (&x->until, entry) {
+		const int64_t *until_ms = entry->value;
+		if (now_ms <= *until_ms)
+			continue;
+		CLEANUP(mem_free_ptr) char *node = mem_dup_string(entry->key);
+		(void)map_remove(&x->until, node);
+		return;
+	}
+}
+
+/* One that is over is as good as none. With every node that comes one of those that are over goes,
+ * so that there are never more than have been there at one time. A deleted node's stays until then:
+ * what it runs goes on for so long. */
+static int64_t *until_of(struct leases *x, const char *node)
+{
+	int64_t *until_ms = map_get(&x->until, node);
+	if (until_ms)
+		return until_ms;
+	let_one_go(x, loop_now_ms(x->server->loop));
+	map_put(&x->until, node, until_ms = mem_new(int64_t));
+	return until_ms;
+}
+
+size_t leases_held(const struct leases *x)
+{
+	return x->until.count;
+}
+
 void leases_beat(struct leases *x, const char *node, int64_t id)
 {
 	struct err e = ERR_INIT;
 	if (is_ending(x, node) || (x->other_epoch && !all_are_known(x)))
 		return;
-	int64_t *until_ms = map_get(&x->until, node);
-	if (!until_ms)
-		map_put(&x->until, node, until_ms = mem_new(int64_t));
-	*until_ms = loop_now_ms(x->server->loop) + x->wait_ms;
+	*until_of(x, node) = loop_now_ms(x->server->loop) + x->wait_ms;
 	CLEANUP(json_done)
 	json_t *grant = json_pack("{s:s, s:I, s:I}", "type", "lease", "beat", (json_int_t)id, "ms",
 		(json_int_t)x->lease_ms);

@@ -19,6 +19,7 @@
 struct leases *leases_new(struct server *s, int64_t lease_ms, int64_t wait_ms) MUST_CHECK;
 void leases_free(struct leases *x);
 size_t leases_ending(const struct leases *x); /* pods whose end was noted and not sent yet */
+size_t leases_held(const struct leases *x);   /* nodes of which one is remembered */
 /* A node comes that knew another epoch: this store is an older copy, or another one. What its
  * predecessor granted may be for pods that are not in it, so that nothing is granted before all
  * that is over. */
