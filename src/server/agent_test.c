@@ -511,6 +511,21 @@ static void a_token_serves_its_first_key_again(void **state)
 	json_decref(t);
 }
 
+/* Of the clock by which certificates go: a jump of the machine's is not believed at once. */
+static void tokens_expire_by_the_servers_clock(void **state)
+{
+	struct fixture *f = *state;
+	struct steady ahead;
+	json_t *t = fixture_expect(f, 201, "POST", "/continuo/v1/tokens", "{'ttl_s':60}");
+	steady_init(&ahead, f->loop, loop_wall_ms(f->loop) + 3600000);
+	f->server->clock = &ahead;
+	expect_join(f, 401, json_text(t, "", "token"), "n1", "expired");
+	json_decref(t);
+	t = fixture_expect(f, 201, "POST", "/continuo/v1/tokens", "{'ttl_s':60}");
+	expect_join(f, 200, json_text(t, "", "token"), "n1", "/node/n1");
+	json_decref(t);
+}
+
 static void an_expired_token_and_a_taken_name_are_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -1082,6 +1097,7 @@ int main(void)
 		TEST(a_report_of_an_earlier_session_is_refused),
 		TEST(a_token_lets_one_node_in_once),
 		TEST(a_token_serves_its_first_key_again),
+		TEST(tokens_expire_by_the_servers_clock),
 		TEST(an_expired_token_and_a_taken_name_are_refused),
 		TEST(a_revoked_node_is_out_at_once),
 		TEST(a_revoked_node_may_join_anew),

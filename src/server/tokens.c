@@ -99,7 +99,7 @@ static bool has_expired(const struct server *s, const json_t *tree)
 {
 	CLEANUP(mem_free_ptr) char *expires = get_data(tree, "expiration");
 	int64_t expires_ms;
-	return time_parse(expires, &expires_ms, NULL) == 0 && expires_ms <= loop_wall_ms(s->loop);
+	return time_parse(expires, &expires_ms, NULL) == 0 && expires_ms <= steady_ms(s->clock);
 }
 
 static void sweep(struct server *s)
@@ -144,7 +144,7 @@ static void create(struct request *r, const json_t *body)
 	sweep(r->server);
 	c->request = r;
 	(void)str_copy(c->node, sizeof(c->node), node);
-	time_format(loop_wall_ms(r->server->loop) + ttl_s * 1000, c->expires);
+	time_format(steady_ms(r->server->clock) + ttl_s * 1000, c->expires);
 	loop_random_bytes(r->server->loop, random, sizeof(random));
 	pki_token_new(random, pin, &c->token);
 	explicit_bzero(random, sizeof(random));
@@ -265,7 +265,7 @@ static int check(struct server *s, const struct pki_token *token, const char *us
 			"the join token %s was used already; make a new one with `continuo token "
 			"create`",
 			token->id);
-	if (time_parse(expires, &expires_ms, NULL) < 0 || expires_ms <= loop_wall_ms(s->loop))
+	if (time_parse(expires, &expires_ms, NULL) < 0 || expires_ms <= steady_ms(s->clock))
 		return err_set(e, ERR_UNAUTHORIZED,
 			"the join token %s expired at %s; make a new one with `continuo token "
 			"create`",
@@ -302,7 +302,7 @@ static enum commit_action change_redeem(void *arg, const struct object *old, jso
 	if (*first)
 		return COMMIT_NOTHING;
 	CLEANUP(mem_free_ptr) char *expires = get_data(*tree, "expiration");
-	int64_t end_ms = loop_wall_ms(x->server->loop) + REPEAT_MS, expires_ms = end_ms;
+	int64_t end_ms = steady_ms(x->server->clock) + REPEAT_MS, expires_ms = end_ms;
 	char text[TIME_TEXT_SIZE];
 	(void)!time_parse(expires, &expires_ms, NULL);
 	time_format(end_ms < expires_ms ? end_ms : expires_ms, text);
