@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,8 +99,27 @@ static void mark_in_use(struct collection *c, const char *const *used, size_t co
 	}
 }
 
-/* Refs of a removed image stay: they then name something that is not there, which counts as not
- * found, and the next pull writes them anew. */
+/* One that cannot be read now stays. Nobody pulls meanwhile. */
+static int remove_dangling(void *arg, const char *name, bool is_folder)
+{
+	struct collection *c = arg;
+	char digest[DIGEST_TEXT_SIZE];
+	CLEANUP(mem_free_ptr) char *path = mem_format("%s/refs/%s", c->folder, name);
+	if (is_folder || record_reference_digest(c->fs, path, digest, NULL) != 0)
+		return 0;
+	CLEANUP(mem_free_ptr) char *image = record_path(c->folder, "images", digest, ".json");
+	if (access(image, F_OK) == 0 || errno != ENOENT)
+		return 0;
+	return fs_remove(c->fs, path, NULL);
+}
+
+/* The refs of removed images go, those too of one that died before it came to that. */
+static int sweep_refs(struct collection *c, struct err *e)
+{
+	CLEANUP(mem_free_ptr) char *path = mem_format("%s/refs", c->folder);
+	return fs_list(c->fs, path, remove_dangling, c, e);
+}
+
 static int remove_image(struct collection *c, const char *digest, struct err *e)
 {
 	CLEANUP(mem_free_ptr) char *path = record_path(c->folder, "images", digest, ".json");
@@ -163,6 +183,7 @@ int record_collect(struct fs *fs, const char *folder, const char *const *used, s
 			qsort(c.images.items, c.images.count, sizeof(*c.images.items), by_age);
 		rc = sweep(&c, e);
 	}
+	size_t before = c.images.count;
 	for (size_t i = 0;
 		rc == 0 && i < c.images.count && fs_free_bytes(fs, folder) < free_bytes;) {
 		if (c.images.items[i].in_use) {
@@ -174,6 +195,8 @@ int record_collect(struct fs *fs, const char *folder, const char *const *used, s
 		if (rc == 0)
 			rc = sweep(&c, e);
 	}
+	if (rc == 0 && c.images.count < before)
+		rc = sweep_refs(&c, e);
 	vec_done(&c.images);
 	map_done(&c.layers);
 	map_done(&c.named);

@@ -99,18 +99,26 @@ int record_load(struct fs *fs, const char *folder, const char *digest, struct re
 	return 0;
 }
 
-int record_find(struct fs *fs, const char *folder, const struct image_reference *reference,
-	struct record *ret_record, struct err *e)
+int record_reference_digest(struct fs *fs, const char *path,
+	char ret_digest[static DIGEST_TEXT_SIZE], struct err *e)
 {
 	CLEANUP(json_done) json_t *json = NULL;
-	CLEANUP(mem_free_ptr) char *path = reference_path(folder, reference);
 	int rc = read_json(fs, path, &json, e);
 	if (rc != 0)
 		return rc;
 	const char *digest = json_text(json, "", "digest");
-	if (!image_digest_valid(digest))
+	if (!image_digest_valid(digest) || !str_copy(ret_digest, DIGEST_TEXT_SIZE, digest))
 		return err_set(e, ERR_NOT_FOUND, "%s is damaged", path);
-	return record_load(fs, folder, digest, ret_record, e);
+	return 0;
+}
+
+int record_find(struct fs *fs, const char *folder, const struct image_reference *reference,
+	struct record *ret_record, struct err *e)
+{
+	char digest[DIGEST_TEXT_SIZE];
+	CLEANUP(mem_free_ptr) char *path = reference_path(folder, reference);
+	int rc = record_reference_digest(fs, path, digest, e);
+	return rc == 0 ? record_load(fs, folder, digest, ret_record, e) : rc;
 }
 
 int record_save(struct fs *fs, const char *folder, const struct record *r, struct err *e)

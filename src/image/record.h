@@ -30,6 +30,10 @@ struct record {
 
 void record_done(struct record *r); /* for CLEANUP too */
 
+/* What a file of refs/ names. -ERR_NOT_FOUND when it is damaged. */
+int record_reference_digest(struct fs *fs, const char *path,
+	char ret_digest[static DIGEST_TEXT_SIZE], struct err *e) MUST_CHECK;
+
 /* By name, or by manifest. -ERR_NOT_FOUND also when a layer is missing or a file damaged: pulling
  * again mends both. */
 int record_find(struct fs *fs, const char *folder, const struct image_reference *reference,

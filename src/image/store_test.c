@@ -309,6 +309,29 @@ static void collection_keeps_what_is_used(void **state)
 	assert_int_equal(record_find(fs_real(), f->folder, &reference, &r, NULL), -ERR_NOT_FOUND);
 }
 
+static int count_entry(void *arg, const char *name, bool is_folder)
+{
+	(void)name;
+	*(int *)arg += !is_folder;
+	return 0;
+}
+
+static void refs_of_removed_images_go(void **state)
+{
+	struct fixture *f = *state;
+	put_image(f, "app:1", MANIFEST, LAYER);
+	put_image(f, "app:other", MANIFEST, LAYER);
+	put_image(f, "kept:1", "sha256:" HEX("dd"), LAYER);
+	static const char *const names[] = {"docker.io/library/kept:1"};
+	char path[200];
+	int count = 0;
+	snprintf(path, sizeof(path), "%s/refs", f->folder);
+	assert_int_equal(record_collect(fs_real(), f->folder, names, 1, INT64_MAX, NULL), 0);
+	assert_int_equal(fs_list(fs_real(), path, count_entry, &count, NULL), 0);
+	assert_int_equal(count, 1);
+	assert_true(layer_there(f, LAYER));
+}
+
 /* A pod that waits for something names its image, and nobody knows its id yet. */
 static void collection_keeps_what_is_named(void **state)
 {
@@ -475,6 +498,7 @@ int main(void)
 		STORE_TEST(programs_are_limited),
 		STORE_TEST(cancelled_pulls_are_killed_and_silent),
 		STORE_TEST(collection_keeps_what_is_used),
+		STORE_TEST(refs_of_removed_images_go),
 		STORE_TEST(collection_keeps_what_is_named),
 		STORE_TEST(collection_spares_what_was_just_given),
 		STORE_TEST(damaged_records_count_as_missing),
