@@ -1,7 +1,7 @@
 /*
  * Ours: a pod goes where it costs least of what the usual workload could still take (worth.h). What
- * it costs counts in steps of a fiftieth of a GPU; of equals the first node. Its devices are those
- * that cost least on that node.
+ * it costs counts in steps of a hundredth of a GPU; of equals any node. Its devices are those that
+ * cost least on that node.
  */
 #include <math.h>
 #include <string.h>
@@ -10,7 +10,10 @@
 #include "openb/scored.h"
 #include "openb/worth.h"
 
-#define STEP 20.0 /* thousandths */
+#define STEP 10.0 /* thousandths */
+
+/* More of the usual shapes than FGD looks at: those of several GPUs are rare. */
+#define COVER 0.99
 
 struct outlook {
 	struct openb_worth *worth;
@@ -65,10 +68,10 @@ static void *start(const struct openb_setting *setting)
 {
 	struct outlook *o = mem_new(struct outlook);
 	struct openb_usuals usuals;
-	openb_usuals_make(setting->trace, OPENB_USUAL_COVER, &usuals);
+	openb_usuals_make(setting->trace, COVER, &usuals);
 	o->worth = openb_worth_new(&usuals, setting->trace);
 	openb_usuals_done(&usuals);
-	o->scored = openb_scored_new(setting, score, o);
+	o->scored = openb_scored_new(setting, score, o, true);
 	return o;
 }
 

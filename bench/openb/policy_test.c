@@ -195,7 +195,7 @@ static void check_policy(const struct openb_policy *p, uint64_t seed)
 			.trace = &b.trace, .cluster = &b.cluster, .seed = seed});
 		assert_true(p->choose(other, &b.cluster, shape, &fresh));
 		p->end(other);
-		assert_true(p == &openb_policy_random ||
+		assert_true(p == &openb_policy_random || p == &openb_policy_outlook ||
 			    (at.seat == fresh.seat && at.devices == fresh.devices));
 		openb_cluster_place(&b.cluster, s, at);
 		if (rand_below(&r, 4) == 0)
@@ -247,6 +247,30 @@ static void test_outlook(void **state)
 		PODS_HEAD "p,1,1,1,1000,\nq,1,1,2,1000,\n", 0, "y");
 }
 
+static void test_outlook_draws(void **state)
+{
+	(void)state;
+	CLEANUP(openb_trace_done)
+	struct openb_trace t = bench_trace(NODES_HEAD "x,9000,9,1,X\ny,9000,9,1,X\nz,1,9,1,X\n",
+		PODS_HEAD "p,2,1,1,500,\n");
+	int drawn[2][3] = {{0}};
+	for (int run = 0; run < 2; run++) {
+		CLEANUP(openb_cluster_done) struct openb_cluster c;
+		struct openb_choice at;
+		openb_cluster_init(&c, &t, 7);
+		void *s = openb_policy_outlook.start(&(struct openb_setting){
+			.trace = &t, .cluster = &c, .seed = 7});
+		for (int i = 0; i < 100; i++) {
+			assert_true(openb_policy_outlook.choose(s, &c, 0, &at));
+			drawn[run][at.seat] += i;
+		}
+		assert_int_equal(drawn[run][seat_of(&c, "z")], 0);
+		assert_true(drawn[run][seat_of(&c, "x")] && drawn[run][seat_of(&c, "y")]);
+		openb_policy_outlook.end(s);
+	}
+	assert_memory_equal(drawn[0], drawn[1], sizeof(drawn[0]));
+}
+
 static void test_outlook_devices(void **state)
 {
 	(void)state;
@@ -277,6 +301,7 @@ int main(void)
 		cmocka_unit_test(test_dotprod),
 		cmocka_unit_test(test_all_policies),
 		cmocka_unit_test(test_outlook),
+		cmocka_unit_test(test_outlook_draws),
 		cmocka_unit_test(test_outlook_devices),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/mem.h"
+#include "base/rand.h"
 
 struct kept {
 	double score;     /* -INFINITY: it does not fit */
@@ -16,16 +17,20 @@ struct openb_scored {
 	const void *context;
 	struct kept **kept; /* by shape; null until the first pod of it */
 	size_t shape_count;
+	bool draw;
+	struct rand rand;
 };
 
 struct openb_scored *openb_scored_new(const struct openb_setting *setting, openb_score *score,
-	const void *context)
+	const void *context, bool draw)
 {
 	struct openb_scored *s = mem_new(struct openb_scored);
 	*s = (struct openb_scored){.trace = setting->trace,
 		.score = score,
 		.context = context,
-		.shape_count = setting->trace->shapes.count};
+		.shape_count = setting->trace->shapes.count,
+		.draw = draw};
+	rand_init(&s->rand, setting->seed);
 	s->kept = mem_alloc_array(s->shape_count, sizeof(*s->kept));
 	return s;
 }
@@ -38,6 +43,15 @@ void openb_scored_free(struct openb_scored *s)
 	free(s);
 }
 
+static void refresh(const struct openb_scored *s, const struct openb_cluster *c,
+	const struct openb_shape *want, uint32_t seat, struct kept *k)
+{
+	k->version = c->versions[seat] + 1;
+	k->score = openb_seat_fits(&c->seats[seat], want)
+			   ? s->score(s->context, &c->seats[seat], want, &k->devices)
+			   : -INFINITY;
+}
+
 bool openb_scored_choose(struct openb_scored *s, const struct openb_cluster *c, uint32_t shape,
 	struct openb_choice *ret_choice)
 {
@@ -46,18 +60,24 @@ bool openb_scored_choose(struct openb_scored *s, const struct openb_cluster *c, 
 	if (!all)
 		all = s->kept[shape] = mem_alloc_array(c->count, sizeof(*all));
 	double best = -INFINITY;
+	uint32_t first = 0;
+	uint64_t equals = 0;
 	for (uint32_t i = 0; i < c->count; i++) {
-		struct kept *k = &all[i];
-		if (k->version != c->versions[i] + 1) {
-			k->version = c->versions[i] + 1;
-			k->score = openb_seat_fits(&c->seats[i], want)
-					   ? s->score(s->context, &c->seats[i], want, &k->devices)
-					   : -INFINITY;
-		}
-		if (k->score > best) {
-			best = k->score;
-			*ret_choice = (struct openb_choice){.seat = i, .devices = k->devices};
-		}
+		if (all[i].version != c->versions[i] + 1)
+			refresh(s, c, want, i, &all[i]);
+		if (all[i].score < best || all[i].score == -INFINITY)
+			continue;
+		equals = all[i].score > best ? 1 : equals + 1;
+		first = equals == 1 ? i : first;
+		best = all[i].score;
 	}
-	return best > -INFINITY;
+	if (!equals)
+		return false;
+	if (s->draw)
+		for (uint64_t skip = rand_below(&s->rand, equals); skip; skip--)
+			do
+				first++;
+			while (all[first].score != best);
+	*ret_choice = (struct openb_choice){.seat = first, .devices = all[first].devices};
+	return true;
 }

@@ -6,17 +6,18 @@
 #include "openb/usable.h"
 
 #define GPU_OFFERS 32
-#define WHOLE_WEIGHT 0.5
+#define WHOLE_WEIGHT 0.3
 #define PRICE_WEIGHT 2.0
 
 /* A pod that does not fit is passed over, and the next one tried with this probability: CPU that
  * only the smallest pods can use counts for less. */
 #define TRY_ON 0.9
 
-/* The grid of `enough`: up to 8 GPUs and 130 cores; between its points it is interpolated. */
-#define GPU_STEP 100
+/* The grid of `enough`: up to two GPUs and 130 cores; between its points it is interpolated. */
+#define GPU_POOL 2000
+#define GPU_STEP 50
 #define CPU_STEP 1000
-#define GPU_POINTS (OPENB_DEVICES_MAX * OPENB_GPU_MILLI / GPU_STEP + 1)
+#define GPU_POINTS (GPU_POOL / GPU_STEP + 1)
 #define CPU_POINTS 131
 
 struct openb_worth {
@@ -69,16 +70,18 @@ static double between(const double table[static GPU_POINTS][CPU_POINTS], double 
 	       g * ((1 - c) * table[i + 1][j] + c * table[i + 1][j + 1]);
 }
 
-/* What usual GPU pods take of so much GPU and CPU, all devices seen as one. The table holds what is
- * known of less GPU already. */
+/* What usual pods of at most one GPU take of so much GPU and CPU, all devices seen as one. The
+ * table holds what is known of less GPU already. */
 static double taken_of(const double table[static GPU_POINTS][CPU_POINTS],
 	const struct openb_usuals *usuals, double gpu, double cpu)
 {
 	double sum = 0, fits = 0, all = 0;
 	VEC_EACH (&usuals->items, struct openb_usual, usual) {
 		double takes = openb_shape_gpu_total(&usual->shape);
-		all += usual->shape.gpus ? usual->share : 0;
-		if (!usual->shape.gpus || takes > gpu || usual->shape.cpu_milli > cpu)
+		if (usual->shape.gpus != 1)
+			continue;
+		all += usual->share;
+		if (takes > gpu || usual->shape.cpu_milli > cpu)
 			continue;
 		fits += usual->share;
 		sum += usual->share *
@@ -94,8 +97,10 @@ static double taken_of_gpu(const double known[static GPU_POINTS], const struct o
 	double sum = 0, fits = 0, all = 0;
 	VEC_EACH (&usuals->items, struct openb_usual, usual) {
 		double takes = openb_shape_gpu_total(&usual->shape);
-		all += usual->shape.gpus ? usual->share : 0;
-		if (!usual->shape.gpus || takes > gpu)
+		if (usual->shape.gpus != 1)
+			continue;
+		all += usual->share;
+		if (takes > gpu)
 			continue;
 		double rest = (gpu - takes) / GPU_STEP;
 		int i = rest < GPU_POINTS - 1 ? (int)rest : GPU_POINTS - 2;
@@ -184,9 +189,11 @@ double openb_worth_fill(const struct openb_worth *w, int16_t gpu_left)
 	return w->fill[gpu_left];
 }
 
-double openb_worth_enough(const struct openb_worth *w, double gpu_left_total, double cpu_left)
+double openb_worth_enough(const struct openb_worth *w, int32_t gpu_left_total, int32_t cpu_left)
 {
-	return between(w->enough, gpu_left_total, cpu_left);
+	if (gpu_left_total <= GPU_POOL)
+		return between(w->enough, gpu_left_total, cpu_left);
+	return between(w->enough, GPU_POOL, (double)cpu_left * GPU_POOL / gpu_left_total);
 }
 
 double openb_worth_price(const struct openb_worth *w, uint8_t model)
@@ -207,6 +214,6 @@ double openb_worth_of(const struct openb_worth *w, uint8_t model, int32_t cpu_le
 	if (!total)
 		return 0;
 	return w->price[model] *
-	       (fill * between(w->enough, total, cpu_left) +
+	       (fill * openb_worth_enough(w, total, cpu_left) +
 		       WHOLE_WEIGHT * openb_usable_whole(w->whole, model, cpu_left, whole));
 }

@@ -125,7 +125,9 @@ static void test_enough(void **state)
 	assert_true(close_to(openb_worth_enough(w, 1000, 2000), 1));
 	assert_true(close_to(openb_worth_enough(w, 2000, 2000), 0.5));
 	assert_true(close_to(openb_worth_enough(w, 2000, 4000), 1));
-	assert_true(close_to(openb_worth_enough(w, 8000, 1e9), 1));
+	assert_true(close_to(openb_worth_enough(w, 8000, 2000000000), 1));
+	/* A half of four GPUs, with its part of the CPU. */
+	assert_true(close_to(openb_worth_enough(w, 4000, 4000), 0.5));
 	openb_worth_free(w);
 	openb_trace_done(&t);
 	w = worth_of_pods(PODS_HEAD "p,2000,1,1,1000,\nq,4000,1,1,1000,\n", &t);
@@ -147,13 +149,11 @@ static void test_worth(void **state)
 	openb_worth_free(w);
 	openb_trace_done(&t);
 	w = worth_of_pods(PODS_HEAD "p,2000,1,1,1000,\nq,4000,1,2,1000,\n", &t);
-	/* Both devices are filled, the CPU is enough, and the pair has its half of them, halved. */
-	assert_true(close_to(openb_worth_of(w, 0, 4000, left, 2), 2000 + 0.5 * 0.5 * 2000));
-	/* With 3,000 only the single one fits, once: 500 / 0.55, where endless CPU would give
-	 * half of 1,000 + 500 / 0.55 and half of 2,000. */
-	double single = 500 / 0.55;
-	assert_true(close_to(openb_worth_of(w, 0, 3000, left, 2),
-		2000 * single / (0.5 * (1000 + single) + 0.5 * 2000)));
+	/* Both devices are filled, the CPU is enough, and the pair counts with 0.3 of its half of
+	 * them. */
+	assert_true(close_to(openb_worth_of(w, 0, 4000, left, 2), 2000 + 0.3 * 0.5 * 2000));
+	/* With 3,000 there is CPU for one of two, and none for a pair. */
+	assert_true(close_to(openb_worth_of(w, 0, 3000, left, 2), 2000 * 0.5));
 	assert_true(close_to(openb_worth_of(w, 0, 4000, left, 0), 0));
 	openb_worth_free(w);
 	openb_trace_done(&t);
