@@ -24,7 +24,7 @@ struct openb_worth {
 	double fill[OPENB_GPU_MILLI + 1];
 	double enough[GPU_POINTS][CPU_POINTS];
 	double price[OPENB_MODELS_MAX];
-	struct openb_usable *whole; /* of the shapes of several GPUs */
+	struct openb_usable *usable; /* for shapes of several GPUs */
 };
 
 /* ---- fill ---- */
@@ -129,7 +129,7 @@ static void make_enough(struct openb_worth *w, const struct openb_usuals *usuals
 	memcpy(w->enough[0], w->enough[1], sizeof(w->enough[0]));
 }
 
-/* ---- price, whole ---- */
+/* ---- price ---- */
 
 static double supply_of(const struct openb_trace *t, uint32_t models)
 {
@@ -157,30 +157,19 @@ static void make_price(struct openb_worth *w, const struct openb_usuals *usuals,
 	}
 }
 
-static struct openb_usable *make_whole(const struct openb_usuals *usuals, size_t model_count)
-{
-	struct openb_usuals several = {0};
-	VEC_EACH (&usuals->items, struct openb_usual, usual)
-		if (usual->shape.gpus > 1)
-			vec_push(&several.items, *usual);
-	struct openb_usable *whole = openb_usable_new(&several, model_count);
-	openb_usuals_done(&several);
-	return whole;
-}
-
 struct openb_worth *openb_worth_new(const struct openb_usuals *usuals, const struct openb_trace *t)
 {
 	struct openb_worth *w = mem_new(struct openb_worth);
 	make_fill(w, usuals);
 	make_enough(w, usuals);
 	make_price(w, usuals, t);
-	w->whole = make_whole(usuals, t->models.count);
+	w->usable = openb_usable_new(usuals, t->models.count);
 	return w;
 }
 
 void openb_worth_free(struct openb_worth *w)
 {
-	openb_usable_free(w->whole);
+	openb_usable_free(w->usable);
 	free(w);
 }
 
@@ -215,5 +204,5 @@ double openb_worth_of(const struct openb_worth *w, uint8_t model, int32_t cpu_le
 		return 0;
 	return w->price[model] *
 	       (fill * openb_worth_enough(w, total, cpu_left) +
-		       WHOLE_WEIGHT * openb_usable_whole(w->whole, model, cpu_left, whole));
+		       WHOLE_WEIGHT * openb_usable_whole(w->usable, model, cpu_left, whole));
 }
