@@ -29,32 +29,41 @@ struct openb_worth {
 
 /* ---- fill ---- */
 
+struct offer {
+	int milli;
+	double share; /* of the pods of one GPU or less */
+};
+struct offers {
+	VEC(struct offer) items;
+};
+
 /* One more offer: each usual pod comes with its share, and goes by when it does not fit. */
-static void offer(const double *share, double fill[static OPENB_GPU_MILLI + 1])
+static void offer_once(const struct offers *offers, double fill[static OPENB_GPU_MILLI + 1])
 {
 	double next[OPENB_GPU_MILLI + 1];
-	for (int left = 0; left <= OPENB_GPU_MILLI; left++) {
-		next[left] = fill[left];
-		for (int taken = 1; taken <= left; taken++)
-			if (share[taken] > 0)
-				next[left] +=
-					share[taken] * (taken + fill[left - taken] - fill[left]);
-	}
+	memcpy(next, fill, sizeof(next));
+	VEC_EACH (&offers->items, struct offer, o)
+		for (int left = o->milli; left <= OPENB_GPU_MILLI; left++)
+			next[left] += o->share * (o->milli + fill[left - o->milli] - fill[left]);
 	memcpy(fill, next, sizeof(next));
 }
 
 static void make_fill(struct openb_worth *w, const struct openb_usuals *usuals)
 {
 	double share[OPENB_GPU_MILLI + 1] = {0}, all = 0;
+	struct offers offers = {0};
 	VEC_EACH (&usuals->items, struct openb_usual, usual)
 		if (usual->shape.gpus == 1) {
 			share[usual->shape.gpu_milli] += usual->share;
 			all += usual->share;
 		}
-	for (int milli = 1; milli <= OPENB_GPU_MILLI && all > 0; milli++)
-		share[milli] /= all;
+	for (int milli = 1; milli <= OPENB_GPU_MILLI; milli++)
+		if (share[milli] > 0)
+			vec_push(&offers.items,
+				(struct offer){.milli = milli, .share = share[milli] / all});
 	for (int i = 0; i < GPU_OFFERS; i++)
-		offer(share, w->fill);
+		offer_once(&offers, w->fill);
+	vec_done(&offers.items);
 }
 
 /* ---- enough ---- */
