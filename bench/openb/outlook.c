@@ -1,7 +1,8 @@
 /*
  * Ours: a pod goes where it costs least of what the usual workload could still take (worth.h). What
  * it costs counts in steps of a hundredth of a GPU; of equals any node. Its devices are those that
- * cost least on that node.
+ * cost least on that node. Outlook is told what usually comes, as FGD is; learner takes for usual
+ * what came so far, and looks again whenever that has grown fourfold.
  */
 #include <math.h>
 #include <string.h>
@@ -15,9 +16,15 @@
 /* More of the usual shapes than FGD looks at: those of several GPUs are rare. */
 #define COVER 0.99
 
+#define LOOK_AGAIN 4
+
 struct outlook {
 	struct openb_worth *worth;
 	struct openb_scored *scored;
+	/* The learner: */
+	struct openb_setting setting;
+	struct openb_trace seen; /* the setting's trace, with what has come as its counts */
+	size_t look_at;          /* arrivals at which it looks again */
 };
 
 static double worth_with(const struct outlook *o, const struct openb_seat *seat,
@@ -64,14 +71,26 @@ static double score(const void *context, const struct openb_seat *seat, const st
 	return -floor((before - most) / STEP + 0.5);
 }
 
+/* Takes what trace counts for usual, and begins all scores anew. */
+static void look(struct outlook *o, const struct openb_trace *trace)
+{
+	struct openb_usuals usuals;
+	if (o->worth) {
+		openb_worth_free(o->worth);
+		openb_scored_free(o->scored);
+	}
+	openb_usuals_make(trace, COVER, &usuals);
+	o->worth = openb_worth_new(&usuals, trace);
+	openb_usuals_done(&usuals);
+	o->scored = openb_scored_new(&o->setting, score, o, true);
+	o->setting.seed++;
+}
+
 static void *start(const struct openb_setting *setting)
 {
 	struct outlook *o = mem_new(struct outlook);
-	struct openb_usuals usuals;
-	openb_usuals_make(setting->trace, COVER, &usuals);
-	o->worth = openb_worth_new(&usuals, setting->trace);
-	openb_usuals_done(&usuals);
-	o->scored = openb_scored_new(setting, score, o, true);
+	o->setting = *setting;
+	look(o, setting->trace);
 	return o;
 }
 
@@ -90,3 +109,45 @@ static void end(void *state)
 }
 
 const struct openb_policy openb_policy_outlook = {"outlook", start, choose, end};
+
+/* ---- learner ---- */
+
+static void *learner_start(const struct openb_setting *setting)
+{
+	struct outlook *o = mem_new(struct outlook);
+	o->setting = *setting;
+	o->seen = *setting->trace;
+	size_t size = o->seen.shapes.count * sizeof(*o->seen.shapes.items);
+	o->seen.shapes.items = (void *)mem_dup_bytes(o->seen.shapes.items, size);
+	VEC_EACH (&o->seen.shapes, struct openb_shape, shape)
+		shape->count = 0;
+	o->seen.pods.count = 0;
+	o->look_at = 1;
+	return o;
+}
+
+static bool learner_choose(void *state, const struct openb_cluster *c, uint32_t shape,
+	struct openb_choice *ret_choice)
+{
+	struct outlook *o = state;
+	o->seen.shapes.items[shape].count++;
+	o->seen.pods.count++;
+	if (o->seen.pods.count == o->look_at) {
+		look(o, &o->seen);
+		o->look_at *= LOOK_AGAIN;
+	}
+	return choose(state, c, shape, ret_choice);
+}
+
+static void learner_end(void *state)
+{
+	struct outlook *o = state;
+	free(o->seen.shapes.items);
+	if (o->worth)
+		end(o);
+	else
+		free(o);
+}
+
+const struct openb_policy openb_policy_learner = {
+	"learner", learner_start, learner_choose, learner_end};

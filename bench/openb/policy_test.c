@@ -174,6 +174,12 @@ static void test_dotprod(void **state)
 	}
 }
 
+static bool draws(const struct openb_policy *p)
+{
+	return p == &openb_policy_random || p == &openb_policy_outlook ||
+	       p == &openb_policy_learner;
+}
+
 /* No policy refuses what fits, and what it keeps of past scores never shows. */
 static void check_policy(const struct openb_policy *p, uint64_t seed)
 {
@@ -195,8 +201,7 @@ static void check_policy(const struct openb_policy *p, uint64_t seed)
 			.trace = &b.trace, .cluster = &b.cluster, .seed = seed});
 		assert_true(p->choose(other, &b.cluster, shape, &fresh));
 		p->end(other);
-		assert_true(p == &openb_policy_random || p == &openb_policy_outlook ||
-			    (at.seat == fresh.seat && at.devices == fresh.devices));
+		assert_true(draws(p) || (at.seat == fresh.seat && at.devices == fresh.devices));
 		openb_cluster_place(&b.cluster, s, at);
 		if (rand_below(&r, 4) == 0)
 			openb_cluster_undo(&b.cluster, s, at);
@@ -290,6 +295,34 @@ static void test_outlook_draws(void **state)
 	assert_int_equal(drawn[0], 100);
 }
 
+static void test_learner(void **state)
+{
+	(void)state;
+	CLEANUP(openb_trace_done)
+	struct openb_trace t = bench_trace(NODES_HEAD "x,9000,9,2,X\ny,9000,9,1,X\n",
+		PODS_HEAD "p,1,1,1,1000,\nq,1,1,2,1000,\nr,1,1,2,1000,\ns,1,1,2,1000,\n");
+	CLEANUP(openb_cluster_done) struct openb_cluster c;
+	struct openb_choice at;
+	openb_cluster_init(&c, &t, 1);
+	const struct openb_setting setting = {.trace = &t, .cluster = &c};
+	int to_x = 0;
+	for (uint64_t seed = 0; seed < 20; seed++) {
+		void *s = openb_policy_learner.start(&(struct openb_setting){
+			.trace = &t, .cluster = &c, .seed = seed});
+		assert_true(openb_policy_learner.choose(s, &c, 0, &at));
+		to_x += at.seat == seat_of(&c, "x"); /* it knows of no pairs yet */
+		assert_true(openb_policy_learner.choose(s, &c, 1, &at));
+		for (int i = 0; i < 2; i++)
+			assert_true(openb_policy_learner.choose(s, &c, 1, &at));
+		/* Four came, three of them pairs. */
+		assert_true(openb_policy_learner.choose(s, &c, 0, &at));
+		assert_int_equal(at.seat, seat_of(&c, "y"));
+		openb_policy_learner.end(s);
+	}
+	assert_true(to_x > 0 && to_x < 20);
+	openb_policy_learner.end(openb_policy_learner.start(&setting));
+}
+
 static void test_outlook_devices(void **state)
 {
 	(void)state;
@@ -322,6 +355,7 @@ int main(void)
 		cmocka_unit_test(test_outlook),
 		cmocka_unit_test(test_outlook_draws),
 		cmocka_unit_test(test_outlook_devices),
+		cmocka_unit_test(test_learner),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, bench_put_file, bench_drop_file);
