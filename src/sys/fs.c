@@ -123,6 +123,32 @@ static int real_remove(struct fs *fs, const char *path, struct err *e)
 	return sync_folder_of(path, e);
 }
 
+static int overwrite(const char *path, struct err *e)
+{
+	static const char zeros[4096];
+	CLEANUP(close_fd)
+	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_set_errno(e, errno, "cannot open %s", path);
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return err_set_errno(e, errno, "cannot look at %s", path);
+	int r = 0;
+	for (off_t left = st.st_size; r == 0 && left > 0; left -= (off_t)sizeof(zeros))
+		r = write_all(fd, zeros,
+			left < (off_t)sizeof(zeros) ? (size_t)left : sizeof(zeros));
+	if (r < 0 || fsync(fd) < 0)
+		return err_set_errno(e, r < 0 ? -r : errno, "cannot overwrite %s", path);
+	return 0;
+}
+
+static int real_erase(struct fs *fs, const char *path, struct err *e)
+{
+	int overwritten = overwrite(path, e);
+	int removed = real_remove(fs, path, overwritten < 0 ? NULL : e);
+	return overwritten < 0 ? overwritten : removed;
+}
+
 static int real_make_folders(struct fs *fs, const char *path, mode_t mode, struct err *e)
 {
 	(void)fs;
@@ -245,6 +271,7 @@ struct fs *fs_real(void)
 		.node = real_node,
 		.link = real_link,
 		.total_bytes = real_total_bytes,
+		.erase = real_erase,
 	};
 	static struct fs real = {&ops};
 	return &real;
@@ -266,6 +293,11 @@ int fs_write_atomic(struct fs *fs, const char *path, const void *data, size_t si
 int fs_remove(struct fs *fs, const char *path, struct err *e)
 {
 	return fs->ops->remove(fs, path, e);
+}
+
+int fs_erase(struct fs *fs, const char *path, struct err *e)
+{
+	return fs->ops->erase ? fs->ops->erase(fs, path, e) : fs_remove(fs, path, e);
 }
 
 int fs_make_folders(struct fs *fs, const char *path, mode_t mode, struct err *e)

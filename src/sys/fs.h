@@ -40,7 +40,8 @@ struct fs_ops {
 	int64_t (*free_bytes)(struct fs *fs, const char *path);
 	int (*node)(struct fs *fs, const char *path, struct fs_node *ret_node, struct err *e);
 	int (*link)(struct fs *fs, const char *path, struct buf *ret_text, struct err *e);
-	int64_t (*total_bytes)(struct fs *fs, const char *path); /* null: unknown */
+	int64_t (*total_bytes)(struct fs *fs, const char *path);      /* null: unknown */
+	int (*erase)(struct fs *fs, const char *path, struct err *e); /* null: remove */
 };
 
 struct fs *fs_real(void);
@@ -56,6 +57,9 @@ int fs_write_atomic(struct fs *fs, const char *path, const void *data, size_t si
 
 /* Removes a file durably; removing what is not there succeeds. */
 int fs_remove(struct fs *fs, const char *path, struct err *e) MUST_CHECK;
+/* Removes a file as fs_remove does, after its bytes were overwritten with zeros, durably and where
+ * they lie. Flash and file systems that write elsewhere may keep a copy all the same. */
+int fs_erase(struct fs *fs, const char *path, struct err *e) MUST_CHECK;
 int fs_make_folders(struct fs *fs, const char *path, mode_t mode, struct err *e) MUST_CHECK;
 
 /* Calls cb for each entry in the order of the names; a cb that returns non-zero ends it with that.

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -118,10 +119,31 @@ static int tear_down(void **state)
 	return system(strcat(command, folder));
 }
 
+/* Seen through a second name for the same bytes. */
+static void test_erase_overwrites(void **state)
+{
+	(void)state;
+	char path[200], kept[200];
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
+	struct err e;
+	snprintf(path, sizeof(path), "%s/secret", folder);
+	snprintf(kept, sizeof(kept), "%s/kept", folder);
+	assert_int_equal(fs_write_atomic(fs_real(), path, "secret", 6, 0600, &e), 0);
+	assert_int_equal(link(path, kept), 0);
+	assert_int_equal(fs_erase(fs_real(), path, &e), 0);
+	assert_int_equal(fs_read(fs_real(), path, &b, &e), -ERR_NOT_FOUND);
+	assert_int_equal(fs_read(fs_real(), kept, &b, &e), 0);
+	assert_int_equal(b.size, 6);
+	assert_memory_equal(b.data, "\0\0\0\0\0\0", 6);
+	assert_int_equal(fs_erase(fs_real(), path, &e), 0); /* it is not there */
+	assert_int_equal(fs_remove(fs_real(), kept, &e), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_write_read_replace_remove),
+		cmocka_unit_test(test_erase_overwrites),
 		cmocka_unit_test(test_read_is_bounded),
 		cmocka_unit_test(test_list_is_sorted),
 		cmocka_unit_test(test_nodes_and_links),
