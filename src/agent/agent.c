@@ -484,18 +484,18 @@ static void on_spooled_end(void *arg, const char *key, const char *uid)
 
 static int start_spool(struct agent *a, struct err *e)
 {
-	unsigned char key[32];
-	int r = agent_slice_key(a->slice, key, e);
-	if (r == 0)
-		r = object_key_of(&kind_node, "", agent_node_name(a), a->node_key, e);
+	unsigned char key[DATA_KEY_SIZE];
+	int r = object_key_of(&kind_node, "", agent_node_name(a), a->node_key, e);
 	if (r < 0)
 		return r;
+	bool kept = agent_slice_key(a->slice, key);
 	struct agent_spool_config spool = {.loop = a->config.loop,
 		.log = a->config.log,
 		.fs = a->config.fs,
 		.state_folder = a->config.state_folder,
 		.key = key,
 		.limit_bytes = a->config.spool_bytes,
+		.leave = !kept,
 		.reports = &a->reports,
 		.on_over = on_spooled_end,
 		.arg = a};
@@ -650,6 +650,8 @@ static int load(struct agent *a, struct err *e)
 		.fs = a->config.fs,
 		.folder = a->config.state_folder,
 		.kinds = a->kinds,
+		.key_seal = a->config.key_seal,
+		.sealer = a->config.sealer,
 		.on_saved = on_slice_saved,
 		.arg = a};
 	r = agent_slice_open(&slice, &a->slice, e);

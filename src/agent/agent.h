@@ -11,7 +11,8 @@
  * Files in state_folder (fs.h; all written atomically, none while nothing changes):
  *   version        the format of this folder; a newer one is refused
  *   identity.json  certificate, key, CA, domain, node (0600)
- *   key            32 random bytes that seal the slice (0600)
+ *   key            32 random bytes that seal the slice (0600), or
+ *   key.sealed     the same, sealed by the machine's TPM (data_key.h)
  *   devices        which pod was given which devices (device/device.h), once one was
  *   slice          the slice, peers and the pod network of the last session, sealed (pki_seal)
  *   spool/         what happened while there was no server (spool.h), sealed too
@@ -21,6 +22,7 @@
 #define CONTINUO_AGENT_AGENT_H
 
 #include "agent/clock.h"
+#include "agent/data_key.h"
 #include "agent/fences.h"
 #include "base/buf.h"
 #include "base/log.h"
@@ -156,7 +158,9 @@ struct agent_config {
 	bool device_events; /* listen to the kernel's; not in the simulator */
 	int64_t reserved_cpu_milli, reserved_memory_bytes; /* not for pods */
 	int64_t spool_bytes; /* of what happened on an island, on disk; 0: 8 MiB; < 0: none */
-	int64_t max_pods;    /* 0: 110 */
+	enum agent_key_seal key_seal;
+	struct agent_sealer sealer; /* what it names must outlive the loop's jobs */
+	int64_t max_pods;           /* 0: 110 */
 	int64_t image_gc_high_percent, image_gc_low_percent;   /* disk.h; 0: as usual */
 	const char *cgroup_parent;                             /* of pods; null: by facts */
 	const char *runtime, *runtime_wrapper, *pause_program; /* driver.h */

@@ -39,6 +39,11 @@ static const struct key {
 	{"reservedMemory", "--reserve-memory", KEY_TEXT, "BYTES", "not for pods, such as 16Mi"},
 	{"spoolBytes", "--spool-bytes", KEY_TEXT, "BYTES",
 		"disk for what happens while there is no server, 8Mi unless set; 0: none"},
+	{"keySeal", "--key-seal", KEY_TEXT, "HOW",
+		"the key of the slice on disk: auto (unless set: sealed where a TPM 2.0 answers), "
+		"tpm (never plain on the disk) or none"},
+	{"keySealTcti", "--key-seal-tcti", KEY_TEXT, "NAME:CONFIGURATION",
+		"the way to the TPM, device:/dev/tpmrm0 unless set"},
 	{"maxPods", "--max-pods", KEY_TEXT, "N", "pods at once, 110 unless set"},
 	{"imageGcHighPercent", "--image-gc-high-percent", KEY_TEXT, "N",
 		"unused images are removed when so much of the disk is in use, 85 unless set"},
@@ -67,7 +72,7 @@ static const struct key {
 	{"resolvConf", "--resolv-conf", KEY_TEXT, "FILE",
 		"upstream name servers, /etc/resolv.conf unless set"},
 	{"programFolder", "--program-folder", KEY_TEXT, "FOLDER",
-		"of continuo-pull, -runtime and -pause; else this program's"},
+		"of continuo-pull, -runtime, -pause and -seal; else this program's"},
 	{"listen", "--listen", KEY_TEXT, "IP:PORT",
 		"for /metrics, /healthz and /readyz, " AGENT_LISTEN " unless set; none: nowhere"},
 	{"logLevel", "--log-level", KEY_TEXT, "LEVEL", "debug, info, warn or error"},
@@ -393,6 +398,22 @@ static int set_tier(struct agent_options *o, const json_t *values, struct err *e
 	return err_set(e, ERR_INVALID, "tier \"%s\": want cloud, edge or iot", o->agent.tier);
 }
 
+static int set_key_seal(struct agent_options *o, const json_t *values, struct err *e)
+{
+	static const char *const names[] = {
+		[AGENT_SEAL_AUTO] = "auto", [AGENT_SEAL_TPM] = "tpm", [AGENT_SEAL_NONE] = "none"};
+	const char *name = text_of(o, values, "keySeal", "auto");
+	o->key_seal_tcti = text_of(o, values, "keySealTcti", NULL);
+	if (o->key_seal_tcti && !*o->key_seal_tcti)
+		return err_set(e, ERR_INVALID, "keySealTcti is empty: want NAME:CONFIGURATION");
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (str_equal(name, names[i])) {
+			o->agent.key_seal = (enum agent_key_seal)i;
+			return 0;
+		}
+	return err_set(e, ERR_INVALID, "keySeal \"%s\": want auto, tpm or none", name);
+}
+
 static void set_texts(struct agent_options *o, const json_t *values)
 {
 	o->agent.node_name = text_of(o, values, "node", "");
@@ -443,6 +464,8 @@ static int set_all(struct fs *fs, struct agent_options *o, const json_t *values,
 		r = set_numbers(o, values, e);
 	if (r == 0)
 		r = set_token(fs, o, values, e);
+	if (r == 0)
+		r = set_key_seal(o, values, e);
 	if (r == 0)
 		r = log_level_parse(text_of(o, values, "logLevel", "info"), &o->log_level, e);
 	if (r == 0)

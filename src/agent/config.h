@@ -22,10 +22,12 @@ struct agent_options {
 	struct agent_config agent; /* loop, log, transport, net, images, driver are left to main */
 	const char *registries_file;  /* null: none */
 	const char *proxy, *no_proxy; /* null: not set (outgoing.h) */
-	const char *program_folder;   /* of continuo-pull, -runtime, -pause; "": this program's */
-	const char *driver;           /* "oci", "docker", or "fake": pods in memory only */
-	const char *docker_socket;    /* path */
-	const char *listen;           /* "none": no endpoint */
+	const char
+		*program_folder; /* of continuo-pull, -runtime, -pause, -seal; "": this program's */
+	const char *key_seal_tcti; /* null: the machine's own TPM */
+	const char *driver;        /* "oci", "docker", or "fake": pods in memory only */
+	const char *docker_socket; /* path */
+	const char *listen;        /* "none": no endpoint */
 	enum log_level log_level;
 	bool help, version;
 };

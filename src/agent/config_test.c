@@ -37,7 +37,7 @@ static void test_file_and_flags(void **state)
 	struct err e;
 	int r = parse("node: n1\nservers: [a:1, b:2]\ntier: iot\nlabels: {x: 'y', m: 3}\nzone: s\n"
 		      "devices:\n- {name: cam, path: /dev/c, count: 2}\nreservedMemory: 16Mi\n"
-		      "maxPods: 20\nspoolBytes: 1Mi\ntokenFile: /token\n",
+		      "maxPods: 20\nspoolBytes: 1Mi\ntokenFile: /token\nkeySeal: tpm\n",
 		WORDS("--node=n2", "--label", "z=1", "--device", "gpu=/dev/g:/dev/gpu0:r"), &o, &e);
 	if (r < 0)
 		fail_msg("%s", e.text);
@@ -56,6 +56,8 @@ static void test_file_and_flags(void **state)
 	assert_int_equal(o.agent.spool_bytes, 1 << 20);
 	assert_string_equal(o.agent.token, "continuo1.t");
 	assert_string_equal(o.listen, AGENT_LISTEN);
+	assert_int_equal(o.agent.key_seal, AGENT_SEAL_TPM);
+	assert_null(o.key_seal_tcti);
 	assert_string_equal(o.driver, "oci");
 	assert_string_equal(o.docker_socket, "/var/run/docker.sock");
 	agent_options_done(&o);
@@ -101,6 +103,8 @@ static void test_errors_are_clear(void **state)
 		"dockerSocket \"here\": want an absolute path");
 	check_refused(NULL, WORDS("--server", "x:1", "--device", "cam"), "NAME=PATH");
 	check_refused(NULL, WORDS("--server", "x:1", "--label", "cam"), "KEY=VALUE");
+	check_refused(NULL, WORDS("--server", "x:1", "--key-seal", "yes"), "auto, tpm or none");
+	check_refused(NULL, WORDS("--server", "x:1", "--key-seal-tcti="), "keySealTcti is empty");
 	check_refused(NULL, WORDS("--server", "x:1", "--max-pods", "0"), "1 to 10000");
 	check_refused(NULL, WORDS("--server", "x:1", "--state-folder", "here"), "absolute");
 	check_refused("servers: [a:1]\nnod: x\n", WORDS(NULL), "unknown key \"nod\"");

@@ -19,6 +19,7 @@ struct save {
 	struct agent_slice *slice; /* null: closed meanwhile */
 	struct fs *fs;
 	struct pki_seal *seal;
+	struct agent_data_key key; /* is kept first, if it was not */
 	char *path;
 	struct buf plain;
 	uint64_t change; /* that it has */
@@ -32,7 +33,8 @@ struct agent_slice {
 	char *epoch, *peers, *session;
 	struct map withheld; /* keys of Secrets that the disk does not have */
 	struct map ended;    /* uids of pods */
-	bool newer;          /* the file is of a newer agent: kept until a server was heard */
+	bool left; /* the file is of a newer agent, or its key is away: until a server was heard */
+	struct agent_data_key key;
 	struct pki_seal *seal;
 	struct loop_timer *save_timer;
 	struct save *saving;
@@ -116,6 +118,8 @@ static void save_work(void *arg)
 	if (w->result == 0)
 		w->result =
 			pki_seal(w->seal, SEAL_NAME, w->plain.data, w->plain.size, &sealed, &w->e);
+	if (w->result == 0 && !w->key.kept)
+		w->result = agent_data_key_keep(&w->key, &w->e);
 	if (w->result == 0)
 		w->result = fs_write_atomic(w->fs, w->path, sealed.data, sealed.size, 0600, &w->e);
 }
@@ -126,7 +130,16 @@ static void save_free(struct save *w)
 		pki_seal_free(w->seal);
 	buf_done(&w->plain);
 	free(w->path);
+	explicit_bzero(w, sizeof(*w));
 	free(w);
+}
+
+static void take_key(struct agent_slice *s, const struct agent_data_key *key)
+{
+	if (s->key.kept || !key->kept)
+		return;
+	s->key = *key;
+	agent_data_key_tell(key);
 }
 
 static void save_done(void *arg)
@@ -135,6 +148,7 @@ static void save_done(void *arg)
 	struct agent_slice *s = w->slice;
 	if (s) {
 		s->saving = NULL;
+		take_key(s, &w->key);
 		s->writes++;
 		s->failing = w->result < 0;
 		if (w->result < 0) {
@@ -162,6 +176,7 @@ static void on_save_timer(void *arg)
 	w->slice = s;
 	w->fs = s->config.fs;
 	w->seal = s->seal;
+	w->key = s->key;
 	w->path = path_in(s, "slice");
 	w->plain = BUF_INIT_LIMIT(SLICE_FILE_MAX);
 	write_plain(s, &w->plain);
@@ -177,7 +192,7 @@ static void changed(struct agent_slice *s)
 		return;
 	s->dirty = true;
 	s->change++;
-	if (!s->newer && !s->saving && !loop_timer_active(s->save_timer))
+	if (!s->left && !s->saving && !loop_timer_active(s->save_timer))
 		loop_timer_start(s->save_timer, SAVE_DELAY_MS);
 }
 
@@ -283,8 +298,8 @@ const char *agent_slice_epoch(const struct agent_slice *s)
 
 void agent_slice_set_epoch(struct agent_slice *s, const char *epoch)
 {
-	if (s->newer && !s->loading) {
-		s->newer = false;
+	if (s->left && !s->loading) {
+		s->left = false;
 		changed(s);
 	}
 	set_text(s, &s->epoch, epoch);
@@ -353,34 +368,16 @@ bool agent_slice_keeps(const struct agent_slice *s, uint64_t change)
 
 void agent_slice_hurry(struct agent_slice *s)
 {
-	if (s->dirty && !s->newer && !s->saving && !s->failing)
+	if (s->dirty && !s->left && !s->saving && !s->failing)
 		loop_timer_start(s->save_timer, 0);
 }
 
 /* ---- opening ---- */
 
-int agent_slice_key(const struct agent_slice *s, unsigned char ret_key[static 32], struct err *e)
+bool agent_slice_key(const struct agent_slice *s, unsigned char ret_key[static DATA_KEY_SIZE])
 {
-	CLEANUP(mem_free_ptr) char *path = path_in(s, "key");
-	CLEANUP(buf_done) struct buf b = BUF_INIT_LIMIT(64);
-	struct err why = ERR_INIT;
-	int r = fs_read(s->config.fs, path, &b, &why);
-	if (r == 0 && b.size == 32) {
-		memcpy(ret_key, b.data, 32);
-		return 0;
-	}
-	if (r == 0)
-		return err_set(e, ERR_CORRUPT,
-			"%s has %zu bytes, not 32: remove it (the slice is "
-			"then fetched again)",
-			path, b.size);
-	if (r != -ERR_NOT_FOUND) {
-		if (e)
-			*e = why;
-		return r;
-	}
-	loop_random_bytes(s->config.loop, ret_key, 32);
-	return fs_write_atomic(s->config.fs, path, ret_key, 32, 0600, e);
+	memcpy(ret_key, s->key.bytes, DATA_KEY_SIZE);
+	return s->key.kept;
 }
 
 static int load_line(void *arg, const char *type, json_t *message, struct err *e)
@@ -445,7 +442,18 @@ static void begin_anew(struct agent_slice *s, const struct err *why)
 	agent_slice_set_peers(s, "");
 	agent_slice_set_session(s, "");
 	s->loading = false;
-	s->newer = newer;
+	s->left = newer;
+}
+
+static int open_key(struct agent_slice *s, struct err *e)
+{
+	struct agent_data_key_config key = {.log = s->config.log,
+		.loop = s->config.loop,
+		.fs = s->config.fs,
+		.folder = s->config.folder,
+		.seal = s->config.key_seal,
+		.sealer = s->config.sealer};
+	return agent_data_key_open(&key, &s->key, e);
 }
 
 int agent_slice_open(const struct agent_slice_config *config, struct agent_slice **ret_slice,
@@ -458,16 +466,15 @@ int agent_slice_open(const struct agent_slice_config *config, struct agent_slice
 	s->peers = mem_dup_string("");
 	s->session = mem_dup_string("");
 	s->save_timer = loop_timer_new(config->loop, on_save_timer, s);
-	unsigned char key[32];
-	int r = agent_slice_key(s, key, e);
+	int r = open_key(s, e);
 	if (r < 0) {
 		agent_slice_close(s);
 		return r;
 	}
-	s->seal = pki_seal_new(key);
-	explicit_bzero(key, sizeof(key));
+	s->seal = pki_seal_new(s->key.bytes);
+	s->left = !s->key.kept;
 	struct err why = ERR_INIT;
-	if (load(s, &why) < 0)
+	if (s->key.kept && load(s, &why) < 0)
 		begin_anew(s, &why);
 	*ret_slice = s;
 	return 0;
@@ -488,5 +495,6 @@ void agent_slice_close(struct agent_slice *s)
 	free(s->epoch);
 	free(s->peers);
 	free(s->session);
+	explicit_bzero(s, sizeof(*s));
 	free(s);
 }

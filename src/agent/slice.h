@@ -9,6 +9,7 @@
 #ifndef CONTINUO_AGENT_SLICE_H
 #define CONTINUO_AGENT_SLICE_H
 
+#include "agent/data_key.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "model/object.h"
@@ -21,15 +22,18 @@ struct agent_slice_config {
 	struct fs *fs;
 	const char *folder;
 	const struct kind_registry *kinds;
+	enum agent_key_seal key_seal;
+	struct agent_sealer sealer;
 	void (*on_saved)(void *arg, bool saved); /* a write ended; null: nobody asks */
 	void *arg;
 };
 
 struct agent_slice;
 
-/* Makes the key file when there is none and loads the slice when there is one. A damaged slice (or
- * one of another key) is logged and begun anew: the server has it all. One that a newer agent wrote
- * is logged and left alone until a server was heard. */
+/* Opens the key (data_key.h) and loads the slice when there is one. A damaged slice (or one of
+ * another key) is logged and begun anew: the server has it all. One that a newer agent wrote, or
+ * whose key the TPM does not give now, is logged and left alone until a server was heard. Blocks, a
+ * second or so where a slow TPM has the key. */
 int agent_slice_open(const struct agent_slice_config *config, struct agent_slice **ret_slice,
 	struct err *e) MUST_CHECK;
 void agent_slice_close(
@@ -72,9 +76,9 @@ uint64_t agent_slice_change(const struct agent_slice *s);
 bool agent_slice_keeps(const struct agent_slice *s, uint64_t change);
 /* Writes what waits without gathering more; not sooner where the last write failed. */
 void agent_slice_hurry(struct agent_slice *s);
-/* The key that seals what is on disk. */
-int agent_slice_key(const struct agent_slice *s, unsigned char ret_key[static 32],
-	struct err *e) MUST_CHECK;
+/* The key that seals what is on disk, to be wiped by the caller; false: it is not yet the one of
+ * the files there. */
+bool agent_slice_key(const struct agent_slice *s, unsigned char ret_key[static DATA_KEY_SIZE]);
 int64_t agent_slice_writes(const struct agent_slice *s); /* to disk, since the start */
 
 #endif

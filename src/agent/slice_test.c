@@ -24,6 +24,31 @@ struct world {
 	char said[4096];
 };
 
+/* A TPM that is there or not; its blob is the key as it is. */
+static bool tpm_away;
+
+static int tpm_seal(void *context, const unsigned char key[static DATA_KEY_SIZE],
+	struct buf *ret_blob, struct err *e)
+{
+	(void)context;
+	if (tpm_away)
+		return err_set(e, ERR_UNAVAILABLE, "no TPM");
+	buf_append(ret_blob, key, DATA_KEY_SIZE);
+	return 0;
+}
+
+static int tpm_unseal(void *context, const struct buf *blob,
+	unsigned char ret_key[static DATA_KEY_SIZE], struct err *e)
+{
+	(void)context;
+	if (tpm_away)
+		return err_set(e, ERR_UNAVAILABLE, "no TPM");
+	memcpy(ret_key, blob->data, DATA_KEY_SIZE);
+	return 0;
+}
+
+static const struct agent_sealer *sealer; /* null: none */
+
 static void log_kept(void *context, const char *line)
 {
 	struct world *w = context;
@@ -48,6 +73,8 @@ static void open_world(struct world *w)
 		.context = w};
 	struct agent_slice_config config = {
 		.loop = w->l, .log = &w->log, .fs = fs_real(), .folder = folder, .kinds = w->kinds};
+	if (sealer)
+		config.sealer = *sealer;
 	struct err e;
 	assert_int_equal(agent_slice_open(&config, &w->s, &e), 0);
 }
@@ -353,6 +380,42 @@ static void test_a_newer_format_is_told_and_kept(void **state)
 	close_world(&w);
 }
 
+/* While the TPM is away neither the slice nor its key is written over, until a server was heard. */
+static void test_a_sealed_key_that_is_away(void **state)
+{
+	(void)state;
+	static const struct agent_sealer tpm = {tpm_seal, tpm_unseal, NULL};
+	struct world w;
+	sealer = &tpm;
+	open_world(&w);
+	fill(&w);
+	test_loop_run(w.l, 1000);
+	size_t count = agent_slice_count(w.s);
+	close_world(&w);
+	tpm_away = true;
+	open_world(&w);
+	assert_int_equal(agent_slice_count(w.s), 0);
+	assert_non_null(strstr(w.said, "key_not_unsealed"));
+	agent_slice_end(w.s, "u");
+	test_loop_run(w.l, 20000);
+	close_world(&w);
+	tpm_away = false;
+	open_world(&w);
+	assert_int_equal(agent_slice_count(w.s), count);
+	close_world(&w);
+	tpm_away = true;
+	open_world(&w);
+	agent_slice_set_epoch(w.s, "e1"); /* a server was heard */
+	test_loop_run(w.l, 1000);
+	assert_non_null(strstr(w.said, "key_not_sealed"));
+	close_world(&w);
+	open_world(&w);
+	assert_string_equal(agent_slice_epoch(w.s), "e1");
+	close_world(&w);
+	sealer = NULL;
+	tpm_away = false;
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -379,6 +442,7 @@ int main(void)
 		cmocka_unit_test(test_who_ended_is_remembered),
 		cmocka_unit_test(test_a_truncated_file_is_told),
 		cmocka_unit_test(test_a_newer_format_is_told_and_kept),
+		cmocka_unit_test(test_a_sealed_key_that_is_away),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -552,6 +552,8 @@ struct agent_spool *agent_spool_new(const struct agent_spool_config *config)
 	s->config = *config;
 	if (s->config.limit_bytes == 0)
 		s->config.limit_bytes = SPOOL_BYTES_DEFAULT;
+	if (s->config.leave)
+		s->config.limit_bytes = -1;
 	s->seal = pki_seal_new(config->key);
 	s->config.key = NULL;
 	s->folder = mem_format("%s/spool", config->state_folder);
@@ -559,7 +561,8 @@ struct agent_spool *agent_spool_new(const struct agent_spool_config *config)
 	s->credit = CREDIT_MAX;
 	s->credit_ms = loop_now_ms(config->loop);
 	s->timer = loop_timer_new(config->loop, on_timer, s);
-	load(s);
+	if (!s->config.leave)
+		load(s);
 	return s;
 }
 

@@ -36,6 +36,7 @@ struct agent_spool_config {
 	const char *state_folder;
 	const unsigned char *key; /* 32 bytes, that of the slice; copied */
 	int64_t limit_bytes;      /* < 0: nothing is written */
+	bool leave; /* the files there are of a key that is away: nothing is touched */
 	struct agent_reports *reports;
 	/* A status that was kept says that the pod is over. The slice may not: it is written later.
 	 */

@@ -23,6 +23,7 @@
 #include "base/str.h"
 #include "driver/adopted.h"
 #include "main/notify.h"
+#include "main/sealer.h"
 #include "sys/loop_uv.h"
 
 struct program {
@@ -31,6 +32,7 @@ struct program {
 	struct agent_clock clock;
 	struct agent_outgoing outgoing;
 	struct agent_tls tls;
+	struct sealer sealer;
 	struct agent_options options;
 	struct agent *agent;
 	struct agent_local *local;
@@ -231,6 +233,9 @@ static int start(struct program *p, struct err *e)
 	c->runtime_wrapper = helper_path(p, "continuo-runtime");
 	c->pause_program = helper_path(p, "continuo-pause");
 	c->fence_program = helper_path(p, "continuo-fence");
+	p->sealer = (struct sealer){
+		.program = helper_path(p, "continuo-seal"), .tcti = p->options.key_seal_tcti};
+	c->sealer = sealer_of(&p->sealer);
 	int r = agent_outgoing_init(&p->outgoing, &p->options, (const char *const *)environ, e);
 	if (r == 0)
 		r = choose_address(p, e);
