@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "place/assign_tables.h"
 
-#define REGRET_MOST 200 /* items of which each is priced again after each decision */
+#define REGRET_MOST 30 /* items of which each is priced again after each decision */
 
 struct ranked {
 	double key;
@@ -138,11 +138,31 @@ static void build_by_regret(struct state *s, double strict)
 	}
 }
 
-void assign_build(struct state *s, enum assign_order order, double strict, struct rand *rand)
+static void clear(struct state *s)
 {
 	for (uint32_t i = 0; i < s->t->items; i++)
 		if (s->bin_of[i] != ASSIGN_NONE)
 			assign_forget(s, i);
+}
+
+void assign_build_at(struct state *s, uint32_t site, double strict)
+{
+	const struct tables *t = s->t;
+	clear(s);
+	for (uint32_t i = 0; i < t->items; i++) {
+		struct price price;
+		uint32_t bin = assign_best_bin(s, i, site, strict, ASSIGN_NONE, &price);
+		if (bin != ASSIGN_NONE && price.over == 0)
+			assign_drop(s, i, bin);
+	}
+	for (uint32_t i = 0; i < t->items; i++)
+		if (s->bin_of[i] == ASSIGN_NONE)
+			place_best(s, i, strict);
+}
+
+void assign_build(struct state *s, enum assign_order order, double strict, struct rand *rand)
+{
+	clear(s);
 	if (order == ASSIGN_BY_REGRET && s->t->items <= REGRET_MOST)
 		build_by_regret(s, strict);
 	else if (order == ASSIGN_LINKED_FIRST)

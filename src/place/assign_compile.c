@@ -83,6 +83,13 @@ static void compile_bins(struct tables *t)
 	t->site_bin[t->sites] = t->bins;
 }
 
+/* One cost that is too large makes the sum too large: it was clamped. */
+static double worst_of(int64_t most, double count)
+{
+	double one = (double)most;
+	return one > ASSIGN_COST_MAX * (double)ASSIGN_UNIT ? INFINITY : one * count;
+}
+
 /* How far a pair of sites is beyond a hard bound; never 0 when it is. */
 static int32_t beyond(double ms, double bound)
 {
@@ -146,7 +153,7 @@ static double compile_links(struct tables *t)
 		const int32_t *over = hard ? t->over_matrices + 2 * l * cells : NULL;
 		if (assign_pairs(p, link) == 0)
 			continue;
-		sum += (double)compile_link(t, l) * (double)assign_pairs(p, link);
+		sum += worst_of(compile_link(t, l), (double)assign_pairs(p, link));
 		add_edge(t, link->from, used, (struct edge){link->to, l, true, share, rows, over});
 		add_edge(t, link->to, used,
 			(struct edge){link->from, l, false, share, rows + cells,
@@ -180,7 +187,7 @@ static double compile_anchors(struct tables *t)
 		}
 		(anchor->inward ? t->tied_in : t->tied_out)[row + anchor->site] +=
 			assign_anchor_share(p, anchor);
-		sum += (double)most * p->components[anchor->component].replicas;
+		sum += worst_of(most, p->components[anchor->component].replicas);
 		if (sum > SUM_MOST * (double)ASSIGN_UNIT)
 			break;
 	}
@@ -258,14 +265,7 @@ static double worst_of_bins(const struct tables *t)
 static int64_t price_alone(const struct tables *t, uint32_t c, uint32_t b)
 {
 	const struct bin *bin = &t->bin[b];
-	int64_t value = 0;
-	for (uint32_t k = 0; k < bin->plane_count; k++) {
-		size_t plane = bin->plane_first + k;
-		int64_t one = assign_plane_value(t->base[plane], &t->slope[plane * t->r],
-			&t->need[c * t->r], t->r);
-		if (k == 0 || (bin->concave ? one < value : one > value))
-			value = one;
-	}
+	int64_t value = assign_potential(t, bin, &t->need[c * t->r]);
 	return t->fixed[(size_t)c * t->bins + b] + bin->on + value - bin->base;
 }
 

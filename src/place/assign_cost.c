@@ -7,13 +7,6 @@
 #include "base/mem.h"
 #include "place/assign_tables.h"
 
-/* Clamped, so that what is too large can still be added up until it is refused. */
-int64_t assign_fix(double cost)
-{
-	double most = (double)((int64_t)1 << 54), fixed = cost * (double)ASSIGN_UNIT;
-	return llround(fixed > most ? most : fixed < -most ? -most : fixed);
-}
-
 double assign_latency(const struct assign_problem *p, uint32_t from, uint32_t to)
 {
 	return p->sites.latency_ms[(size_t)from * p->sites.count + to];

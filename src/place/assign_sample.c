@@ -102,7 +102,7 @@ static void make_bin(struct maker *m, uint32_t i, struct assign_bin *b, double s
 	room[0] = (int64_t)((double)size * 1000 * (1 - full) * scale) + 1;
 	room[1] =
 		(int64_t)((double)size * between(m, 2, 8) * (1 - full) * scale * 1073741824.0) + 1;
-	room[2] = chance(m, 0.3) ? 1 + below(m, 3) : 0;
+	room[2] = i == 0 || chance(m, 0.3) ? 2 + below(m, 4) : 0;
 	m->watts[i] = between(m, 3, 12) * (double)size;
 	m->price[i] = between(m, 0.02, 0.06) * (double)size;
 	m->trust[i] = site ? (int)below(m, 101) : 90;
@@ -138,6 +138,15 @@ static void make_statics(struct maker *m, struct assign_component *c)
 	}
 	c->statics = statics;
 	c->static_count = ARRAY_SIZE(terms);
+}
+
+/* What fits on no node is shrunk to one of them, so that most applications can be placed. */
+static void shrink_to_fit(struct maker *m, struct assign_component *c)
+{
+	const struct assign_bin *b = &m->p->bins[below(m, m->sample->bins)];
+	int64_t *need = (int64_t *)c->need;
+	for (uint32_t k = 0; k < 2; k++)
+		need[k] = need[k] < b->room[k] ? need[k] : b->room[k];
 }
 
 /* Some may not go to all sites, or to all nodes. */
@@ -176,7 +185,7 @@ static void make_need(struct maker *m, uint32_t i, struct assign_component *c)
 	int64_t *need = arena_new_array(m->arena, RESOURCES, int64_t);
 	need[0] = rand_between(&m->rand, 1, 30) * 100;
 	need[1] = rand_between(&m->rand, 1, 48) << 27;
-	need[2] = chance(m, 0.1) ? 1 : 0;
+	need[2] = chance(m, 0.07) ? 1 : 0;
 	*c = (struct assign_component){.name = name(m, "part", i),
 		.replicas = chance(m, 0.6) ? 1 : 1 + below(m, m->sample->replicas_most),
 		.need = need};
@@ -244,15 +253,22 @@ static void make_bins(struct maker *m, struct assign_bin *bins, double scale)
 	}
 }
 
+/* Small numbers more often: the exact solver's time doubles with every few components. */
+static uint32_t small_between(struct rand *r, uint32_t low, uint32_t high)
+{
+	int64_t a = rand_between(r, low, high), b = rand_between(r, low, high);
+	return (uint32_t)(a < b ? a : b);
+}
+
 struct assign_sample assign_sample_small(uint64_t seed)
 {
 	struct rand r;
 	rand_init(&r, seed * 7919 + 1);
 	struct assign_sample s = {.seed = seed, .replicas_most = 3};
-	s.components = (uint32_t)rand_between(&r, 5, 20);
-	s.links = s.components - 1 + (uint32_t)rand_below(&r, s.components);
-	s.sites = (uint32_t)rand_between(&r, 2, 6);
-	s.bins = (uint32_t)rand_between(&r, s.sites > 5 ? s.sites : 5, 30);
+	s.components = small_between(&r, 5, 20);
+	s.links = s.components - 1 + small_between(&r, 0, s.components);
+	s.sites = small_between(&r, 2, 6);
+	s.bins = small_between(&r, s.sites > 5 ? s.sites : 5, 30);
 	s.fill = 0.2 + 0.6 * rand_unit(&r);
 	return s;
 }
@@ -286,6 +302,8 @@ struct assign_problem *assign_sample_make(const struct assign_sample *sample, st
 	p->component_count = sample->components;
 	make_bins(&m, arena_new_array(a, sample->bins, struct assign_bin), 1);
 	for (uint32_t i = 0; i < sample->components; i++) {
+		if (sample->fill > 0)
+			shrink_to_fit(&m, &c[i]);
 		make_statics(&m, &c[i]);
 		make_open(&m, &c[i]);
 		make_kin(&m, &c[i]);

@@ -11,7 +11,9 @@
 #include "place/assign_tables.h"
 
 #define STAGES 128
+#ifndef COOLING
 #define COOLING 0.951 /* a stage; 1/600 at the end */
+#endif
 
 void assign_note(struct search *x)
 {
@@ -233,7 +235,7 @@ static bool try_ejection(struct search *x, uint32_t item, uint32_t bin, double s
 
 /* ---- descent ---- */
 
-static bool descend_items(struct search *x, uint64_t until)
+bool assign_descend_items(struct search *x, uint64_t until)
 {
 	struct state *s = x->s;
 	bool better = false;
@@ -284,7 +286,7 @@ void assign_descend(struct search *x, uint64_t until)
 {
 	bool better = true;
 	while (better && x->s->steps < until) {
-		descend_items(x, until);
+		assign_descend_items(x, until);
 		better = descend_pairs(x, until);
 		better |= descend_groups(x, until);
 	}

@@ -7,10 +7,15 @@
 #include "base/mem.h"
 #include "place/assign_tables.h"
 
-#define SAMPLE 256     /* moves by which the scale of costs is judged */
-#define STRICT 4       /* times that scale is what OVER_ONE / 4 costs */
+#define SAMPLE 256 /* moves by which the scale of costs is judged */
+#define STRICT 4   /* times that scale is what OVER_ONE / 4 costs */
+#ifndef FRESH_HEAT
 #define FRESH_HEAT 0.5 /* of that scale, of a round from a new assignment */
+#endif
+#ifndef WARM_HEAT
 #define WARM_HEAT 0.08 /* of a round from the best one */
+#endif
+#define CENTRES_MOST 64 /* sites around each of which an assignment is built */
 #define ROUNDS_MOST 64
 #define PATIENCE 6 /* budgets that are spent while no plan is found */
 #define REASONS_MOST 64
@@ -49,11 +54,49 @@ static double scale_of(struct search *x)
 	return scale > 1 ? scale : 1;
 }
 
+static double value_of(const struct search *x)
+{
+	return (double)x->s->cost + x->strict * (double)x->s->over;
+}
+
+/* Keeps the state among the best first assignments. */
+static void keep_start(struct search *x)
+{
+	uint32_t items = x->s->t->items, at = x->start_count;
+	double value = value_of(x);
+	assign_note(x);
+	for (uint32_t i = 0; i < x->start_count; i++)
+		if (x->start_value[i] == value)
+			return;
+	if (at == ASSIGN_STARTS) {
+		at = 0;
+		for (uint32_t i = 1; i < ASSIGN_STARTS; i++)
+			at = x->start_value[i] > x->start_value[at] ? i : at;
+		if (value >= x->start_value[at])
+			return;
+	} else {
+		x->start_count++;
+	}
+	x->start_value[at] = value;
+	memcpy(&x->starts[(size_t)at * items], x->s->bin_of, items * sizeof(*x->starts));
+}
+
+/* First assignments in several orders and around each site; the best few are improved a little. */
 static void start(struct search *x)
 {
-	x->strict = 1e9;
+	struct state *s = x->s;
+	const struct tables *t = s->t;
 	for (int order = 0; order < ASSIGN_ORDERS; order++) {
-		assign_build(x->s, (enum assign_order)order, x->strict, &x->rand);
+		assign_build(s, (enum assign_order)order, x->strict, &x->rand);
+		keep_start(x);
+	}
+	for (uint32_t site = 0; site < t->sites && t->sites <= CENTRES_MOST; site++) {
+		assign_build_at(s, site, x->strict);
+		keep_start(x);
+	}
+	for (uint32_t i = 0; i < x->start_count; i++) {
+		assign_restore(s, &x->starts[(size_t)i * t->items]);
+		assign_descend_items(x, s->steps + 2 * (uint64_t)t->items * t->sites);
 		assign_note(x);
 	}
 }
@@ -77,29 +120,27 @@ static void run_round(struct search *x, uint64_t until, double scale, bool fresh
 		assign_restore(x->s, x->best.bin_of);
 	assign_anneal(x, until, scale * (fresh ? FRESH_HEAT : WARM_HEAT));
 	x->strict *= 64;
-	assign_descend(x, UINT64_MAX);
+	assign_descend_items(x, UINT64_MAX);
 	x->strict /= 64;
 }
 
 static void search(struct search *x, uint64_t budget)
 {
 	struct state *s = x->s;
-	start(x);
-	assign_restore(s, x->best.bin_of);
+	x->strict = 1e9;
+	assign_build(s, ASSIGN_LARGE_FIRST, x->strict, &x->rand);
 	double scale = scale_of(x);
 	x->strict = scale * STRICT / ((double)OVER_ONE / 4);
-	x->strict *= 64;
-	assign_descend(x, s->steps + budget / 8);
-	x->strict /= 64;
+	start(x);
 	uint32_t rounds = rounds_for(s->t, budget);
 	uint64_t begun = s->steps, left = budget > begun ? budget - begun : budget / 2;
 	for (uint32_t i = 0; i < rounds; i++)
-		run_round(x, begun + left * (i + 1) / rounds, scale, i % 2 == 0);
+		run_round(x, begun + left * (i + 1) / rounds, scale, i % 2 == 1);
 	for (uint32_t i = 1; i < PATIENCE && x->best.over > 0; i++)
 		run_round(x, s->steps + left, scale, i % 2 == 1);
 	assign_restore(s, x->best.bin_of);
 	x->strict *= 64;
-	assign_descend(x, UINT64_MAX);
+	assign_descend(x, s->steps + budget / 8 + 1000);
 }
 
 static void run_search(const struct tables *t, uint64_t steps, struct assign_result *result)
@@ -108,12 +149,14 @@ static void run_search(const struct tables *t, uint64_t steps, struct assign_res
 	assign_state_init(&s, t);
 	struct search x = {.s = &s, .best = {result->bin_of, INT64_MAX, INT64_MAX}};
 	/* A move takes each item at most twice. */
+	x.starts = mem_alloc_array((size_t)ASSIGN_STARTS * t->items, sizeof(*x.starts));
 	x.undo_item = mem_alloc_array(4 * (size_t)t->items + 4, sizeof(*x.undo_item));
 	x.undo_bin = mem_alloc_array(4 * (size_t)t->items + 4, sizeof(*x.undo_bin));
 	rand_init(&x.rand, t->problem->seed);
 	search(&x, steps ? steps : usual_steps(t));
 	result->feasible = x.best.over == 0;
 	result->steps = s.steps;
+	free(x.starts);
 	free(x.undo_item);
 	free(x.undo_bin);
 	assign_state_done(&s);

@@ -135,19 +135,6 @@ struct price assign_price_site(const struct state *s, uint32_t item, uint32_t si
 	return price;
 }
 
-static int64_t potential(const struct tables *t, const struct bin *b, const int64_t *used)
-{
-	int64_t value = 0;
-	for (uint32_t k = 0; k < b->plane_count; k++) {
-		size_t plane = b->plane_first + k;
-		int64_t one =
-			assign_plane_value(t->base[plane], &t->slope[plane * t->r], used, t->r);
-		if (k == 0 || (b->concave ? one < value : one > value))
-			value = one;
-	}
-	return value;
-}
-
 struct price assign_price_bin(const struct state *s, uint32_t item, uint32_t bin)
 {
 	const struct tables *t = s->t;
@@ -166,7 +153,7 @@ struct price assign_price_bin(const struct state *s, uint32_t item, uint32_t bin
 		}
 	}
 	if (b->plane_count)
-		price.cost += potential(t, b, with) - s->level[bin];
+		price.cost += assign_potential(t, b, with) - s->level[bin];
 	if (s->on_bin[bin] == 0)
 		price.cost += b->on;
 	if (t->home[item] != ASSIGN_NONE && t->home[item] != bin)
@@ -212,7 +199,7 @@ static void count_on_bin(struct state *s, uint32_t item, uint32_t bin, int sign)
 	s->kin_site[(size_t)c * t->sites + t->bin[bin].site] += (uint32_t)sign;
 	s->placed[c] += (uint32_t)sign;
 	if (t->bin[bin].plane_count)
-		s->level[bin] = potential(t, &t->bin[bin], used);
+		s->level[bin] = assign_potential(t, &t->bin[bin], used);
 }
 
 /* Puts the traffic of the item on the paths, or takes it away. */

@@ -87,7 +87,14 @@ int64_t assign_anchor_cost(const struct assign_problem *p, const struct assign_a
 int64_t assign_pairs(const struct assign_problem *p, const struct assign_link *l);
 int64_t assign_share(const struct assign_problem *p, const struct assign_link *l);
 int64_t assign_anchor_share(const struct assign_problem *p, const struct assign_anchor *a);
-int64_t assign_fix(double cost); /* ASSIGN_UNIT */
+/* In ASSIGN_UNIT; half away from 0. Clamped, so that what is too large can still be added up until
+ * it is refused. */
+static inline int64_t assign_fix(double cost)
+{
+	double most = (double)((int64_t)1 << 54), fixed = cost * (double)ASSIGN_UNIT;
+	fixed = fixed > most ? most : fixed < -most ? -most : fixed;
+	return (int64_t)(fixed + (fixed < 0 ? -0.5 : 0.5));
+}
 double assign_latency(const struct assign_problem *p, uint32_t from, uint32_t to);
 int64_t assign_limit(const struct assign_problem *p, uint32_t from, uint32_t to);
 bool assign_link_holds(const struct assign_problem *p, const struct assign_link *l, uint32_t from,
@@ -103,6 +110,24 @@ int64_t assign_plane_value(double base, const double *slope, const int64_t *used
 int assign_compile(const struct assign_problem *problem, struct tables *ret_t,
 	struct err *e) MUST_CHECK;
 void assign_tables_done(struct tables *t);
+/* The greatest or the least of a bin's planes. Rounded once, after the choice of the plane: that is
+ * the same as rounding them all. */
+static inline int64_t assign_potential(const struct tables *t, const struct bin *b,
+	const int64_t *used)
+{
+	double value = 0, amount[ASSIGN_RESOURCES_MAX];
+	const double *slope = &t->slope[(size_t)b->plane_first * t->r];
+	for (uint32_t i = 0; i < t->r; i++)
+		amount[i] = (double)used[i];
+	for (uint32_t k = 0; k < b->plane_count; k++, slope += t->r) {
+		double one = t->base[b->plane_first + k];
+		for (uint32_t i = 0; i < t->r; i++)
+			one += slope[i] * amount[i];
+		if (k == 0 || (b->concave ? one < value : one > value))
+			value = one;
+	}
+	return assign_fix(value);
+}
 
 /* ---- assign_state.c ---- */
 
@@ -164,6 +189,8 @@ enum assign_order {
 	ASSIGN_ORDERS
 };
 void assign_build(struct state *s, enum assign_order order, double strict, struct rand *rand);
+/* All that can be at the site are there, the others where they cost least then. */
+void assign_build_at(struct state *s, uint32_t site, double strict);
 
 /* ---- assign_search.c ---- */
 
@@ -171,15 +198,22 @@ struct best {
 	uint32_t *bin_of;
 	int64_t cost, over; /* over 0: feasible */
 };
+#define ASSIGN_STARTS 4 /* first assignments that are improved before one is chosen */
 struct search {
 	struct state *s;
 	struct rand rand;
 	struct best best;
-	double strict; /* cost of OVER_ONE is this times OVER_ONE */
+	double strict;    /* cost of OVER_ONE is this times OVER_ONE */
+	uint32_t *starts; /* STARTS assignments */
+	double start_value[ASSIGN_STARTS];
+	uint32_t start_count;
 	uint32_t *undo_item, *undo_bin;
 	uint32_t undo_count;
 };
 void assign_note(struct search *x); /* keeps the state if it is the best one */
+/* Items one by one until none can be put anywhere for less. */
+bool assign_descend_items(struct search *x, uint64_t until);
+/* The same with pairs, components and bins. */
 void assign_descend(struct search *x, uint64_t until);
 void assign_anneal(struct search *x, uint64_t until, double heat);
 
