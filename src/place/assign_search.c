@@ -11,9 +11,7 @@
 #include "place/assign_tables.h"
 
 #define STAGES 128
-#ifndef COOLING
 #define COOLING 0.951 /* a stage; 1/600 at the end */
-#endif
 
 void assign_note(struct search *x)
 {
@@ -206,6 +204,17 @@ static bool try_emptying(struct search *x, uint32_t bin, uint32_t site, double s
 	return settle(x, before, slack);
 }
 
+/* All that is at one site to another: a cluster that is at the wrong place moves as a whole. */
+static bool try_site(struct search *x, uint32_t from, uint32_t to, double slack)
+{
+	struct state *s = x->s;
+	double before = value_of(x);
+	for (uint32_t i = 0; i < s->t->items && from != to; i++)
+		if (s->t->bin[s->bin_of[i]].site == from)
+			move_to_site(x, i, to, ASSIGN_NONE);
+	return settle(x, before, slack);
+}
+
 /* The item takes the place of those on the bin that stand in its way: they go to the best bins that
  * remain. */
 static bool try_ejection(struct search *x, uint32_t item, uint32_t bin, double slack)
@@ -279,6 +288,10 @@ static bool descend_groups(struct search *x, uint64_t until)
 	}
 	for (uint32_t i = 0; i < t->items && x->s->steps < until; i++)
 		better |= try_emptying(x, x->s->bin_of[i], ASSIGN_NONE, -1);
+	for (uint32_t from = 0; from < t->sites; from++)
+		for (uint32_t to = 0; x->s->busy_count[from] && to < t->sites; to++)
+			if (x->s->steps < until)
+				better |= try_site(x, from, to, -1);
 	return better;
 }
 
@@ -325,7 +338,9 @@ static void propose(struct search *x, double heat)
 		 j = (uint32_t)rand_below(&x->rand, items);
 	uint32_t c = s->t->component_of[i], kind = (uint32_t)rand_below(&x->rand, 128);
 	double slack = heat * draw_exponential(&x->rand);
-	if (kind < 76)
+	if (kind == 0 && rand_next(&x->rand) % 4 == 0)
+		try_site(x, s->t->bin[s->bin_of[i]].site, draw_site(x, c), slack);
+	else if (kind < 76)
 		try_move(x, i, draw_site(x, c), ASSIGN_NONE, slack);
 	else if (kind < 84)
 		try_move(x, i, s->t->bin[s->bin_of[i]].site, ASSIGN_NONE, slack);

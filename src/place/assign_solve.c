@@ -7,15 +7,8 @@
 #include "base/mem.h"
 #include "place/assign_tables.h"
 
-#define SAMPLE 256 /* moves by which the scale of costs is judged */
-#define STRICT 4   /* times that scale is what OVER_ONE / 4 costs */
-#ifndef FRESH_HEAT
 #define FRESH_HEAT 0.5 /* of that scale, of a round from a new assignment */
-#endif
-#ifndef WARM_HEAT
 #define WARM_HEAT 0.08 /* of a round from the best one */
-#endif
-#define CENTRES_MOST 64 /* sites around each of which an assignment is built */
 #define ROUNDS_MOST 64
 #define PATIENCE 6 /* budgets that are spent while no plan is found */
 #define REASONS_MOST 64
@@ -25,80 +18,6 @@ static uint64_t usual_steps(const struct tables *t)
 	uint64_t one = (uint64_t)t->items * (t->sites < 64 ? t->sites : 64);
 	uint64_t steps = 60 * one;
 	return steps < 60000 ? 60000 : steps > 2000000 ? 2000000 : steps;
-}
-
-/* How much a move changes the cost, usually. */
-static double scale_of(struct search *x)
-{
-	struct state *s = x->s;
-	double sum = 0;
-	uint32_t count = 0;
-	for (uint32_t n = 0; n < SAMPLE; n++) {
-		uint32_t i = (uint32_t)rand_below(&x->rand, s->t->items);
-		uint32_t c = s->t->component_of[i], old = s->bin_of[i];
-		uint32_t open = s->t->open_site[c + 1] - s->t->open_site[c];
-		uint32_t site = s->t->open_sites[s->t->open_site[c] + rand_below(&x->rand, open)];
-		struct price at_bin, at_site;
-		int64_t before = s->cost;
-		assign_lift(s, i);
-		int64_t own = before - s->cost;
-		at_site = assign_price_site(s, i, site);
-		if (assign_best_bin(s, i, site, x->strict, old, &at_bin) != ASSIGN_NONE) {
-			int64_t change = at_site.cost + at_bin.cost - own;
-			sum += (double)(change < 0 ? -change : change);
-			count++;
-		}
-		assign_drop(s, i, old);
-	}
-	double scale = count ? sum / count : 0;
-	return scale > 1 ? scale : 1;
-}
-
-static double value_of(const struct search *x)
-{
-	return (double)x->s->cost + x->strict * (double)x->s->over;
-}
-
-/* Keeps the state among the best first assignments. */
-static void keep_start(struct search *x)
-{
-	uint32_t items = x->s->t->items, at = x->start_count;
-	double value = value_of(x);
-	assign_note(x);
-	for (uint32_t i = 0; i < x->start_count; i++)
-		if (x->start_value[i] == value)
-			return;
-	if (at == ASSIGN_STARTS) {
-		at = 0;
-		for (uint32_t i = 1; i < ASSIGN_STARTS; i++)
-			at = x->start_value[i] > x->start_value[at] ? i : at;
-		if (value >= x->start_value[at])
-			return;
-	} else {
-		x->start_count++;
-	}
-	x->start_value[at] = value;
-	memcpy(&x->starts[(size_t)at * items], x->s->bin_of, items * sizeof(*x->starts));
-}
-
-/* First assignments in several orders and around each site; the best few are improved a little. */
-static void start(struct search *x)
-{
-	struct state *s = x->s;
-	const struct tables *t = s->t;
-	for (int order = 0; order < ASSIGN_ORDERS; order++) {
-		assign_build(s, (enum assign_order)order, x->strict, &x->rand);
-		keep_start(x);
-	}
-	for (uint32_t site = 0; site < t->sites && t->sites <= CENTRES_MOST; site++) {
-		assign_build_at(s, site, x->strict);
-		keep_start(x);
-	}
-	for (uint32_t i = 0; i < x->start_count; i++) {
-		assign_restore(s, &x->starts[(size_t)i * t->items]);
-		assign_descend_items(x, s->steps + 2 * (uint64_t)t->items * t->sites);
-		assign_note(x);
-	}
 }
 
 /* Rounds grow longer with the budget, and there are more of them. */
@@ -127,11 +46,7 @@ static void run_round(struct search *x, uint64_t until, double scale, bool fresh
 static void search(struct search *x, uint64_t budget)
 {
 	struct state *s = x->s;
-	x->strict = 1e9;
-	assign_build(s, ASSIGN_LARGE_FIRST, x->strict, &x->rand);
-	double scale = scale_of(x);
-	x->strict = scale * STRICT / ((double)OVER_ONE / 4);
-	start(x);
+	double scale = assign_start(x, budget);
 	uint32_t rounds = rounds_for(s->t, budget);
 	uint64_t begun = s->steps, left = budget > begun ? budget - begun : budget / 2;
 	for (uint32_t i = 0; i < rounds; i++)
@@ -146,19 +61,13 @@ static void search(struct search *x, uint64_t budget)
 static void run_search(const struct tables *t, uint64_t steps, struct assign_result *result)
 {
 	struct state s;
+	struct search x;
 	assign_state_init(&s, t);
-	struct search x = {.s = &s, .best = {result->bin_of, INT64_MAX, INT64_MAX}};
-	/* A move takes each item at most twice. */
-	x.starts = mem_alloc_array((size_t)ASSIGN_STARTS * t->items, sizeof(*x.starts));
-	x.undo_item = mem_alloc_array(4 * (size_t)t->items + 4, sizeof(*x.undo_item));
-	x.undo_bin = mem_alloc_array(4 * (size_t)t->items + 4, sizeof(*x.undo_bin));
-	rand_init(&x.rand, t->problem->seed);
+	assign_search_init(&x, &s, t->problem->seed, result->bin_of);
 	search(&x, steps ? steps : usual_steps(t));
 	result->feasible = x.best.over == 0;
 	result->steps = s.steps;
-	free(x.starts);
-	free(x.undo_item);
-	free(x.undo_bin);
+	assign_search_done(&x);
 	assign_state_done(&s);
 }
 

@@ -74,6 +74,7 @@ struct tables {
 	uint32_t *open_site, *open_sites; /* sites by component where it has bins; offsets */
 	struct priced *list;  /* components x sites x PRICE_LIST, ascending; bin ASSIGN_NONE: end */
 	uint32_t *list_total; /* components x sites: bins that are open to it */
+	struct assign_component *coarse; /* of coarse tables: what they say of components */
 };
 #define ASSIGN_NEVER INT64_MAX
 
@@ -216,6 +217,20 @@ bool assign_descend_items(struct search *x, uint64_t until);
 /* The same with pairs, components and bins. */
 void assign_descend(struct search *x, uint64_t until);
 void assign_anneal(struct search *x, uint64_t until, double heat);
+
+/* ---- assign_coarse.c: one bin a site; the rest is shared with the tables ---- */
+
+/* crowd: of how many bins of a site, the best ones, the mean is what a replica costs there. */
+void assign_coarsen(const struct tables *t, uint32_t crowd, struct tables *ret);
+void assign_coarse_done(struct tables *t);
+
+/* ---- assign_start.c ---- */
+
+/* The best assignment is kept in bin_of. */
+void assign_search_init(struct search *x, struct state *s, uint64_t seed, uint32_t *bin_of);
+void assign_search_done(struct search *x);
+/* Finds a first assignment and sets `strict`. Returns how much a move changes the cost, usually. */
+double assign_start(struct search *x, uint64_t budget);
 
 /* ---- assign_bound.c, assign_reason.c ---- */
 
