@@ -9,6 +9,9 @@
 
 #define FRESH_HEAT 0.5 /* of that scale, of a round from a new assignment */
 #define WARM_HEAT 0.08 /* of a round from the best one */
+#define LEAST_STEPS 60000
+#define LEAST_STEPS_FEW_BINS 240000 /* they are cheaper: some 40 ms */
+#define MOST_STEPS 2000000
 #define ROUNDS_MOST 64
 #define PATIENCE 6 /* budgets that are spent while no plan is found */
 #define REASONS_MOST 64
@@ -17,7 +20,8 @@ static uint64_t usual_steps(const struct tables *t)
 {
 	uint64_t one = (uint64_t)t->items * (t->sites < 64 ? t->sites : 64);
 	uint64_t steps = 60 * one;
-	return steps < 60000 ? 60000 : steps > 2000000 ? 2000000 : steps;
+	uint64_t least = t->bins <= ASSIGN_FEW_BINS ? LEAST_STEPS_FEW_BINS : LEAST_STEPS;
+	return steps < least ? least : steps > MOST_STEPS ? MOST_STEPS : steps;
 }
 
 /* Rounds grow longer with the budget, and there are more of them. */

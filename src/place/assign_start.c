@@ -161,7 +161,7 @@ double assign_start(struct search *x, uint64_t budget)
 {
 	static const uint32_t crowds[] = {CROWDS};
 	double scale = judge_scale(x);
-	if (x->s->t->bins > MANY_BINS * x->s->t->sites && x->s->t->bins > 64)
+	if (x->s->t->bins > MANY_BINS * x->s->t->sites && x->s->t->bins > ASSIGN_FEW_BINS)
 		for (uint32_t i = 0; i < ARRAY_SIZE(crowds); i++)
 			start_coarse(x, crowds[i], budget / COARSE_SHARE / ARRAY_SIZE(crowds));
 	else

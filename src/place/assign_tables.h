@@ -20,6 +20,7 @@
 
 #define OVER_ONE ((int64_t)1 << 20)
 #define OVER_MOST (OVER_ONE << 10) /* of one bin's resource or one path */
+#define ASSIGN_FEW_BINS 64         /* up to here they are not decided about site by site first */
 #define PRICE_LIST 12              /* bins of a component at a site that are kept in order */
 
 struct edge { /* one end of a link, as its component sees it */
