@@ -189,7 +189,9 @@ struct assign_reason {
 
 struct assign_result {
 	bool feasible;
-	uint32_t *bin_of; /* by item; when not feasible, the assignment that breaks least. Owned */
+	/* By item. When not feasible: the assignment that breaks least, ASSIGN_NONE when that is
+	 * proven. Owned. */
+	uint32_t *bin_of;
 	struct assign_cost cost;
 	int64_t bound;  /* no feasible plan costs less */
 	uint64_t steps; /* that were used */

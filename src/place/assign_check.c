@@ -5,6 +5,8 @@
 
 #include "place/assign_tables.h"
 
+#define TRAFFIC_MOST 1152921504606846976.0 /* 2^60 */
+
 /* A name for errors: what it is, its own name and its index. */
 struct thing {
 	char text[96];
@@ -206,6 +208,21 @@ static int check_anchor(const struct assign_problem *p, uint32_t index, struct e
 			   e);
 }
 
+/* All of it may come to one path. */
+static int check_traffic(const struct assign_problem *p, struct err *e)
+{
+	double sum = 0;
+	for (uint32_t l = 0; l < p->link_count; l++)
+		sum += (double)p->links[l].bits_per_s;
+	for (uint32_t a = 0; a < p->anchor_count; a++)
+		sum += (double)p->anchors[a].bits_per_s;
+	if (sum <= TRAFFIC_MOST)
+		return 0;
+	return err_set(e, ERR_TOO_LARGE,
+		"the traffic of all links comes to %g bit/s; at most %g is possible", sum,
+		TRAFFIC_MOST);
+}
+
 int assign_check(const struct assign_problem *p, struct err *e)
 {
 	int r = check_sizes(p, e);
@@ -219,5 +236,5 @@ int assign_check(const struct assign_problem *p, struct err *e)
 		r = check_link(p, l, e);
 	for (uint32_t a = 0; r == 0 && a < p->anchor_count; a++)
 		r = check_anchor(p, a, e);
-	return r;
+	return r ? r : check_traffic(p, e);
 }

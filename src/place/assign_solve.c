@@ -37,13 +37,14 @@ static uint32_t rounds_for(const struct tables *t, uint64_t steps)
 
 static void run_round(struct search *x, uint64_t until, double scale, bool fresh)
 {
+	uint64_t begun = x->s->steps < until ? x->s->steps : until;
 	if (fresh)
 		assign_build(x->s, ASSIGN_AT_RANDOM, x->strict, &x->rand);
 	else
 		assign_restore(x->s, x->best.bin_of);
 	assign_anneal(x, until, scale * (fresh ? FRESH_HEAT : WARM_HEAT));
 	x->strict *= 64;
-	assign_descend_items(x, UINT64_MAX);
+	assign_descend_items(x, x->s->steps + (until - begun) / 2 + 1000);
 	x->strict /= 64;
 }
 

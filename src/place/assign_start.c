@@ -88,27 +88,32 @@ static void keep_start(struct search *x)
 	memcpy(&x->starts[(size_t)at * items], x->s->bin_of, items * sizeof(*x->starts));
 }
 
-/* First assignments in several orders and around each site. */
-static void build_starts(struct search *x)
+/* First assignments in several orders and around each site, as far as the budget goes. */
+static void build_starts(struct search *x, uint64_t budget)
 {
 	struct state *s = x->s;
-	for (int order = 0; order < ASSIGN_ORDERS; order++) {
+	uint64_t until = s->steps + budget;
+	for (int order = 0; order < ASSIGN_ORDERS && (order == 0 || s->steps < until); order++) {
 		assign_build(s, (enum assign_order)order, x->strict, &x->rand);
 		keep_start(x);
 	}
 	for (uint32_t site = 0; site < s->t->sites && s->t->sites <= CENTRES_MOST; site++) {
+		if (s->steps >= until)
+			return;
 		assign_build_at(s, site, x->strict);
 		keep_start(x);
 	}
 }
 
 /* The best few are improved a little. */
-static void improve_starts(struct search *x)
+static void improve_starts(struct search *x, uint64_t budget)
 {
 	const struct tables *t = x->s->t;
+	uint64_t each = 2 * (uint64_t)t->items * t->sites;
+	each = each < budget / ASSIGN_STARTS ? each : budget / ASSIGN_STARTS;
 	for (uint32_t i = 0; i < x->start_count; i++) {
 		assign_restore(x->s, &x->starts[(size_t)i * t->items]);
-		assign_descend_items(x, x->s->steps + 2 * (uint64_t)t->items * t->sites);
+		assign_descend_items(x, x->s->steps + each);
 		assign_note(x);
 	}
 }
@@ -145,8 +150,8 @@ static void start_coarse(struct search *x, uint32_t crowd, uint64_t budget)
 	CLEANUP(mem_free_ptr) uint32_t *best = mem_alloc_array(t.items, sizeof(*best));
 	assign_search_init(&y, &s, x->s->t->problem->seed + crowd, best);
 	double scale = judge_scale(&y);
-	build_starts(&y);
-	improve_starts(&y);
+	build_starts(&y, budget * COARSE_STEPS);
+	improve_starts(&y, budget * COARSE_STEPS);
 	assign_restore(&s, best);
 	assign_anneal(&y, s.steps + budget * COARSE_STEPS, scale * COARSE_HEAT);
 	assign_descend_items(&y, s.steps + budget);
@@ -165,7 +170,7 @@ double assign_start(struct search *x, uint64_t budget)
 		for (uint32_t i = 0; i < ARRAY_SIZE(crowds); i++)
 			start_coarse(x, crowds[i], budget / COARSE_SHARE / ARRAY_SIZE(crowds));
 	else
-		build_starts(x);
-	improve_starts(x);
+		build_starts(x, budget);
+	improve_starts(x, budget / 2);
 	return scale;
 }

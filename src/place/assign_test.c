@@ -289,6 +289,19 @@ static void impossible_numbers_are_named(void **state)
 	wants(&w, ERR_INVALID, "node 0: plane 0 comes to inf");
 }
 
+static void traffic_that_cannot_be_added_up_is_refused(void **state)
+{
+	(void)state;
+	struct world w;
+	struct assign_link many[1100];
+	world_init(&w);
+	for (uint32_t l = 0; l < ARRAY_SIZE(many); l++)
+		many[l] = (struct assign_link){0, 1, .bits_per_s = ASSIGN_AMOUNT_MAX};
+	w.problem.links = many;
+	w.problem.link_count = ARRAY_SIZE(many);
+	wants(&w, ERR_TOO_LARGE, "the traffic of all links comes to");
+}
+
 /* A link to itself, in a circle and twice the same: nothing that a plan could not be made for. */
 static void circles_are_harmless(void **state)
 {
@@ -315,6 +328,7 @@ int main(void)
 		cmocka_unit_test(bounds_and_bandwidth_hold),
 		cmocka_unit_test(refusals_name_what_is_in_the_way),
 		cmocka_unit_test(impossible_numbers_are_named),
+		cmocka_unit_test(traffic_that_cannot_be_added_up_is_refused),
 		cmocka_unit_test(circles_are_harmless),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
