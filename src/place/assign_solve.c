@@ -19,7 +19,7 @@
 static uint64_t usual_steps(const struct tables *t)
 {
 	uint64_t one = (uint64_t)t->items * (t->sites < 64 ? t->sites : 64);
-	uint64_t steps = 60 * one;
+	uint64_t steps = 50 * one;
 	uint64_t least = t->bins <= ASSIGN_FEW_BINS ? LEAST_STEPS_FEW_BINS : LEAST_STEPS;
 	return steps < least ? least : steps > MOST_STEPS ? MOST_STEPS : steps;
 }
