@@ -42,6 +42,15 @@ for verb in "delete configmap" "get configmap" "describe configmap" "delete node
 done
 tap_check "a name with a slash too" tap_says 2 "has a /" cli node cordon n/status
 
+pods=/api/v1/namespaces/default/pods
+lost_pod() { # of a node that nobody hears
+	is "$(status POST $pods -d '{"metadata":{"name":"lost"},"spec":{"nodeName":"nowhere","containers":[{"name":"c","image":"i:1"}]}}')" 201 &&
+		timeout 20 "$CONTINUO_BUILD/src/main/continuo" delete pod lost "$@" --kubeconfig "$state/admin.kubeconfig" &&
+		is "$(status GET $pods/lost)" 404
+}
+tap_check "a pod of a lost node is deleted by --force" lost_pod --force
+tap_check "which leaves no time to stop" tap_says 2 "--force leaves no time" cli delete pod lost --force --grace-period 5
+
 secret=c0ntinu0-at-rest-$RANDOM
 tap_check "a Secret is made" is "$(status POST /api/v1/namespaces/default/secrets \
 	-d "{\"metadata\":{\"name\":\"s\"},\"stringData\":{\"password\":\"$secret\"}}")" 201
