@@ -349,7 +349,7 @@ void agent_fences_granted(struct agent_fences *f, int64_t id, int64_t lease_ms)
 	if (id <= 0 || b->id != id || lease_ms < 1000 || lease_ms > 3600000)
 		return; /* of an agent before us, or too old to be of use */
 	f->lease_ms = lease_ms;
-	bool had = holds(f, 0) && !f->other_epoch;
+	bool could = may_begin(f);
 	f->other_epoch = false;
 	set_until(f, b->sent_ms + lease_ms - (lease_ms * FENCES_DRIFT_PERMILLE + 999) / 1000);
 	MAP_EACH (&f->by_uid, entry) {
@@ -359,7 +359,7 @@ void agent_fences_granted(struct agent_fences *f, int64_t id, int64_t lease_ms)
 		else
 			extend(x);
 	}
-	if (!had && holds(f, 0))
+	if (!could && may_begin(f))
 		f->config.on_change(f->config.arg);
 }
 

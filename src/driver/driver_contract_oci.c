@@ -7,8 +7,10 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -759,6 +761,47 @@ static bool is_clean(const char *name)
 	return system(command) == 0;
 }
 
+/* 0: none has forked itself away yet */
+static int monitor_of_the_only_container(void)
+{
+	CLEANUP(mem_free_ptr)
+	char *folder = mem_format("%s/containers", bench.config.run_folder);
+	int pid = 0;
+	DIR *containers = opendir(folder);
+	for (struct dirent *x; containers && (x = readdir(containers));) {
+		CLEANUP(mem_free_ptr)
+		char *path = mem_format("%s/%s/conmon.pid", folder, x->d_name);
+		FILE *file = x->d_name[0] == '.' ? NULL : fopen(path, "re");
+		if (file && fscanf(file, "%d", &pid) != 1)
+			pid = 0;
+		if (file)
+			fclose(file);
+	}
+	if (containers)
+		closedir(containers);
+	return pid;
+}
+
+/* At every moment of the making, of which a part goes on in processes that do not end with conmon.
+ */
+static void monitors_killed_at_work_leave_nothing(void **state)
+{
+	(void)state;
+	for (int ms = 0; ms < 36; ms += 2) {
+		const struct timespec pause = {.tv_nsec = ms * 1000000L};
+		int pid;
+		bench_start("zw", POD("sleep 50", "", ""));
+		while (!(pid = monitor_of_the_only_container()))
+			bench_sleep(1);
+		(void)nanosleep(&pause, NULL);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		bench_sleep(100); /* one that was ready may be so still */
+		assert_true(bench_wait(is_ready, "zw", 8000));
+		bench_stop("zw", 0);
+		assert_true(is_clean("zw"));
+	}
+}
+
 static void nothing_is_left(void **state)
 {
 	(void)state;
@@ -873,6 +916,7 @@ const struct CMUnitTest contract_oci[] = {
 	cmocka_unit_test(containers_share_processes),
 	cmocka_unit_test(pods_are_adopted),
 	cmocka_unit_test(lost_monitors_end_their_containers),
+	cmocka_unit_test(monitors_killed_at_work_leave_nothing),
 	cmocka_unit_test(starts_are_quick),
 	cmocka_unit_test(nothing_is_left),
 	cmocka_unit_test(logs_outlive_the_pod),

@@ -253,6 +253,7 @@ static void load_container(void *arg, const char *id)
 	struct oci_container *c = oci_container_new(o, id, json_text(meta, "", "uid"),
 		json_text(meta, "", "name"), (int)json_int(meta, 0, "attempt"));
 	c->host_pid = json_bool(meta, false, "hostPID");
+	c->found = true;
 	c->pid = find_process(o, id);
 	if (c->pid > 0)
 		c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);

@@ -50,6 +50,7 @@ struct oci_container {
 	int pid, pidfd;   /* -1: not running */
 	bool running;     /* started, and its exit was not told yet */
 	bool host_pid;    /* has no pid namespace of its own: the host's, or the pod's */
+	bool found;       /* begun by an earlier process of the agent, maybe not to its end */
 	int64_t log_size; /* as last seen by the rotation */
 	int monitor_fd;   /* -1: not watched; conmon, or c itself when that is gone */
 	struct loop_poll *monitor;
@@ -196,6 +197,10 @@ int oci_wait(pid_t pid) MUST_CHECK;                  /* exit code, -signal, or -
 int oci_command(const char *const *argv) MUST_CHECK; /* both, with the results of oci_wait */
 int oci_runtime_delete(const struct oci *o, const struct oci_runtime *runtime,
 	const char *id) MUST_CHECK;
+/* Kills the conmon of a container and the runtime that still makes it, and waits until they are
+ * gone, 5 s at most. crun goes on with the making in a child of its own, which does not end with
+ * conmon. */
+void oci_runtime_end_makers(const struct oci *o, const char *id);
 
 /* oci_monitor.c */
 /* A pidfd of the container's conmon; -1: it is gone. Blocking. */
@@ -247,6 +252,9 @@ bool oci_cgroup_has_processes(const char *cgroup);
 /* Names of those in it, once for each hierarchy. */
 void oci_cgroup_children(const char *cgroup, void (*each)(void *arg, const char *name), void *arg);
 void oci_cgroup_remove(const char *cgroup); /* in all hierarchies, when empty */
-void oci_cgroup_kill(const char *cgroup);   /* SIGKILL to all in it */
+/* The same of one that is not empty: kills all in it and in those below, and waits for them, 5 s at
+ * most. Blocking. */
+void oci_cgroup_end(const char *cgroup);
+void oci_cgroup_kill(const char *cgroup); /* SIGKILL to all in it */
 
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -16,6 +17,8 @@
 #include "driver/oci.h"
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
+#define END_MOST_MS 5000
+#define END_STEP_MS 2
 
 bool oci_cgroup_is_v2(void)
 {
@@ -116,16 +119,31 @@ void oci_cgroup_enter(const char *cgroup, int pid)
 	}
 }
 
+static void kill_listed(const char *procs)
+{
+	struct buf b CLEANUP(buf_done) = BUF_INIT;
+	if (oci_read_file(procs, &b, NULL))
+		return;
+	char *line, *rest = b.data;
+	while ((line = strsep(&rest, "\n")) && isdigit((unsigned char)*line))
+		(void)kill(atoi(line), SIGKILL);
+}
+
+/* arg: a bool, whether what is in it is killed first. */
 static void remove_folder(const char *path, void *arg)
 {
-	(void)arg;
+	const bool *kills = arg;
+	if (*kills) {
+		char *procs CLEANUP(mem_free_ptr) = mem_format("%s/cgroup.procs", path);
+		kill_listed(procs);
+	}
 	DIR *folder = opendir(path);
 	struct dirent *entry;
 	while (folder && (entry = readdir(folder))) {
 		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
 			continue;
 		char *inner CLEANUP(mem_free_ptr) = mem_format("%s/%s", path, entry->d_name);
-		remove_folder(inner, NULL);
+		remove_folder(inner, arg);
 	}
 	if (folder)
 		closedir(folder);
@@ -177,16 +195,26 @@ void oci_cgroup_children(const char *cgroup, void (*each)(void *arg, const char 
 
 void oci_cgroup_remove(const char *cgroup)
 {
-	each_hierarchy(cgroup, remove_folder, NULL);
+	bool kills = false;
+	each_hierarchy(cgroup, remove_folder, &kills);
+}
+
+/* A group of version 1 does not tell when its last process is gone, so that it is asked again. */
+void oci_cgroup_end(const char *cgroup)
+{
+	const struct timespec pause = {.tv_nsec = END_STEP_MS * 1000000L};
+	bool kills = false;
+	for (int left_ms = END_MOST_MS; left_ms > 0; left_ms -= END_STEP_MS) {
+		each_hierarchy(cgroup, remove_folder, &kills);
+		if (!oci_cgroup_exists(cgroup))
+			return;
+		(void)nanosleep(&pause, NULL);
+		kills = true;
+	}
 }
 
 void oci_cgroup_kill(const char *cgroup)
 {
 	char *path CLEANUP(mem_free_ptr) = cgroup_file("pids", cgroup, "cgroup.procs");
-	struct buf b CLEANUP(buf_done) = BUF_INIT;
-	if (oci_read_file(path, &b, NULL))
-		return;
-	char *line, *rest = b.data;
-	while ((line = strsep(&rest, "\n")) && isdigit((unsigned char)*line))
-		(void)kill(atoi(line), SIGKILL);
+	kill_listed(path);
 }

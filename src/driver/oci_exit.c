@@ -114,13 +114,14 @@ void oci_remove_files(const struct oci *o, const char *id, const char *uid)
 		mem_format("%s/pods/%s/layers/%s", o->state_folder, uid, id);
 	char *cgroup CLEANUP(mem_free_ptr) = mem_format("%s/pod-%s/%s", o->cgroup_parent, uid, id);
 	oci_remove_tree(layer);
-	oci_cgroup_remove(cgroup);
+	oci_cgroup_end(cgroup);
 }
 
 struct removal {
 	struct oci *oci;
 	char id[CONTAINER_ID_SIZE];
 	char *uid;
+	bool found;
 	container_done *done;
 	void *arg;
 };
@@ -143,6 +144,8 @@ static void removal_forget(const struct removal *r)
 static void removal_work(void *arg)
 {
 	struct removal *r = arg;
+	if (r->found)
+		oci_runtime_end_makers(r->oci, r->id);
 	removal_forget(r);
 	oci_remove_files(r->oci, r->id, r->uid);
 }
@@ -167,6 +170,7 @@ void oci_remove(struct container_engine *x, const char *id, container_done *done
 		.done = done,
 		.arg = arg};
 	(void)str_copy(r->id, sizeof(r->id), id);
+	r->found = c && c->found;
 	if (c)
 		c->running = false;
 	(void)map_remove(&o->containers, r->id);

@@ -78,6 +78,7 @@ static void run_end(struct oci_run *r)
 static void run_undo_work(void *arg)
 {
 	struct oci_run *r = arg;
+	oci_runtime_end_makers(r->oci, r->id);
 	(void)!oci_runtime_delete(r->oci, &r->oci->runtime, r->id);
 	oci_remove_files(r->oci, r->id, r->pod->uid);
 }

@@ -1,4 +1,6 @@
 /* Programs that the engine calls: the runtime and conmon. */
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -7,10 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "driver/oci.h"
+
+#define END_MOST_MS 5000
+#define END_STEP_MS 2
 
 extern char **environ;
 
@@ -90,4 +97,44 @@ int oci_runtime_delete(const struct oci *o, const struct oci_runtime *runtime, c
 	argv[n++] = id;
 	argv[n] = NULL;
 	return oci_command(argv);
+}
+
+/* ---- what goes on without us ---- */
+
+/* One argument is the id, another our folder of the runtime's state: conmon has both, and so has
+ * the runtime, in whatever process it goes on. */
+static bool is_maker(const struct oci *o, const char *proc, const char *id)
+{
+	char *path CLEANUP(mem_free_ptr) = mem_format("/proc/%s/cmdline", proc);
+	struct buf line CLEANUP(buf_done) = BUF_INIT;
+	bool has_id = false, has_root = false;
+	if (oci_read_file(path, &line, NULL) || !line.size)
+		return false;
+	for (const char *at = line.data; at < line.data + line.size; at += strlen(at) + 1) {
+		has_id = has_id || str_equal(at, id);
+		has_root = has_root || str_equal(at, o->runtime_root);
+	}
+	return has_id && has_root;
+}
+
+static bool kill_makers(const struct oci *o, const char *id)
+{
+	bool any = false;
+	DIR *folder = opendir("/proc");
+	struct dirent *entry;
+	while (folder && (entry = readdir(folder)))
+		if (isdigit((unsigned char)entry->d_name[0]) && is_maker(o, entry->d_name, id)) {
+			(void)kill(atoi(entry->d_name), SIGKILL);
+			any = true;
+		}
+	if (folder)
+		closedir(folder);
+	return any;
+}
+
+void oci_runtime_end_makers(const struct oci *o, const char *id)
+{
+	const struct timespec pause = {.tv_nsec = END_STEP_MS * 1000000L};
+	for (int left_ms = END_MOST_MS; left_ms > 0 && kill_makers(o, id); left_ms -= END_STEP_MS)
+		(void)nanosleep(&pause, NULL);
 }

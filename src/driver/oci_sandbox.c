@@ -338,7 +338,7 @@ static void sandbox_stop_work(void *arg)
 			mem_format("%s/pods/%s/%s", o->state_folder, job->uid, kept[i]);
 		oci_remove_tree(path);
 	}
-	oci_cgroup_remove(cgroup);
+	oci_cgroup_end(cgroup);
 }
 
 static void sandbox_stop_done(void *arg)

@@ -66,6 +66,14 @@ ready_are() { # COUNT: so many pods that have not failed (those of a lease that 
 		.metadata.deletionTimestamp == null and any(.status.conditions[]?; .type == "Ready" and .status == "True"))'
 }
 
+tell_pods() { # which there are, and why they are not ready
+	continuum get pods -o json | jq -r '.items[] | "\(.metadata.name) of \(.spec.nodeName) \(.status.phase) \(.metadata.deletionTimestamp // "stays"):",
+		(.status.conditions[]? | select(.status != "True") | "  \(.type) \(.status) \(.reason) \(.message)"),
+		(.status.containerStatuses[]? | "  restarts \(.restartCount) \(.state)")'
+	echo "wanted:" && declare -p version
+	containers
+}
+
 # ---- what is on a node ----
 
 # Numbers, hashes and uids differ from pod to pod, and what stays differs not.
@@ -214,6 +222,7 @@ as_wanted() { # each container runs the newest command of its Deployment
 		[ "$word" = badday-alone ] || [ "${version[$name]:-none}" = "$number" ] || { echo "$name $number runs"; return 1; }
 	done < <(containers | grep -o 'badday[a-z-]* [a-z0-9]* [0-9]*')
 }
+[ "$tap_failed" = 0 ] || tell_pods 2>&1 | tap_note >&2
 # An update that was said last may not have been looked at yet when the old pods were ready.
 tap_check "and each is of the newest version" wait_for 30 as_wanted
 tap_check "and still all are ready" wait_for 30 ready_are $count
