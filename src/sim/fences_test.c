@@ -222,12 +222,13 @@ static void nothing_starts_while_the_server_waits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(
-			a_pod_starts_when_its_fence_stands, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_pod_starts_when_its_fence_stands, setup,
+			teardown),
 		cmocka_unit_test_setup_teardown(
 			a_pod_that_came_late_in_a_lease_starts_with_the_next, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-			nothing_starts_while_the_server_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(nothing_starts_while_the_server_waits, setup,
+			teardown),
 	};
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
