@@ -273,11 +273,35 @@ static int docker_list(struct container_engine *x,
 	return 0;
 }
 
+int docker_attempt(const struct docker *d, const char *uid, const char *name)
+{
+	const struct map *names = map_get(&d->attempts, uid);
+	return names ? (int)(intptr_t)map_get(names, name) - 1 : -1;
+}
+
+void docker_attempt_seen(struct docker *d, const char *uid, const char *name, int attempt)
+{
+	if (attempt <= docker_attempt(d, uid, name))
+		return;
+	struct map *names = map_get(&d->attempts, uid);
+	if (!names) {
+		names = mem_new(struct map);
+		map_init(names, NULL);
+		map_put(&d->attempts, uid, names);
+	}
+	map_put(names, name, (void *)(intptr_t)(attempt + 1));
+}
+
+static void attempts_free(void *names)
+{
+	map_done(names);
+	free(names);
+}
+
 static int docker_last_attempt(struct container_engine *x, const char *uid, const char *name)
 {
 	struct docker *d = docker_of(x);
-	char *key CLEANUP(mem_free_ptr) = mem_format("%s/%s", uid, name);
-	int known = (int)(intptr_t)map_get(&d->attempts, key) - 1;
+	int known = docker_attempt(d, uid, name);
 	int logged = oci_last_attempt(&d->oci->base, uid, name); /* Podman's */
 	return known > logged ? known : logged;
 }
@@ -353,6 +377,7 @@ static void docker_forget(struct container_engine *x, const char *uid, container
 	void *arg)
 {
 	struct docker *d = docker_of(x);
+	(void)map_remove(&d->attempts, uid);
 	d->oci->base.ops->forget(&d->oci->base, uid, done, arg);
 }
 
@@ -416,7 +441,7 @@ int driver_docker_new(const struct driver_config *config, struct driver **ret_dr
 		.references = 1};
 	map_init(&d->containers, docker_container_free);
 	map_init(&d->sandboxes, NULL);
-	map_init(&d->attempts, NULL);
+	map_init(&d->attempts, attempts_free);
 	map_init(&d->loading, NULL);
 	list_init(&d->followers);
 	list_init(&d->execs);

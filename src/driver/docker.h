@@ -57,8 +57,8 @@ struct docker {
 	struct container_events events;
 	struct map containers; /* id → struct docker_container */
 	struct map sandboxes;  /* uid → non-null: its pause container runs */
-	struct map attempts;   /* "UID/NAME" → the highest attempt that the engine has, plus 1 */
-	struct map loading;    /* image name → struct docker_load */
+	struct map attempts; /* uid → struct map *: name → the highest attempt there was, plus 1 */
+	struct map loading; /* image name → struct docker_load */
 	char *pull_program, *pause_program;
 
 	struct driver_probe probe;
@@ -95,6 +95,10 @@ void docker_container_forget(struct docker *d, const char *id);
 void docker_container_name(const char *uid, const char *name, int attempt,
 	char ret_name[static DOCKER_NAME_SIZE]);
 void docker_pause_name(const char *uid, char ret_name[static DOCKER_NAME_SIZE]);
+/* The highest attempt of a container that the engine had, -1 when it had none; until the pod is
+ * forgotten. */
+int docker_attempt(const struct docker *d, const char *uid, const char *name);
+void docker_attempt_seen(struct docker *d, const char *uid, const char *name, int attempt);
 char *docker_cgroup(const struct docker *d, const char *uid) MUST_CHECK; /* of a pod */
 bool docker_pod_is_known(const struct docker *d, const char *uid);       /* it has a folder */
 /* Labels of what is made for a pod; role "container" or "pause". */

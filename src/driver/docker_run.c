@@ -151,11 +151,10 @@ static void prune_on_list(void *arg, int status, const json_t *list, const struc
 static void run_prune(const struct docker_run *r)
 {
 	struct docker *d = r->docker;
-	char *key CLEANUP(mem_free_ptr) = mem_format("%s/%s", r->pod->uid, r->name);
 	char *uid CLEANUP(mem_free_ptr) = mem_format(DOCKER_LABEL_UID "=%s", r->pod->uid);
 	char *name CLEANUP(mem_free_ptr) = mem_format(DOCKER_LABEL_CONTAINER "=%s", r->name);
 	const char *const labels[] = {uid, name, NULL};
-	map_put(&d->attempts, key, (void *)(intptr_t)(r->attempt + 1));
+	docker_attempt_seen(d, r->pod->uid, r->name, r->attempt);
 	if (r->attempt < 2)
 		return;
 	char *query CLEANUP(mem_free_ptr) = docker_label_query("&all=1", labels);

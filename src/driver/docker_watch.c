@@ -171,13 +171,11 @@ static void compare_item(struct docker_compare *x, const json_t *item)
 	const char *uid = json_text(labels, "", DOCKER_LABEL_UID);
 	bool pause = str_equal(json_text(labels, "", DOCKER_LABEL_ROLE), "pause");
 	bool running = str_equal(json_text(item, "", "State"), "running");
-	char *key CLEANUP(mem_free_ptr) =
-		mem_format("%s/%s", uid, json_text(labels, "", DOCKER_LABEL_CONTAINER));
-	intptr_t next = atoi(json_text(labels, "0", DOCKER_LABEL_ATTEMPT)) + 1;
 	if (running)
 		map_put(&x->running, pause ? uid : json_text(labels, "", DOCKER_LABEL_ID), d);
-	if (!pause && (intptr_t)map_get(&d->attempts, key) < next)
-		map_put(&d->attempts, key, (void *)next);
+	if (!pause)
+		docker_attempt_seen(d, uid, json_text(labels, "", DOCKER_LABEL_CONTAINER),
+			atoi(json_text(labels, "0", DOCKER_LABEL_ATTEMPT)));
 	compare_leftover(x, item, pause);
 }
 

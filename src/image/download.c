@@ -102,9 +102,10 @@ static void keep(struct download *d, const char *data, size_t size)
 
 /* ---- the connection ---- */
 
+/* One that is too slow is so the next time, too; meanwhile other pulls wait. */
 static bool worth_another_try(enum err_code code)
 {
-	return code == ERR_UNAVAILABLE || code == ERR_TIMEOUT || code == ERR_CLOSED;
+	return code == ERR_UNAVAILABLE || code == ERR_CLOSED;
 }
 
 static int wait_before_try(struct download *d, struct err *e)
@@ -142,7 +143,8 @@ static int read_once(struct download *d, const void **ret_data, size_t *ret_size
 	*ret_size = 0;
 	int rc = 0;
 	if (!d->source)
-		rc = registry_open_blob(c->registry, c->client, c->blob, d->size, &d->source, e);
+		rc = registry_open_blob(c->registry, c->client, c->blob, c->small, d->size,
+			&d->source, e);
 	return rc == 0 ? registry_read_blob(d->source, ret_data, ret_size, e) : rc;
 }
 

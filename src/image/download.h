@@ -20,6 +20,7 @@ struct download_config {
 	struct registry *registry;
 	struct transfer_client *client;
 	const struct manifest_blob *blob;
+	bool small;     /* a config: it has as long as a manifest */
 	int partial_fd; /* open for reading and writing, stays the caller's; -1: none */
 	/* Asked while it waits before another try; null: nobody gives up. */
 	bool (*given_up)(void *arg);

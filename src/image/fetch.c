@@ -52,6 +52,7 @@ static int fetch_config(struct pull *p, struct transfer_client *client, struct r
 	const struct download_config config = {.registry = p->registry,
 		.client = client,
 		.blob = &p->manifest->config,
+		.small = true,
 		.partial_fd = -1};
 	struct download *blob = download_new(&config);
 	int rc;

@@ -11,6 +11,9 @@
 #include "image/auth.h"
 #include "image/digest.h"
 
+#define SMALL_LIMIT_S 60L   /* for a manifest, a config, a token */
+#define FLOOR_BYTES_S 1024L /* of a layer, on average over FLOOR_OVER_S */
+#define FLOOR_OVER_S 120L
 #define TOKEN_MAX ((size_t)64 << 10)
 #define SOURCES_MAX (REGISTRY_MIRRORS_MAX + 1)
 #define PROBLEM_MAX ((size_t)16 << 10) /* bytes read of an error's body */
@@ -231,6 +234,7 @@ static int fetch_token(struct registry *r, const struct source *s, struct transf
 		.url = buf_text(&url),
 		.authorization = s->has_credentials ? buf_text(&basic) : NULL,
 		.ca_file = s->ca_file,
+		.limit_s = SMALL_LIMIT_S,
 		.allow_http = s->insecure,
 	};
 	struct transfer *t;
@@ -286,7 +290,7 @@ static char *copy_authorization(struct registry *r, const struct source *s,
 }
 
 static int request_once(struct registry *r, struct source *s, struct transfer_client *client,
-	const char *url, const char *accept, int64_t offset, unsigned *ret_generation,
+	const char *url, const char *accept, bool small, int64_t offset, unsigned *ret_generation,
 	struct transfer **ret_transfer, struct err *e)
 {
 	CLEANUP(mem_free_ptr)
@@ -295,6 +299,9 @@ static int request_once(struct registry *r, struct source *s, struct transfer_cl
 		.url = url,
 		.accept = accept,
 		.offset = offset,
+		.limit_s = small ? SMALL_LIMIT_S : 0,
+		.floor_bytes_s = small ? 0 : FLOOR_BYTES_S,
+		.floor_over_s = FLOOR_OVER_S,
 		.authorization = authorization,
 		.ca_file = s->ca_file,
 		.allow_http = s->insecure,
@@ -316,8 +323,8 @@ static bool can_authorize(const struct source *s, const struct transfer_answer *
 /* GET of path below /v2/REPOSITORY/, from offset on; a 401 is answered once. *ret_transfer has
  * status 200, or 206 where a part was asked for. */
 static int get(struct registry *r, struct source *s, struct transfer_client *client,
-	const char *path, const char *accept, int64_t offset, struct transfer **ret_transfer,
-	struct err *e)
+	const char *path, const char *accept, bool small, int64_t offset,
+	struct transfer **ret_transfer, struct err *e)
 {
 	const char *host = strcmp(s->host, "docker.io") == 0 ? "registry-1.docker.io" : s->host;
 	CLEANUP(mem_free_ptr)
@@ -326,7 +333,7 @@ static int get(struct registry *r, struct source *s, struct transfer_client *cli
 	for (bool tried = false;; tried = true) {
 		struct transfer *t;
 		unsigned generation;
-		int rc = request_once(r, s, client, url, accept, offset, &generation, &t, e);
+		int rc = request_once(r, s, client, url, accept, small, offset, &generation, &t, e);
 		if (rc != 0)
 			return rc;
 		const struct transfer_answer *a = transfer_answer(t);
@@ -354,7 +361,7 @@ static int manifest_from(struct registry *r, struct source *s, struct transfer_c
 	CLEANUP(mem_free_ptr)
 	char *path = mem_format("manifests/%s", tag);
 	struct transfer *t;
-	int rc = get(r, s, client, path, MANIFEST_ACCEPT, 0, &t, e);
+	int rc = get(r, s, client, path, MANIFEST_ACCEPT, true, 0, &t, e);
 	if (rc != 0)
 		return rc;
 	rc = transfer_read_all(t, ret_text, e);
@@ -407,10 +414,11 @@ static bool range_begins_at(const char *range, int64_t offset)
 }
 
 static int open_from(struct registry *r, struct source *s, struct transfer_client *client,
-	const char *path, int64_t offset, struct registry_blob **ret_blob, struct err *e)
+	const char *path, bool small, int64_t offset, struct registry_blob **ret_blob,
+	struct err *e)
 {
 	struct transfer *t;
-	int rc = get(r, s, client, path, NULL, offset, &t, e);
+	int rc = get(r, s, client, path, NULL, small, offset, &t, e);
 	if (rc != 0)
 		return rc;
 	const struct transfer_answer *a = transfer_answer(t);
@@ -430,8 +438,8 @@ static int open_from(struct registry *r, struct source *s, struct transfer_clien
 }
 
 int registry_open_blob(struct registry *r, struct transfer_client *client,
-	const struct manifest_blob *blob, int64_t offset, struct registry_blob **ret_blob,
-	struct err *e)
+	const struct manifest_blob *blob, bool small, int64_t offset,
+	struct registry_blob **ret_blob, struct err *e)
 {
 	CLEANUP(mem_free_ptr)
 	char *path = mem_format("blobs/%s", blob->digest);
@@ -439,7 +447,7 @@ int registry_open_blob(struct registry *r, struct transfer_client *client,
 	/* A mirror may have lost the blob, or be gone by now; what it said is what is told. */
 	for (size_t i = r->current; i < r->source_count; i++) {
 		struct err why = ERR_INIT;
-		if (open_from(r, &r->sources[i], client, path, offset, ret_blob, &why) == 0)
+		if (open_from(r, &r->sources[i], client, path, small, offset, ret_blob, &why) == 0)
 			return 0;
 		if (first.code == ERR_OK)
 			first = why;

@@ -33,14 +33,15 @@ int registry_get_manifest(struct registry *r, struct transfer_client *client, co
 	struct buf *ret_text, char ret_digest[static MANIFEST_DIGEST_SIZE],
 	struct err *e) MUST_CHECK;
 
-/* A blob as a stream, from offset on; pieces until size 0. Asks the source that gave the manifest,
- * then those behind it. Where a server sends all of it although a part was asked for, the beginning
- * is read over. Nothing is checked against the digest (download.h does), nor is the size. Errors as
+/* A blob as a stream, from offset on; pieces until size 0. small: it has as long as a manifest,
+ * else it must only not be too slow (-ERR_TIMEOUT). Asks the source that gave the manifest, then
+ * those behind it. Where a server sends all of it although a part was asked for, the beginning is
+ * read over. Nothing is checked against the digest (download.h does), nor is the size. Errors as
  * above; -ERR_PROTOCOL also for another part than the one that was asked for. */
 struct registry_blob;
 int registry_open_blob(struct registry *r, struct transfer_client *client,
-	const struct manifest_blob *blob, int64_t offset, struct registry_blob **ret_blob,
-	struct err *e) MUST_CHECK;
+	const struct manifest_blob *blob, bool small, int64_t offset,
+	struct registry_blob **ret_blob, struct err *e) MUST_CHECK;
 int registry_read_blob(struct registry_blob *b, const void **ret_data, size_t *ret_size,
 	struct err *e) MUST_CHECK;
 const char *registry_blob_host(const struct registry_blob *b); /* valid as long as the registry */

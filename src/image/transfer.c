@@ -11,6 +11,7 @@
 #include "net/proxy.h"
 
 #define CONNECT_TIMEOUT_S 10L
+#define LIMIT_SLACK_MS 100
 #define STALL_TIMEOUT_S                                                                            \
 	30L /* less than STALL_BYTES_S for so long, and the link counts as broken                  \
 	     */
@@ -33,6 +34,9 @@ struct transfer {
 	bool paused;
 	bool done;
 	CURLcode result;
+	long limit_s, floor_bytes_s, floor_over_s;
+	curl_off_t window_us, window_bytes; /* where the present stretch began */
+	bool slow;
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -169,6 +173,7 @@ static void set_options(struct transfer *t, const struct transfer_request *r)
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
 	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, STALL_BYTES_S);
 	curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, STALL_TIMEOUT_S);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT, r->limit_s);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 65536L);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
@@ -187,6 +192,31 @@ static void set_options(struct transfer *t, const struct transfer_request *r)
 		curl_easy_setopt(easy, CURLOPT_CAINFO, r->ca_file);
 }
 
+/* libcurl's clocks: the one that ends a transfer is of milliseconds, and begins a little earlier.
+ */
+static bool limit_is_over(const struct transfer *t)
+{
+	curl_off_t took_us = 0;
+	curl_easy_getinfo(t->client->easy, CURLINFO_TOTAL_TIME_T, &took_us);
+	return t->limit_s && took_us / 1000 >= (curl_off_t)t->limit_s * 1000 - LIMIT_SLACK_MS;
+}
+
+/* A registry that dribbles would else keep a place for pulls as long as it likes. What the reader
+ * holds up does not count. */
+static void judge_speed(struct transfer *t)
+{
+	curl_off_t now_us = 0, bytes = 0;
+	curl_easy_getinfo(t->client->easy, CURLINFO_TOTAL_TIME_T, &now_us);
+	curl_easy_getinfo(t->client->easy, CURLINFO_SIZE_DOWNLOAD_T, &bytes);
+	curl_off_t took_us = now_us - t->window_us;
+	if (!t->paused && took_us < (curl_off_t)t->floor_over_s * 1000000)
+		return;
+	if (!t->paused && bytes - t->window_bytes < (curl_off_t)t->floor_bytes_s * t->floor_over_s)
+		t->slow = t->done = t->started = true;
+	t->window_us = now_us;
+	t->window_bytes = bytes;
+}
+
 static int proxy_error(long status, struct err *e)
 {
 	const char *what =
@@ -202,6 +232,11 @@ static int transfer_error(const struct transfer *t, struct err *e)
 {
 	const char *text = t->error[0] ? t->error : curl_easy_strerror(t->result);
 	long connected = 0;
+	if (t->slow)
+		return err_set(e, ERR_TIMEOUT, "less than %ld bytes a second for %ld s",
+			t->floor_bytes_s, t->floor_over_s);
+	if (t->result == CURLE_OPERATION_TIMEDOUT && limit_is_over(t))
+		return err_set(e, ERR_TIMEOUT, "it was not whole after %ld s", t->limit_s);
 	curl_easy_getinfo(t->client->easy, CURLINFO_HTTP_CONNECTCODE, &connected);
 	if (connected >= 300)
 		return proxy_error(connected, e);
@@ -237,8 +272,15 @@ static void turn(struct transfer *t)
 			t->result = m->data.result;
 		}
 	}
+	if (!t->done && t->floor_bytes_s)
+		judge_speed(t);
 	if (!t->done && t->pending.size == 0)
 		curl_multi_poll(t->client->multi, NULL, 0, 1000, NULL);
+}
+
+static bool failed(const struct transfer *t)
+{
+	return t->slow || t->result != CURLE_OK;
 }
 
 int transfer_open(struct transfer_client *c, const struct transfer_request *request,
@@ -246,12 +288,15 @@ int transfer_open(struct transfer_client *c, const struct transfer_request *requ
 {
 	struct transfer *t = mem_new(struct transfer);
 	t->client = c;
+	t->limit_s = request->limit_s;
+	t->floor_bytes_s = request->floor_bytes_s;
+	t->floor_over_s = request->floor_over_s;
 	set_options(t, request);
 	if (curl_multi_add_handle(c->multi, c->easy) != CURLM_OK)
 		abort();
 	while (!t->started)
 		turn(t);
-	if (t->done && t->result != CURLE_OK && t->pending.size == 0) {
+	if (t->done && failed(t) && t->pending.size == 0) {
 		int rc = transfer_error(t, e);
 		transfer_close(t);
 		return rc;
@@ -277,7 +322,7 @@ int transfer_read(struct transfer *t, const void **ret_data, size_t *ret_size, s
 		}
 		turn(t);
 	}
-	if (t->pending.size == 0 && t->result != CURLE_OK)
+	if (t->pending.size == 0 && failed(t))
 		return transfer_error(t, e);
 	struct buf read = t->given;
 	t->given = t->pending;

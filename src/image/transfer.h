@@ -24,6 +24,9 @@ struct transfer_request {
 	const char *ca_file;       /* trusted besides the system's; null: none */
 	int64_t offset;            /* > 0: asks for the rest from there on (Range) */
 	bool allow_http;           /* also for redirects */
+	long limit_s;              /* for all of it; 0: as long as its speed lasts */
+	long floor_bytes_s;        /* on average over each floor_over_s; 0: any speed does */
+	long floor_over_s;
 };
 
 /* Of the last answer, behind all redirects. */
@@ -40,13 +43,14 @@ struct transfer_client *transfer_client_new(void);
 void transfer_client_free(struct transfer_client *c); /* after its transfer; null is fine */
 
 /* Sends the request and waits for the status line and the headers. The strings of the request are
- * copied. -ERR_UNAVAILABLE (no connection, time-out, certificate), -ERR_PROTOCOL. */
+ * copied. -ERR_UNAVAILABLE (no connection, nothing comes, certificate), -ERR_TIMEOUT (its limit is
+ * over, or it is slower than its floor), -ERR_PROTOCOL. */
 int transfer_open(struct transfer_client *c, const struct transfer_request *request,
 	struct transfer **ret_transfer, struct err *e) MUST_CHECK;
 const struct transfer_answer *transfer_answer(const struct transfer *t);
 
 /* The next piece of the body, valid until the next call; size 0 at its end. A body that ends early
- * is -ERR_UNAVAILABLE. */
+ * is -ERR_UNAVAILABLE; -ERR_TIMEOUT as above. */
 int transfer_read(struct transfer *t, const void **ret_data, size_t *ret_size,
 	struct err *e) MUST_CHECK;
 
