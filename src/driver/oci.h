@@ -20,7 +20,7 @@
  *
  * oci.c          the vtable, the queue, finding everything again
  * oci_probe.c    which runtime works here
- * oci_runtime.c  calling it
+ * oci_runtime.c  calling it, and ending what goes on without us
  * oci_sandbox.c  namespaces and folders of a pod
  * oci_rootfs.c   the root file system, users and groups in it
  * oci_spec.c     config.json (opencontainers/runtime-spec 1.0.2)
