@@ -69,6 +69,9 @@ bool is_ready(const char *name);
 bool is_succeeded(const char *name);
 bool is_failed(const char *name);
 bool is_waiting_with_reason(const char *name); /* any but ContainerCreating */
+/* No exit file, no mount, no control group of any pod; the listing tells what there is. */
+bool bench_is_clean(const char *name);
+bool bench_process_is_gone(int pid); /* or waits to be reaped */
 
 /* Output of a command in the first container; the exit code to ret_code. Freed with free(). */
 char *bench_exec(const char *name, const char *script, int *ret_code);

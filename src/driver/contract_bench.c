@@ -431,6 +431,32 @@ bool is_waiting_with_reason(const char *name)
 	       !str_equal(c->reason, "ContainerCreating");
 }
 
+/* ---- what is left ---- */
+
+bool bench_process_is_gone(int pid)
+{
+	CLEANUP(mem_free_ptr) char *path = mem_format("/proc/%d/stat", pid);
+	char state = 'Z'; /* what is gone, or waits to be reaped */
+	FILE *file = fopen(path, "re");
+	if (file && fscanf(file, "%*d %*s %c", &state) != 1)
+		state = 'Z';
+	if (file)
+		fclose(file);
+	return state == 'Z';
+}
+
+bool bench_is_clean(const char *name)
+{
+	(void)name;
+	CLEANUP(mem_free_ptr) char *exits = mem_format("%s/exits/*", bench.config.run_folder);
+	CLEANUP(mem_free_ptr)
+	char *command = mem_format(
+		"! ls %s 2>/dev/null && ! grep -q '%s/' /proc/self/mounts && ! find /sys/fs/cgroup "
+		"-path '*%s/pod-*' -type d 2>/dev/null | grep .",
+		exits, bench.config.run_folder, bench.config.cgroup_parent);
+	return system(command) == 0;
+}
+
 /* ---- exec and logs ---- */
 
 struct output {

@@ -273,7 +273,8 @@ static int docker_list(struct container_engine *x,
 	return 0;
 }
 
-int docker_attempt(const struct docker *d, const char *uid, const char *name)
+/* The highest attempt of a container that the engine had; -1: it had none. */
+static int attempt_of(const struct docker *d, const char *uid, const char *name)
 {
 	const struct map *names = map_get(&d->attempts, uid);
 	return names ? (int)(intptr_t)map_get(names, name) - 1 : -1;
@@ -281,7 +282,7 @@ int docker_attempt(const struct docker *d, const char *uid, const char *name)
 
 void docker_attempt_seen(struct docker *d, const char *uid, const char *name, int attempt)
 {
-	if (attempt <= docker_attempt(d, uid, name))
+	if (attempt <= attempt_of(d, uid, name))
 		return;
 	struct map *names = map_get(&d->attempts, uid);
 	if (!names) {
@@ -301,7 +302,7 @@ static void attempts_free(void *names)
 static int docker_last_attempt(struct container_engine *x, const char *uid, const char *name)
 {
 	struct docker *d = docker_of(x);
-	int known = docker_attempt(d, uid, name);
+	int known = attempt_of(d, uid, name);
 	int logged = oci_last_attempt(&d->oci->base, uid, name); /* Podman's */
 	return known > logged ? known : logged;
 }

@@ -95,9 +95,7 @@ void docker_container_forget(struct docker *d, const char *id);
 void docker_container_name(const char *uid, const char *name, int attempt,
 	char ret_name[static DOCKER_NAME_SIZE]);
 void docker_pause_name(const char *uid, char ret_name[static DOCKER_NAME_SIZE]);
-/* The highest attempt of a container that the engine had, -1 when it had none; until the pod is
- * forgotten. */
-int docker_attempt(const struct docker *d, const char *uid, const char *name);
+/* The engine has this attempt of a container: known until the pod is forgotten. */
 void docker_attempt_seen(struct docker *d, const char *uid, const char *name, int attempt);
 char *docker_cgroup(const struct docker *d, const char *uid) MUST_CHECK; /* of a pod */
 bool docker_pod_is_known(const struct docker *d, const char *uid);       /* it has a folder */

@@ -313,6 +313,9 @@ static void list_is_the_truth(void **state)
 /* From here on only what real containers can show (driver_contract_oci.c). */
 extern const struct CMUnitTest contract_oci[];
 extern const size_t contract_oci_count;
+/* Of the driver oci only (driver_contract_monitors.c). */
+extern const struct CMUnitTest contract_monitors[];
+extern const size_t contract_monitors_count;
 extern const struct CMUnitTest contract_docker[];
 extern const size_t contract_docker_count;
 extern const struct CMUnitTest contract_hooks[];
@@ -435,11 +438,13 @@ int main(int argc, char **argv)
 	size_t real = bench.docker ? contract_docker_count : contract_oci_count;
 	const struct CMUnitTest *reals = bench.docker ? contract_docker : contract_oci;
 	size_t more = bench.real ? real : 0, hooks = contract_hooks_count;
-	struct CMUnitTest *tests = mem_alloc_array(count + hooks + more, sizeof(*tests));
+	size_t monitors = bench.real && !bench.docker ? contract_monitors_count : 0;
+	struct CMUnitTest *tests = mem_alloc_array(count + hooks + more + monitors, sizeof(*tests));
 	memcpy(tests, all, sizeof(all));
 	memcpy(tests + count, contract_hooks, hooks * sizeof(*tests));
 	memcpy(tests + count + hooks, reals, more * sizeof(*tests));
-	count = keep_named(tests, count + hooks + more, argc > 7 ? argv + 7 : NULL);
+	memcpy(tests + count + hooks + more, contract_monitors, monitors * sizeof(*tests));
+	count = keep_named(tests, count + hooks + more + monitors, argc > 7 ? argv + 7 : NULL);
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	int rc = _cmocka_run_group_tests(bench.docker ? "driver docker"
 					 : bench.real ? "driver oci"

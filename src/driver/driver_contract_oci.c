@@ -7,10 +7,8 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -590,34 +588,6 @@ static void startup_holds_liveness_back(void **state)
 	bench.privilege = "baseline";
 }
 
-static void monitors_have_no_file_of_ours(void **state)
-{
-	(void)state;
-	CLEANUP(mem_free_ptr) char *path = mem_format("%s/leak", bench.config.run_folder);
-	int leak = open(path, O_RDWR | O_CREAT, 0600); /* not O_CLOEXEC */
-	bench_start("zf", POD("sleep 50", "", ""));
-	assert_true(bench_wait(is_ready, "zf", 5000));
-	CLEANUP(mem_free_ptr)
-	char *command = mem_format("! ls -l /proc/$(cat %s/containers/*/conmon.pid)/fd | grep %s",
-		bench.config.run_folder, path);
-	assert_int_equal(system(command), 0);
-	bench_stop("zf", 0);
-	close(leak);
-	unlink(path);
-}
-
-static bool process_is_gone(int pid)
-{
-	CLEANUP(mem_free_ptr) char *path = mem_format("/proc/%d/stat", pid);
-	char state = 'Z'; /* what is gone, or waits to be reaped */
-	FILE *file = fopen(path, "re");
-	if (file && fscanf(file, "%*d %*s %c", &state) != 1)
-		state = 'Z';
-	if (file)
-		fclose(file);
-	return state == 'Z';
-}
-
 static bool only_one_is_left(const char *name)
 {
 	return bench_container(name, 0)->restarts >= 1 && is_ready(name);
@@ -673,66 +643,8 @@ static void containers_share_processes(void **state)
 	assert_int_equal(bench_container("pp", 1)->pid, other);
 	assert_int_equal(bench_container("pp", 1)->restarts, 0);
 	bench_stop("pp", 0);
-	assert_true(process_is_gone(pause));
-	assert_true(process_is_gone(other));
-}
-
-static void kill_monitors(void)
-{
-	CLEANUP(mem_free_ptr)
-	char *command =
-		mem_format("for f in %s/containers/*/conmon.pid; do kill -KILL $(cat $f); done",
-			bench.config.run_folder);
-	assert_int_equal(system(command), 0);
-}
-
-static bool is_restarted_and_ready(const char *name)
-{
-	return bench_container(name, 0)->restarts == 1 && is_ready(name);
-}
-
-static bool restarted_twice(const char *name)
-{
-	return bench_container(name, 0)->restarts >= 2;
-}
-
-static bool is_restarted_twice_and_ready(const char *name)
-{
-	return restarted_twice(name) && is_ready(name);
-}
-
-static void lost_monitors_end_their_containers(void **state)
-{
-	(void)state;
-	bench_start("zm", POD("sleep 50", "", ""));
-	assert_true(bench_wait(is_ready, "zm", 5000));
-	bench_sleep(100); /* the watch begins after the start was told */
-	int pid = bench_container("zm", 0)->pid;
-	kill_monitors();
-	assert_true(bench_wait(is_restarted_and_ready, "zm", 5000));
-	assert_int_equal(bench_container("zm", 0)->last_exit_code, 137);
-	assert_true(bench_event("zm", "MonitorLost"));
-	assert_true(process_is_gone(pid));
-	bench_sleep(100);
-	kill_monitors(); /* no back-off: it is not the container's fault */
-	assert_true(bench_wait(is_restarted_twice_and_ready, "zm", 5000));
-	bench_stop("zm", 0);
-	bench_start("zn", POD("sleep 50", "", ""));
-	assert_true(bench_wait(is_ready, "zn", 5000));
-	pid = bench_container("zn", 0)->pid;
-	bench.driver->ops->free(bench.driver);
-	bench_sleep(100);
-	kill_monitors(); /* while no agent runs */
-	assert_false(process_is_gone(pid));
-	bench_open();
-	assert_true(bench_wait(is_restarted_and_ready, "zn", 5000));
-	assert_true(process_is_gone(pid));
-	CLEANUP(mem_free_ptr) /* what a conmon leaves that was killed while it wrote */
-	char *torn =
-		mem_format("cd %s && for id in $(ls containers); do touch exits/$id.ABC123; done",
-			bench.config.run_folder);
-	assert_int_equal(system(torn), 0);
-	bench_stop("zn", 0);
+	assert_true(bench_process_is_gone(pause));
+	assert_true(bench_process_is_gone(other));
 }
 
 static bool folder_is_gone(const char *folder, const char *name)
@@ -748,72 +660,6 @@ static void on_forgotten(void *arg, const struct err *e)
 	forgotten = !e;
 }
 
-/* No exit file, no mount, no control group; the listing tells what there is. */
-static bool is_clean(const char *name)
-{
-	(void)name;
-	CLEANUP(mem_free_ptr) char *exits = mem_format("%s/exits/*", bench.config.run_folder);
-	CLEANUP(mem_free_ptr)
-	char *command = mem_format(
-		"! ls %s 2>/dev/null && ! grep -q '%s/' /proc/self/mounts && ! find /sys/fs/cgroup "
-		"-path '*%s/pod-*' -type d 2>/dev/null | grep .",
-		exits, bench.config.run_folder, bench.config.cgroup_parent);
-	return system(command) == 0;
-}
-
-/* 0: none has forked itself away yet */
-static int monitor_of_the_only_container(void)
-{
-	CLEANUP(mem_free_ptr)
-	char *folder = mem_format("%s/containers", bench.config.run_folder);
-	int pid = 0;
-	DIR *containers = opendir(folder);
-	for (struct dirent *x; containers && (x = readdir(containers));) {
-		CLEANUP(mem_free_ptr)
-		char *path = mem_format("%s/%s/conmon.pid", folder, x->d_name);
-		FILE *file = x->d_name[0] == '.' ? NULL : fopen(path, "re");
-		if (file && fscanf(file, "%d", &pid) != 1)
-			pid = 0;
-		if (file)
-			fclose(file);
-	}
-	if (containers)
-		closedir(containers);
-	return pid;
-}
-
-/* The runtime's processes, not conmon, whose command line has the runtime's in it. */
-static void signal_makers(const char *signal)
-{
-	CLEANUP(mem_free_ptr)
-	char *command = mem_format("pkill -%s -f '^[^ ]*/(crun|runc) (.* )?--root %s/runtime '",
-		signal, bench.config.run_folder);
-	(void)!system(command); /* there may be none */
-}
-
-/* crun lets its child go on half a millisecond before it writes down that there is a container: one
- * that loses its parent in between waits for ever. What goes on here does so only after the driver
- * has seen that conmon is gone. */
-static void monitors_killed_at_work_leave_nothing(void **state)
-{
-	(void)state;
-	for (int us = 4000; us < 16000; us += 250) {
-		const struct timespec pause = {.tv_nsec = us * 1000L};
-		int pid;
-		bench_start("zw", POD("sleep 50", "", ""));
-		while (!(pid = monitor_of_the_only_container()))
-			bench_sleep(1);
-		(void)nanosleep(&pause, NULL);
-		signal_makers("STOP");
-		assert_int_equal(kill(pid, SIGKILL), 0);
-		bench_sleep(150);
-		signal_makers("CONT");
-		assert_true(bench_wait(is_ready, "zw", 8000));
-		bench_stop("zw", 0);
-		assert_true(is_clean("zw"));
-	}
-}
-
 static void nothing_is_left(void **state)
 {
 	(void)state;
@@ -827,7 +673,7 @@ static void nothing_is_left(void **state)
 	assert_true(forgotten);
 	assert_true(folder_is_gone(bench.config.state_folder, "za"));
 	/* Podman's monitors end a little after their containers. */
-	assert_true(bench.docker ? bench_wait(is_clean, "za", 8000) : is_clean("za"));
+	assert_true(bench.docker ? bench_wait(bench_is_clean, "za", 8000) : bench_is_clean("za"));
 }
 
 /* As after a boot: the driver does not know the pod, whose files are there. */
@@ -924,11 +770,8 @@ const struct CMUnitTest contract_oci[] = {
 	cmocka_unit_test(logs_end_where_they_were),
 	cmocka_unit_test(readiness_flips_and_liveness_kills),
 	cmocka_unit_test(startup_holds_liveness_back),
-	cmocka_unit_test(monitors_have_no_file_of_ours),
 	cmocka_unit_test(containers_share_processes),
 	cmocka_unit_test(pods_are_adopted),
-	cmocka_unit_test(lost_monitors_end_their_containers),
-	cmocka_unit_test(monitors_killed_at_work_leave_nothing),
 	cmocka_unit_test(starts_are_quick),
 	cmocka_unit_test(nothing_is_left),
 	cmocka_unit_test(logs_outlive_the_pod),
@@ -937,6 +780,11 @@ const struct CMUnitTest contract_oci[] = {
 const size_t contract_oci_count = ARRAY_SIZE(contract_oci);
 
 /* ---- an engine that is a daemon of its own; ENGINE kill, ENGINE start end and start it ---- */
+
+static bool restarted_twice(const char *name)
+{
+	return bench_container(name, 0)->restarts >= 2;
+}
 
 static void engine(const char *verb)
 {

@@ -41,6 +41,9 @@
 #include "sys/process.h"
 
 #define OCI_PARALLEL 3 /* containers that are made at the same time */
+/* How long processes that were killed are waited for, and how often it is looked. */
+#define OCI_END_MOST_MS 5000
+#define OCI_END_STEP_MS 2
 
 struct oci_container {
 	struct oci *oci;

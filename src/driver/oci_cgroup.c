@@ -17,8 +17,6 @@
 #include "driver/oci.h"
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
-#define END_MOST_MS 5000
-#define END_STEP_MS 2
 
 bool oci_cgroup_is_v2(void)
 {
@@ -202,9 +200,9 @@ void oci_cgroup_remove(const char *cgroup)
 /* A group of version 1 does not tell when its last process is gone, so that it is asked again. */
 void oci_cgroup_end(const char *cgroup)
 {
-	const struct timespec pause = {.tv_nsec = END_STEP_MS * 1000000L};
+	const struct timespec pause = {.tv_nsec = OCI_END_STEP_MS * 1000000L};
 	bool kills = false;
-	for (int left_ms = END_MOST_MS; left_ms > 0; left_ms -= END_STEP_MS) {
+	for (int left_ms = OCI_END_MOST_MS; left_ms > 0; left_ms -= OCI_END_STEP_MS) {
 		each_hierarchy(cgroup, remove_folder, &kills);
 		if (!oci_cgroup_exists(cgroup))
 			return;

@@ -16,9 +16,6 @@
 #include "base/str.h"
 #include "driver/oci.h"
 
-#define END_MOST_MS 5000
-#define END_STEP_MS 2
-
 extern char **environ;
 
 size_t oci_runtime_argv(const struct oci *o, const struct oci_runtime *runtime, const char *cgroup,
@@ -134,7 +131,8 @@ static bool kill_makers(const struct oci *o, const char *id)
 
 void oci_runtime_end_makers(const struct oci *o, const char *id)
 {
-	const struct timespec pause = {.tv_nsec = END_STEP_MS * 1000000L};
-	for (int left_ms = END_MOST_MS; left_ms > 0 && kill_makers(o, id); left_ms -= END_STEP_MS)
+	const struct timespec pause = {.tv_nsec = OCI_END_STEP_MS * 1000000L};
+	for (int left_ms = OCI_END_MOST_MS; left_ms > 0 && kill_makers(o, id);
+		left_ms -= OCI_END_STEP_MS)
 		(void)nanosleep(&pause, NULL);
 }

@@ -201,7 +201,7 @@ static void a_pod_that_came_late_in_a_lease_starts_with_the_next(void **state)
 	assert_true(agent_fences_may_start(f->fences, "uid"));
 }
 
-/* As above, from a server that has just begun. */
+/* The server has just begun: a lease is not enough before its wait is over. */
 static void nothing_starts_while_the_server_waits(void **state)
 {
 	struct fixture *f = *state;
