@@ -1,4 +1,5 @@
-/* conmon, which watches the containers of the driver `oci`: what it holds, and its death at any time. */
+/* conmon, which watches the containers of the driver `oci`: what it holds, and its death at any
+ * time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
