@@ -1,14 +1,18 @@
 /*
  * Decisions a second of the placement engine, one pod at a time on a fleet that is full to 70 %.
  *
- *   bench-place-online simple NODES    cpu and memory only, 256 shapes; a departure for each
- * arrival, counted too; a sample is compared with a scan of all nodes bench-place-online mixed
- * NODES     half of the pods ask for a label that a tenth of the nodes has, a fifth are spread over
- * zones, a fifth keep apart from their own kind, a tenth of the nodes is tainted; departures are
- * not counted
+ * bench-place-online simple NODES: cpu and memory only, 256 shapes; a departure for each arrival,
+ * counted too; a sample is compared with a scan of all nodes.
  *
- * DECISIONS, SEED and CHECKS change the numbers. Prints "name value" lines.
+ * bench-place-online mixed NODES: half of the pods ask for a label that a tenth of the nodes has, a
+ * fifth are spread over zones, a fifth keep apart from their own kind, a tenth of the nodes is
+ * tainted; departures are not counted.
+ *
+ * Then what a change of one node costs (capacity, label, pod gone), and what the tables hold with
+ * five pods for each node. DECISIONS, SEED and CHECKS change the numbers. Prints "name value"
+ * lines.
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +40,13 @@ struct bench {
 	uint64_t steps;
 };
 
+static const int64_t cores[] = {16, 32, 64}, gibs[] = {64, 128, 512};
+
+static bool is_tainted(const struct bench *b, uint32_t node)
+{
+	return b->mixed && node % 10 == 3;
+}
+
 static int64_t number(const char *name, int64_t usual)
 {
 	const char *text = getenv(name);
@@ -57,31 +68,35 @@ static void must(int r, const struct err *e)
 	exit(1);
 }
 
+static void set_node(struct bench *b, uint32_t i, uint64_t size, uint32_t pool)
+{
+	char name[16], zone[16], label[16];
+	struct err e = ERR_INIT;
+	snprintf(name, sizeof(name), "node-%u", i);
+	snprintf(zone, sizeof(zone), "zone-%u", i % ZONES);
+	snprintf(label, sizeof(label), "label-%u", pool);
+	struct place_label labels[] = {{"kubernetes.io/hostname", name},
+		{"topology.kubernetes.io/zone", zone}, {"pool", label}};
+	struct place_amount capacity[] = {{"cpu", cores[size] * 1000, false},
+		{"memory", gibs[size] << 30, false}, {"pods", 110, false}};
+	struct place_taint taint = {"dedicated", "some", PLACE_NO_SCHEDULE};
+	struct place_node n = {.name = name,
+		.capacity = capacity,
+		.capacity_count = 3,
+		.labels = labels,
+		.label_count = 3,
+		.taints = &taint,
+		.taint_count = is_tainted(b, i)};
+	uint32_t node;
+	must(place_node_set(b->p, &n, &node, &e), &e);
+}
+
 static void add_nodes(struct bench *b)
 {
-	static const int64_t cores[] = {16, 32, 64}, gibs[] = {64, 128, 512};
 	for (uint32_t i = 0; i < b->nodes; i++) {
-		char name[16], zone[16], label[16];
-		struct err e = ERR_INIT;
-		snprintf(name, sizeof(name), "node-%u", i);
-		snprintf(zone, sizeof(zone), "zone-%u", i % ZONES);
-		snprintf(label, sizeof(label), "label-%u", i * 7 % LABELS);
-		uint64_t size = rand_below(&b->rand, 3);
-		struct place_label labels[] = {{"kubernetes.io/hostname", name},
-			{"topology.kubernetes.io/zone", zone}, {"pool", label}};
-		struct place_amount capacity[] = {{"cpu", cores[size] * 1000, false},
-			{"memory", gibs[size] << 30, false}, {"pods", 110, false}};
-		struct place_taint taint = {"dedicated", "some", PLACE_NO_SCHEDULE};
-		struct place_node n = {.name = name,
-			.capacity = capacity,
-			.capacity_count = 3,
-			.labels = labels,
-			.label_count = 3,
-			.taints = &taint,
-			.taint_count = b->mixed && i % 10 == 3};
-		uint32_t node;
-		must(place_node_set(b->p, &n, &node, &e), &e);
-		if (!n.taint_count)
+		uint64_t size = rand_below(&b->rand, ARRAY_SIZE(cores));
+		set_node(b, i, size, i * 7 % LABELS);
+		if (!is_tainted(b, i))
 			b->cpu_total += cores[size] * 1000;
 	}
 }
@@ -212,6 +227,28 @@ static void run(struct bench *b)
 	free(each);
 }
 
+static void print_memory(void)
+{
+	struct mallinfo2 m = mallinfo2();
+	printf("mib %.1f\n", (double)(m.uordblks + m.hblkhd) / (1 << 20));
+}
+
+/* A third each: another capacity, another label, a pod that goes. */
+static void change_nodes(struct bench *b)
+{
+	enum { CHANGES = 3000 };
+	double began = now_s();
+	for (uint32_t i = 0; i < CHANGES; i++) {
+		uint32_t node = (uint32_t)rand_below(&b->rand, b->nodes);
+		uint64_t size = rand_below(&b->rand, ARRAY_SIZE(cores));
+		if (i % 3 == 0)
+			depart(b);
+		else
+			set_node(b, node, size, i % 3 == 1 ? node * 7 % LABELS : i % LABELS);
+	}
+	printf("node_change_us %.2f\n", (now_s() - began) / CHANGES * 1e6);
+}
+
 int main(int argc, char **argv)
 {
 	struct bench b = {.p = place_new()};
@@ -227,12 +264,16 @@ int main(int argc, char **argv)
 	add_nodes(&b);
 	add_shapes(&b);
 	double began = now_s();
-	while ((double)b.cpu_taken < FULL * (double)b.cpu_total)
+	while ((double)b.cpu_taken < FULL * (double)b.cpu_total) {
 		if (!arrive(&b, any_shape(&b)) && b.steps > 1000000000)
 			break;
+		if (b.pods.count == 5 * (size_t)b.nodes)
+			print_memory();
+	}
 	printf("pods %zu\nfull %.3f\nfill_s %.2f\n", b.pods.count,
 		(double)b.cpu_taken / (double)b.cpu_total, now_s() - began);
 	run(&b);
+	change_nodes(&b);
 	vec_done(&b.pods);
 	place_free(b.p);
 	return 0;

@@ -24,6 +24,14 @@ void *mem_alloc_array(size_t count, size_t size)
 	return or_abort(calloc(count ? count : 1, size ? size : 1));
 }
 
+void *mem_alloc_aligned(size_t size, size_t alignment)
+{
+	void *memory = NULL;
+	if (posix_memalign(&memory, alignment, size ? size : 1) != 0)
+		memory = NULL;
+	return or_abort(memory);
+}
+
 void *mem_resize(void *memory, size_t size)
 {
 	return or_abort(realloc(memory, size ? size : 1));

@@ -13,8 +13,10 @@
 void *
 mem_alloc(size_t size) MUST_CHECK; /* zeroed; aborts on failure; size 0 gives a unique pointer */
 void *mem_alloc_array(size_t count, size_t size) MUST_CHECK; /* zeroed; aborts on overflow too */
-void *mem_resize(void *memory, size_t size) MUST_CHECK;      /* like realloc; aborts on failure */
-char *mem_dup_string(const char *text) MUST_CHECK; /* null stays null; freed with free() */
+/* Not zeroed. alignment: a power of two, sizeof(void *) or more. */
+void *mem_alloc_aligned(size_t size, size_t alignment) MUST_CHECK;
+void *mem_resize(void *memory, size_t size) MUST_CHECK; /* like realloc; aborts on failure */
+char *mem_dup_string(const char *text) MUST_CHECK;      /* null stays null; freed with free() */
 char *mem_dup_bytes(const void *data, size_t size) MUST_CHECK;          /* with a NUL behind it */
 char *mem_format(const char *format, ...) MUST_CHECK PRINTF_LIKE(1, 2); /* freed with free() */
 

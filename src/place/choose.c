@@ -1,128 +1,12 @@
 /* The best node for one pod: by the profile's ranking when all weights are from 0, else by looking
  * at all nodes. Both find the same. */
-#include <math.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 #include "place/tables.h"
 
-#define SITES_APART 64u /* with more sites than that, groups are not split by site */
 #define HOLDERS_MOST 64u
-#define GROUPS_FEW 16u
-#define IDLE_CHANGES_LEAST 1000u
-
-/* A permutation of the numbers: nodes that are equal are not taken in the order of their names. */
-static uint32_t order_of(uint32_t node)
-{
-	return (node + 1) * 2654435761u;
-}
-
-/* ---- groups ---- */
-
-static int size_class(int64_t capacity)
-{
-	return capacity > 0 ? (int)(8 * log2((double)capacity)) : -1;
-}
-
-static struct node_group group_key(const struct place *p, const struct profile *x,
-	const struct node *n)
-{
-	return (struct node_group){.site = p->sites.count <= SITES_APART ? n->site : PLACE_NONE,
-		.cpu_class = size_class(place_node_capacity(n, PLACE_CPU)),
-		.memory_class = size_class(place_node_capacity(n, PLACE_MEMORY)),
-		.open = place_profile_open(p, x, n),
-		.soft = place_profile_soft_taints(p, x, n)};
-}
-
-static uint32_t find_group(struct profile *x, const struct node_group *key)
-{
-	for (uint32_t i = 0; i < x->groups.count; i++) {
-		const struct node_group *g = &x->groups.items[i];
-		if (g->site == key->site && g->cpu_class == key->cpu_class &&
-			g->memory_class == key->memory_class && g->open == key->open &&
-			g->soft == key->soft)
-			return i;
-	}
-	vec_push(&x->groups, *key);
-	return (uint32_t)x->groups.count - 1;
-}
-
-/* ---- rows ---- */
-
-static int64_t free_of(const struct node *n, uint32_t resource)
-{
-	return resource == PLACE_NONE
-		       ? 0
-		       : place_node_capacity(n, resource) - place_node_taken(n, resource);
-}
-
-static struct rank_row row_of(const struct profile *x, const struct node *n, uint32_t node)
-{
-	return (struct rank_row){.u = n->full.u,
-		.v = n->full.v,
-		.free = {free_of(n, PLACE_CPU), free_of(n, PLACE_MEMORY), free_of(n, PLACE_PODS),
-			free_of(n, x->scarce)},
-		.order = order_of(node)};
-}
-
-static void rank_node(struct place *p, struct profile *x, uint32_t node)
-{
-	const struct node *n = &p->nodes.items[node];
-	if (!place_bits_get(&x->affine, node) || !place_bits_get(&x->tolerated, node) ||
-		!place_bits_get(&x->able, node) ||
-		(x->scarce != PLACE_NONE && place_node_capacity(n, x->scarce) == 0)) {
-		ranking_remove(&x->ranking, node);
-		return;
-	}
-	struct node_group key = group_key(p, x, n);
-	uint32_t group = find_group(x, &key);
-	struct node_group *g = &x->groups.items[group];
-	int64_t cpu = place_node_capacity(n, PLACE_CPU),
-		memory = place_node_capacity(n, PLACE_MEMORY);
-	g->cpu_most = cpu > g->cpu_most ? cpu : g->cpu_most;
-	g->memory_most = memory > g->memory_most ? memory : g->memory_most;
-	struct rank_row row = row_of(x, n, node);
-	ranking_set(&x->ranking, node, group, &row);
-}
-
-static void rank_all(struct place *p, struct profile *x)
-{
-	for (uint32_t i = 0; i < p->nodes.count; i++)
-		rank_node(p, x, i);
-	x->ranked = true;
-}
-
-static void unrank(struct profile *x)
-{
-	ranking_done(&x->ranking);
-	vec_done(&x->groups);
-	x->ranked = false;
-	x->idle_changes = 0;
-}
-
-void place_choose_node_changed(struct place *p, uint32_t node)
-{
-	VEC_EACH (&p->profiles, struct profile, x) {
-		if (x->used && x->ranked)
-			rank_node(p, x, node);
-	}
-}
-
-void place_choose_pods_changed(struct place *p, uint32_t node)
-{
-	const struct node *n = &p->nodes.items[node];
-	VEC_EACH (&p->profiles, struct profile, x) {
-		if (!x->used || !x->ranked || !ranking_has(&x->ranking, node))
-			continue;
-		if (++x->idle_changes > IDLE_CHANGES_LEAST + 4 * (uint64_t)p->node_count) {
-			unrank(x);
-			continue;
-		}
-		struct rank_row row = row_of(x, n, node);
-		ranking_update(&x->ranking, node, &row);
-	}
-}
-
-/* ---- choosing ---- */
+#define GROUPS_FEW 32u
 
 struct chooser {
 	struct look look;
@@ -133,8 +17,11 @@ struct chooser {
 
 static int64_t total_of(void *arg, uint32_t node, int64_t least)
 {
-	(void)least;
 	struct chooser *c = arg;
+	/* Most of what is looked at in vain has a pod of this kind already. */
+	int64_t here = place_look_here_least(&c->look, node);
+	if (here && (here == RANK_NEVER / 2 || least + here > c->best[c->count - 1].total))
+		return RANK_NEVER;
 	return place_look_fits(&c->look, node, NULL) ? place_look_total(&c->look, node, NULL)
 						     : RANK_NEVER;
 }
@@ -143,7 +30,7 @@ static void consider(struct chooser *c, uint32_t node)
 {
 	c->choice->steps++;
 	rank_offer(c->best, c->count,
-		&(struct rank_best){total_of(c, node, 0), node, order_of(node)});
+		&(struct rank_best){total_of(c, node, 0), node, place_order_of(node)});
 }
 
 static void scan(struct chooser *c, const struct place *p)
@@ -181,11 +68,9 @@ static struct rank_query query_of(struct chooser *c, const struct node_group *g,
 {
 	const struct shape *s = c->look.shape;
 	const int64_t *w = c->look.weights;
-	struct fullness pod = place_fullness_of_pod(s, g->cpu_most, g->memory_most);
-	int64_t wishes = w[PLACE_TERM_PREFERENCE]
-				 ? place_look_preference_least(&c->look, g->open, g->soft)
-				 : 0;
-	int64_t apart = w[PLACE_TERM_SPREAD] ? place_look_spread_least(&c->look, g->site) : 0;
+	struct fullness pod = place_fullness_of_pod(s, &g->measure);
+	int64_t wishes = w[PLACE_TERM_PREFERENCE] ? place_look_preference_least(&c->look, g) : 0;
+	int64_t apart = w[PLACE_TERM_SPREAD] ? place_look_spread_least(&c->look, g) : 0;
 	struct rank_query q = {.cu = pod.u,
 		.cv = pod.v,
 		.weight = w[PLACE_TERM_BALANCE],
@@ -195,12 +80,12 @@ static struct rank_query query_of(struct chooser *c, const struct node_group *g,
 		.total = total_of,
 		.arg = c};
 	for (int i = 0; i < RANK_FREE; i++)
-		q.need[i] = INT64_MIN;
+		q.need[i] = INT32_MIN;
 	VEC_EACH (&s->requests, struct want_amount, r) {
 		uint32_t slot = r->resource <= PLACE_PODS ? r->resource : RANK_FREE - 1;
 		if (r->amount > 0 &&
 			(r->resource <= PLACE_PODS || r->resource == c->look.profile->scarce))
-			q.need[slot] = r->amount;
+			q.need[slot] = place_coarse(r->amount, r->resource, false);
 	}
 	return q;
 }
@@ -213,6 +98,9 @@ static void search(struct chooser *c, struct place *p, struct profile *x)
 	if (x->groups.count > GROUPS_FEW)
 		candidates = mem_alloc_array(x->groups.count, sizeof(*candidates));
 	for (uint32_t i = 0; i < x->groups.count; i++) {
+		if (ranking_is_empty(&x->ranking, i) ||
+			!place_look_group_fits(&c->look, &x->groups.items[i]))
+			continue;
 		struct candidate one = {
 			.group = i, .query = query_of(c, &x->groups.items[i], image)};
 		one.bound = ranking_bound(&x->ranking, i, &one.query);
@@ -255,9 +143,7 @@ void place_choose(struct place *p, const struct place_question *q, struct place_
 	if (q->node != PLACE_NONE) {
 		consider(&c, q->node);
 	} else if (!q->scan && can_search(&c.look)) {
-		if (!x->ranked)
-			rank_all(p, x);
-		x->idle_changes = 0;
+		place_profile_rank(p, x);
 		search(&c, p, x);
 	} else {
 		scan(&c, p);

@@ -184,11 +184,9 @@ static void count_what_runs(struct place *p, uint32_t counter)
 			vec_push(&s->matches, counter);
 		else
 			continue;
-		for (uint32_t n = 0; n < p->nodes.count; n++) {
-			uint32_t pods = place_node_shape_count(&p->nodes.items[n], i);
-			if (pods)
-				count_matching(p, c, n, pods);
-		}
+		for (uint32_t n = 0; n < s->here.size; n++)
+			if (s->here.slots[n].count)
+				count_matching(p, c, s->here.slots[n].node, s->here.slots[n].count);
 	}
 }
 

@@ -94,8 +94,11 @@ void place_look_init(struct look *l, struct place *p, uint32_t shape, uint32_t n
 	}
 	VEC_EACH (&l->profile->preferred, struct shape_preference, f)
 		l->preference_sum += f->weight;
-	VEC_EACH (&s->terms, struct shape_term, t)
+	VEC_EACH (&s->terms, struct shape_term, t) {
 		l->preference_sum += t->required ? 0 : t->weight;
+		if (t->required && t->anti && t->matches_self)
+			l->repels = &p->counters.items[t->counter];
+	}
 }
 
 void place_look_done(struct look *l)
@@ -205,23 +208,45 @@ static bool resources_pass(const struct look *l, const struct node *n, struct fa
 	return true;
 }
 
+/* Pods of the i-th spread's selector in the domain, this one too, are not too many. */
+static bool spread_fits(const struct look *l, uint32_t i, uint32_t domain)
+{
+	const struct shape_spread *t = &l->shape->spreads.items[i];
+	const struct spread_view *v = &l->spreads[i];
+	return domain != PLACE_NONE &&
+	       (int64_t)place_spread_count(v, domain) + t->matches_self - v->least <= t->max_skew;
+}
+
 static bool spread_passes(const struct look *l, uint32_t node, struct failures *f)
 {
 	const struct shape *s = l->shape;
 	for (uint32_t i = 0; i < s->spreads.count; i++) {
 		const struct shape_spread *t = &s->spreads.items[i];
 		const struct counter *c = &l->p->counters.items[t->counter];
-		const struct spread_view *v = &l->spreads[i];
 		if (!t->required)
 			continue;
-		uint32_t domain = place_counter_domain(l->p, c, node);
-		bool fits = domain != PLACE_NONE &&
-			    (int64_t)place_spread_count(v, domain) + t->matches_self - v->least <=
-				    t->max_skew;
+		bool fits = spread_fits(l, i, place_counter_domain(l->p, c, node));
 		if (!fits && !against(l, f, PLACE_C_SPREAD, i, c->text))
 			return false;
 	}
 	return true;
+}
+
+/* The i-th term, a required one. */
+static bool term_fits(const struct look *l, uint32_t i, uint32_t domain)
+{
+	const struct shape_term *t = &l->shape->terms.items[i];
+	const struct counter *c = &l->p->counters.items[t->counter];
+	bool some = domain != PLACE_NONE && place_counter_at(c, domain).matching > 0;
+	if (t->anti)
+		return !some;
+	return some || (domain != PLACE_NONE && l->first_of_its_kind);
+}
+
+/* Nobody there wants to be without pods of this kind. */
+static bool is_welcome(const struct counter *c, uint32_t domain)
+{
+	return domain == PLACE_NONE || place_counter_at(c, domain).holders == 0;
 }
 
 static bool neighbours_pass(const struct look *l, uint32_t node, struct failures *f)
@@ -232,8 +257,7 @@ static bool neighbours_pass(const struct look *l, uint32_t node, struct failures
 		const struct counter *c = &l->p->counters.items[counter];
 		if (c->holders == 0)
 			continue;
-		uint32_t domain = place_counter_domain(l->p, c, node);
-		if (domain != PLACE_NONE && place_counter_at(c, domain).holders > 0 &&
+		if (!is_welcome(c, place_counter_domain(l->p, c, node)) &&
 			!against(l, f, PLACE_C_EXISTING_ANTI_AFFINITY, counter, c->text))
 			return false;
 	}
@@ -242,10 +266,7 @@ static bool neighbours_pass(const struct look *l, uint32_t node, struct failures
 		if (!t->required)
 			continue;
 		const struct counter *c = &l->p->counters.items[t->counter];
-		uint32_t domain = place_counter_domain(l->p, c, node);
-		bool some = domain != PLACE_NONE && place_counter_at(c, domain).matching > 0;
-		bool fits =
-			t->anti ? !some : some || (domain != PLACE_NONE && l->first_of_its_kind);
+		bool fits = term_fits(l, i, place_counter_domain(l->p, c, node));
 		enum place_constraint constraint =
 			t->anti ? PLACE_C_POD_ANTI_AFFINITY : PLACE_C_POD_AFFINITY;
 		if (!fits && !against(l, f, constraint, i, c->text))
@@ -273,4 +294,34 @@ bool place_look_fits(const struct look *l, uint32_t node, struct failures *ret_f
 		return false;
 	return resources_pass(l, n, f) && spread_passes(l, node, f) &&
 	       neighbours_pass(l, node, f) && (!f || f->items.count == before);
+}
+
+/* ---- what speaks against a group ---- */
+
+static uint32_t domain_of(const struct look *l, const struct node_group *g, uint32_t counter)
+{
+	return place_group_domain(l->profile, g, l->p->counters.items[counter].topology);
+}
+
+bool place_look_group_fits(const struct look *l, const struct node_group *g)
+{
+	const struct shape *s = l->shape;
+	for (uint32_t i = 0; i < s->spreads.count; i++) {
+		const struct shape_spread *t = &s->spreads.items[i];
+		uint32_t domain = domain_of(l, g, t->counter);
+		if (t->required && domain != PLACE_NONE && !spread_fits(l, i, domain))
+			return false;
+	}
+	for (uint32_t i = 0; i < s->terms.count; i++) {
+		const struct shape_term *t = &s->terms.items[i];
+		uint32_t domain = domain_of(l, g, t->counter);
+		if (t->required && domain != PLACE_NONE && !term_fits(l, i, domain))
+			return false;
+	}
+	VEC_EACH (&s->matches, uint32_t, m) {
+		const struct counter *c = &l->p->counters.items[*m];
+		if (c->holders > 0 && !is_welcome(c, domain_of(l, g, *m)))
+			return false;
+	}
+	return true;
 }

@@ -45,11 +45,8 @@ static void widen(struct node *n, uint32_t width)
 {
 	if (width <= n->width)
 		return;
-	n->capacity = mem_resize(n->capacity, width * sizeof(*n->capacity));
-	n->taken = mem_resize(n->taken, width * sizeof(*n->taken));
-	size_t added = (width - n->width) * sizeof(*n->taken);
-	memset(n->capacity + n->width, 0, added);
-	memset(n->taken + n->width, 0, added);
+	n->stock = mem_resize(n->stock, width * sizeof(*n->stock));
+	memset(n->stock + n->width, 0, (width - n->width) * sizeof(*n->stock));
 	n->width = width;
 }
 
@@ -78,10 +75,13 @@ static int fill_capacity(struct place *p, struct node *n, const struct place_nod
 				"node %s: more than %u different resources, %s is too many",
 				from->name, PLACE_RESOURCES_MAX, from->capacity[i].resource);
 	widen(n, (uint32_t)p->resources.count);
-	memset(n->capacity, 0, n->width * sizeof(*n->capacity));
+	for (uint32_t i = 0; i < n->width; i++)
+		n->stock[i].capacity = 0;
 	for (uint32_t i = 0; i < from->capacity_count; i++)
-		n->capacity[place_resource(p, from->capacity[i].resource)] =
+		n->stock[place_resource(p, from->capacity[i].resource)].capacity =
 			from->capacity[i].amount;
+	n->measure = place_measure(place_node_capacity(n, PLACE_CPU),
+		place_node_capacity(n, PLACE_MEMORY));
 	return 0;
 }
 
@@ -187,7 +187,7 @@ static void profiles_learn(struct place *p, uint32_t node)
 		if (x->used)
 			place_profile_node_changed(p, x, node);
 	}
-	place_choose_node_changed(p, node);
+	place_groups_node_changed(p, node);
 }
 
 int place_node_set(struct place *p, const struct place_node *from, uint32_t *ret_node,
@@ -226,8 +226,7 @@ int place_node_set(struct place *p, const struct place_node *from, uint32_t *ret
 
 void place_node_done(struct node *n)
 {
-	free(n->capacity);
-	free(n->taken);
+	free(n->stock);
 	vec_done(&n->labels);
 	vec_done(&n->taints);
 	vec_done(&n->images);
@@ -291,15 +290,6 @@ uint32_t place_node_matching(const struct place *p, uint32_t counter, const stru
 	return count;
 }
 
-uint32_t place_node_shape_count(const struct node *n, uint32_t shape)
-{
-	VEC_EACH (&n->shapes, struct node_shape, s) {
-		if (s->shape == shape)
-			return s->count;
-	}
-	return 0;
-}
-
 static void count_shape(struct node *n, uint32_t shape, int64_t count)
 {
 	for (size_t i = 0; i < n->shapes.count; i++) {
@@ -336,14 +326,15 @@ void place_node_count_pods(struct place *p, uint32_t node, uint32_t shape, int64
 	const struct shape *s = &p->shapes.items[shape];
 	widen(n, (uint32_t)p->resources.count);
 	VEC_EACH (&s->requests, struct want_amount, r)
-		n->taken[r->resource] += count * r->amount;
+		n->stock[r->resource].taken += count * r->amount;
 	n->score_cpu += count * s->score_cpu;
 	n->score_memory += count * s->score_memory;
 	VEC_EACH (&s->ports, struct shape_port, port)
 		count_port(n, port, count);
 	n->full = place_fullness_of_node(n);
 	count_shape(n, shape, count);
+	(void)place_counts_add(&p->shapes.items[shape].here, node, count);
 	count_at_site(p, node, shape, count);
 	place_counter_add_pods(p, shape, node, count);
-	place_choose_pods_changed(p, node);
+	place_groups_pods_changed(p, node);
 }

@@ -154,6 +154,7 @@ static void profile_done(struct profile *x)
 	vec_done(&x->preferred);
 	vec_done(&x->tolerations);
 	vec_done(&x->groups);
+	vec_done(&x->topologies);
 	ranking_done(&x->ranking);
 	place_bits_done(&x->affine);
 	place_bits_done(&x->tolerated);
@@ -218,6 +219,7 @@ void place_profile_release(struct place *p, uint32_t profile)
 	if (--x->references > 0)
 		return;
 	map_remove(&p->profile_ids, x->key);
+	place_profile_unrank(p, x);
 	profile_done(x);
 	x->next_free = p->free_profile;
 	p->free_profile = profile;

@@ -1,33 +1,13 @@
 #include "place/ranking.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "place/ranking_block.h"
 
-#define WIDTH 32
-
-/* What is minimised over a subtree. Free amounts are negated. */
-enum column { COLUMN_U, COLUMN_V, COLUMN_FREE, COLUMN_ORDER = COLUMN_FREE + RANK_FREE, COLUMNS };
-
-/* Where a node stands in a tree: d, and among equals its number. */
-struct key {
-	int64_t d;
-	uint32_t node;
-};
-
-/* A leaf has nodes, in no order; a branch has blocks, each with the keys from its own low key to
- * that of the next one. The first child's low key does not count: it has all that is lower. */
-struct rank_block {
-	uint32_t count;
-	uint32_t parent, slot; /* its place; RANK_NONE: a root */
-	uint32_t tree;         /* of a root */
-	bool leaf;
-	uint32_t ids[WIDTH];
-	struct key low[WIDTH]; /* of a branch */
-	int64_t columns[COLUMNS][WIDTH];
-};
+#define FEW (RANK_WIDTH / 4) /* a block with fewer entries is merged with its neighbour */
+#define MERGED_MOST (RANK_WIDTH * 3 / 4)
 
 void ranking_init(struct ranking *r)
 {
@@ -37,30 +17,107 @@ void ranking_init(struct ranking *r)
 void ranking_done(struct ranking *r)
 {
 	free(r->blocks);
-	vec_done(&r->leaf_of);
-	vec_done(&r->roots);
+	vec_done(&r->place_of);
+	vec_done(&r->trees);
 	ranking_init(r);
+}
+
+/* ---- entries ---- */
+
+static struct rank_entry entry_of(const struct rank_row *row, uint32_t node)
+{
+	struct rank_entry e = {.id = node};
+	e.least[RANK_LANE_U] = row->u;
+	e.least[RANK_LANE_V] = row->v;
+	for (int i = 0; i < RANK_FREE; i++)
+		e.least[RANK_LANE_FREE + i] = -row->free[i];
+	e.least[RANK_LANE_ORDER] = rank_order_in(row->order);
+	return e;
+}
+
+static const struct rank_entry no_entry = {
+	{RANK_FAR, RANK_FAR, RANK_LAST, RANK_LAST, RANK_LAST, RANK_LAST, RANK_LAST}, RANK_NONE};
+
+static void write_entry(struct rank_block *b, uint32_t slot, const struct rank_entry *e)
+{
+	b->entries[slot] = *e;
+	b->u[slot] = e->least[RANK_LANE_U];
+	b->v[slot] = e->least[RANK_LANE_V];
+}
+
+/* Who an entry is says where it is. */
+static void point_back(struct ranking *r, uint32_t block, uint32_t slot)
+{
+	const struct rank_block *b = &r->blocks[block];
+	uint32_t id = b->entries[slot].id;
+	if (b->leaf) {
+		r->place_of.items[id] = block * RANK_WIDTH + slot;
+		return;
+	}
+	r->blocks[id].parent = block;
+	r->blocks[id].slot = slot;
+}
+
+static void put_entry(struct ranking *r, uint32_t block, uint32_t slot, const struct rank_entry *e,
+	int32_t low)
+{
+	struct rank_block *b = &r->blocks[block];
+	write_entry(b, slot, e);
+	b->low[slot] = low;
+	if (e->id != RANK_NONE)
+		point_back(r, block, slot);
+}
+
+static void copy_entry(struct ranking *r, uint32_t to, uint32_t at, uint32_t from, uint32_t slot)
+{
+	const struct rank_block *b = &r->blocks[from];
+	put_entry(r, to, at, &b->entries[slot], b->low[slot]);
+}
+
+/* The entries of a branch keep their order; the last one of a leaf takes the place. */
+static void remove_entry(struct ranking *r, uint32_t block, uint32_t slot)
+{
+	struct rank_block *b = &r->blocks[block];
+	uint32_t last = --b->count;
+	if (b->leaf && slot != last)
+		copy_entry(r, block, slot, block, last);
+	for (uint32_t i = slot; !b->leaf && i < last; i++)
+		copy_entry(r, block, i, block, i + 1);
+	put_entry(r, block, last, &no_entry, RANK_LAST);
 }
 
 /* ---- blocks ---- */
 
-static uint32_t new_block(struct ranking *r, bool leaf)
+static void grow(struct ranking *r)
+{
+	uint32_t capacity = r->block_capacity ? r->block_capacity * 3 / 2 + 1 : 4;
+	struct rank_block *blocks =
+		mem_alloc_aligned(capacity * sizeof(*blocks), __alignof__(struct rank_block));
+	if (r->block_count)
+		memcpy(blocks, r->blocks, r->block_count * sizeof(*blocks));
+	free(r->blocks);
+	r->blocks = blocks;
+	r->block_capacity = capacity;
+}
+
+static uint32_t new_block(struct ranking *r, uint32_t tree, bool leaf)
 {
 	uint32_t index = r->free_block;
 	if (index != RANK_NONE) {
 		r->free_block = r->blocks[index].parent;
 	} else {
-		if (r->block_count == r->block_capacity) {
-			r->block_capacity = r->block_capacity ? r->block_capacity * 3 / 2 + 1 : 4;
-			r->blocks = mem_resize(r->blocks, r->block_capacity * sizeof(*r->blocks));
-		}
+		if (r->block_count == r->block_capacity)
+			grow(r);
 		index = r->block_count++;
 	}
 	struct rank_block *b = &r->blocks[index];
 	b->count = 0;
 	b->leaf = leaf;
+	b->tree = tree;
 	b->parent = RANK_NONE;
-	b->slot = b->tree = 0;
+	b->slot = 0;
+	for (uint32_t i = 0; i < RANK_WIDTH; i++)
+		put_entry(r, index, i, &no_entry, RANK_LAST);
 	return index;
 }
 
@@ -70,235 +127,237 @@ static void drop_block(struct ranking *r, uint32_t block)
 	r->free_block = block;
 }
 
-static struct key key_of(const struct rank_block *leaf, uint32_t slot)
+/* ---- minima on the way up ---- */
+
+static ALWAYS_INLINE struct rank_lanes lanes_of(const struct rank_entry *e)
 {
-	return (struct key){
-		leaf->columns[COLUMN_U][slot] - leaf->columns[COLUMN_V][slot], leaf->ids[slot]};
+	struct rank_lanes lanes;
+	_Static_assert(sizeof(lanes) == sizeof(*e), "the id is the last lane");
+	memcpy(&lanes, e, sizeof(lanes));
+	lanes.of[RANK_LANES] = RANK_LAST;
+	return lanes;
 }
 
-static bool is_below(struct key a, struct key b)
+static ALWAYS_INLINE struct rank_lanes least_of(const struct rank_block *b)
 {
-	return a.d < b.d || (a.d == b.d && a.node < b.node);
-}
-
-static int64_t least_of(const int64_t *column, uint32_t count)
-{
-	int64_t least = RANK_NEVER;
-	for (uint32_t i = 0; i < count; i++)
-		least = column[i] < least ? column[i] : least;
+	struct rank_lanes least = lanes_of(&no_entry);
+	for (uint32_t i = 0; i < b->count; i++) {
+		struct rank_lanes one = lanes_of(&b->entries[i]);
+		for (int l = 0; l <= RANK_LANES; l++)
+			least.of[l] = one.of[l] < least.of[l] ? one.of[l] : least.of[l];
+	}
 	return least;
 }
 
-static uint32_t slot_of(const struct rank_block *b, uint32_t id)
+/* Where the least of a block is kept. */
+static struct rank_entry *entry_for(struct ranking *r, const struct rank_block *b)
 {
-	uint32_t slot = 0;
-	while (b->ids[slot] != id)
-		slot++;
-	return slot;
+	return b->parent == RANK_NONE ? &r->trees.items[b->tree].all
+				      : &r->blocks[b->parent].entries[b->slot];
 }
 
-/* ---- minima on the way up ---- */
-
-static void row_columns(const struct rank_row *row, int64_t *columns)
+static void keep_least(struct ranking *r, const struct rank_block *b,
+	const struct rank_lanes *least)
 {
-	columns[COLUMN_U] = row->u;
-	columns[COLUMN_V] = row->v;
-	for (int i = 0; i < RANK_FREE; i++)
-		columns[COLUMN_FREE + i] = -row->free[i];
-	columns[COLUMN_ORDER] = row->order;
-}
-
-static void never_columns(int64_t *columns)
-{
-	for (int c = 0; c < COLUMNS; c++)
-		columns[c] = RANK_NEVER;
+	struct rank_entry *e = entry_for(r, b);
+	memcpy(e->least, least->of, sizeof(e->least));
+	if (b->parent != RANK_NONE)
+		write_entry(&r->blocks[b->parent], b->slot, e);
 }
 
 /* An entry of the block went from `before` to `after`; looks at all of its entries only where the
  * least one went. */
-static void propagate(struct ranking *r, uint32_t block, const int64_t *before,
-	const int64_t *after)
+WIDE_TOO static void propagate(struct ranking *r, uint32_t block, const struct rank_entry *before,
+	const struct rank_entry *after)
 {
-	int64_t was[COLUMNS], is[COLUMNS];
-	memcpy(was, before, sizeof(was));
-	memcpy(is, after, sizeof(is));
-	for (const struct rank_block *b = &r->blocks[block]; b->parent != RANK_NONE;) {
-		struct rank_block *up = &r->blocks[b->parent];
-		bool changed = false;
-		for (int c = 0; c < COLUMNS; c++) {
-			int64_t old = up->columns[c][b->slot], new = old;
-			if (is[c] == was[c]) {
-				was[c] = is[c] = old;
-				continue;
-			}
-			if (is[c] <= old)
-				new = is[c];
-			else if (was[c] == old)
-				new = least_of(b->columns[c], b->count);
-			up->columns[c][b->slot] = new;
-			changed = changed || new != old;
-			was[c] = old;
-			is[c] = new;
+	struct rank_lanes was = lanes_of(before), is = lanes_of(after);
+	for (uint32_t at = block; at != RANK_NONE; at = r->blocks[at].parent) {
+		const struct rank_block *b = &r->blocks[at];
+		struct rank_lanes old = lanes_of(entry_for(r, b)), new;
+		int32_t gains = 0, losses = 0;
+		for (int l = 0; l <= RANK_LANES; l++) {
+			new.of[l] = is.of[l] < old.of[l] ? is.of[l] : old.of[l];
+			gains |= is.of[l] < old.of[l];
+			losses |= (was.of[l] == old.of[l]) & (is.of[l] > old.of[l]);
 		}
-		if (!changed)
+		if (losses)
+			new = least_of(b);
+		else if (!gains)
 			return;
-		b = up;
+		keep_least(r, b, &new);
+		was = old;
+		is = new;
 	}
 }
 
 /* The block's minima into its place in the parent, and on. */
 static void settle(struct ranking *r, uint32_t block)
 {
-	const struct rank_block *b = &r->blocks[block];
-	if (b->parent == RANK_NONE)
-		return;
-	struct rank_block *up = &r->blocks[b->parent];
-	for (int c = 0; c < COLUMNS; c++)
-		up->columns[c][b->slot] = least_of(b->columns[c], b->count);
-	settle(r, b->parent);
-}
-
-/* ---- entries ---- */
-
-static void copy_entry(struct rank_block *to, uint32_t at, const struct rank_block *from,
-	uint32_t slot)
-{
-	to->ids[at] = from->ids[slot];
-	to->low[at] = from->low[slot];
-	for (int c = 0; c < COLUMNS; c++)
-		to->columns[c][at] = from->columns[c][slot];
-}
-
-/* Who an entry is says where it is. */
-static void point_back(struct ranking *r, uint32_t block, uint32_t slot)
-{
-	const struct rank_block *b = &r->blocks[block];
-	if (b->leaf) {
-		r->leaf_of.items[b->ids[slot]] = block;
-		return;
-	}
-	r->blocks[b->ids[slot]].parent = block;
-	r->blocks[b->ids[slot]].slot = slot;
-}
-
-static void remove_entry(struct ranking *r, uint32_t block, uint32_t slot)
-{
-	struct rank_block *b = &r->blocks[block];
-	b->count--;
-	if (b->leaf) {
-		if (slot != b->count)
-			copy_entry(b, slot, b, b->count);
-		return;
-	}
-	for (uint32_t i = slot; i < b->count; i++) {
-		copy_entry(b, i, b, i + 1);
-		point_back(r, block, i);
+	for (uint32_t at = block; at != RANK_NONE; at = r->blocks[at].parent) {
+		const struct rank_block *b = &r->blocks[at];
+		struct rank_lanes least = least_of(b);
+		keep_least(r, b, &least);
 	}
 }
 
-/* An empty block goes, and with the last one the tree. */
-static void remove_empty(struct ranking *r, uint32_t block)
+/* ---- fewer blocks ---- */
+
+/* A root with one child gives way to it; an empty one goes. */
+static void lower_root(struct ranking *r, uint32_t root)
 {
-	struct rank_block *b = &r->blocks[block];
-	if (b->count > 0) {
-		settle(r, block);
+	struct rank_tree *tree = &r->trees.items[r->blocks[root].tree];
+	while (!r->blocks[root].leaf && r->blocks[root].count == 1) {
+		tree->root = r->blocks[root].entries[0].id;
+		drop_block(r, root);
+		root = tree->root;
+		r->blocks[root].parent = RANK_NONE;
+	}
+	if (r->blocks[root].count > 0) {
+		settle(r, root);
 		return;
 	}
+	drop_block(r, root);
+	tree->root = RANK_NONE;
+	tree->all = no_entry;
+}
+
+/* All of the right block into the left one, its neighbour. */
+static void merge(struct ranking *r, uint32_t left, uint32_t right)
+{
+	struct rank_block *l = &r->blocks[left], *b = &r->blocks[right];
 	uint32_t parent = b->parent, slot = b->slot;
-	if (parent == RANK_NONE)
-		r->roots.items[b->tree] = RANK_NONE;
-	drop_block(r, block);
-	if (parent == RANK_NONE)
-		return;
+	b->low[0] = r->blocks[parent].low[slot];
+	for (uint32_t i = 0; i < b->count; i++)
+		copy_entry(r, left, l->count++, right, i);
+	l->low[0] = INT32_MIN; /* the left one may have been empty */
+	drop_block(r, right);
 	remove_entry(r, parent, slot);
-	remove_empty(r, parent);
+	settle(r, left);
+}
+
+/* Whether the block was merged with a neighbour. */
+static bool try_merge(struct ranking *r, uint32_t block)
+{
+	const struct rank_block *b = &r->blocks[block], *up = &r->blocks[b->parent];
+	if (up->count == 1)
+		return false;
+	uint32_t left = b->slot > 0 ? up->entries[b->slot - 1].id : block;
+	uint32_t right = b->slot > 0 ? block : up->entries[1].id;
+	if (b->count > 0 && r->blocks[left].count + r->blocks[right].count > MERGED_MOST)
+		return false;
+	merge(r, left, right);
+	return true;
+}
+
+/* The block lost entries. */
+static void shrink(struct ranking *r, uint32_t block)
+{
+	for (;;) {
+		const struct rank_block *b = &r->blocks[block];
+		uint32_t parent = b->parent;
+		if (parent == RANK_NONE) {
+			lower_root(r, block);
+			return;
+		}
+		bool merged = b->count < FEW && try_merge(r, block);
+		if (!merged && b->count > 0) {
+			settle(r, block);
+			return;
+		}
+		if (!merged) { /* an only child, and empty */
+			remove_entry(r, parent, 0);
+			drop_block(r, block);
+		}
+		block = parent;
+	}
+}
+
+/* Whether blocks are others than before. */
+static bool take_out(struct ranking *r, uint32_t node)
+{
+	uint32_t leaf = r->place_of.items[node] / RANK_WIDTH;
+	uint32_t slot = r->place_of.items[node] % RANK_WIDTH;
+	const struct rank_block *b = &r->blocks[leaf];
+	struct rank_entry before = b->entries[slot];
+	r->place_of.items[node] = RANK_NONE;
+	remove_entry(r, leaf, slot);
+	if (b->count < FEW) {
+		shrink(r, leaf);
+		return true;
+	}
+	propagate(r, leaf, &before, &no_entry);
+	return false;
 }
 
 void ranking_remove(struct ranking *r, uint32_t node)
 {
-	if (!ranking_has(r, node))
-		return;
-	uint32_t leaf = r->leaf_of.items[node];
-	struct rank_block *b = &r->blocks[leaf];
-	uint32_t slot = slot_of(b, node);
-	int64_t before[COLUMNS], after[COLUMNS];
-	for (int c = 0; c < COLUMNS; c++)
-		before[c] = b->columns[c][slot];
-	r->leaf_of.items[node] = RANK_NONE;
-	remove_entry(r, leaf, slot);
-	never_columns(after);
-	if (b->count > 0)
-		propagate(r, leaf, before, after);
-	else
-		remove_empty(r, leaf);
+	if (ranking_has(r, node))
+		(void)take_out(r, node);
 }
 
-/* ---- splitting ---- */
+/* ---- more blocks ---- */
 
-struct placed {
-	struct key key;
-	uint32_t slot;
-};
-
-static int compare_placed(const void *a, const void *b)
+static int32_t d_of(const struct rank_block *leaf, uint32_t slot)
 {
-	const struct placed *x = a, *y = b;
-	return is_below(x->key, y->key) ? -1 : is_below(y->key, x->key);
+	return leaf->u[slot] - leaf->v[slot];
 }
 
-/* Moves the upper half into an empty block. Returns the low key of that. */
-static struct key move_half(struct ranking *r, uint32_t from, uint32_t to)
+/* The slots of a full block by d. */
+static void sort_slots(const struct rank_block *b, uint32_t *slots)
 {
-	struct rank_block *b = &r->blocks[from], *upper = &r->blocks[to];
-	struct placed order[WIDTH];
+	for (uint32_t i = 0; i < RANK_WIDTH; i++) {
+		uint32_t at = i;
+		for (; b->leaf && at > 0 && d_of(b, slots[at - 1]) > d_of(b, i); at--)
+			slots[at] = slots[at - 1];
+		slots[at] = i;
+	}
+}
+
+/* Moves the upper half of a full block into an empty one. Returns the low d of that. */
+static int32_t move_half(struct ranking *r, uint32_t from, uint32_t to)
+{
+	uint32_t slots[RANK_WIDTH], half = RANK_WIDTH / 2;
+	struct rank_block *b = &r->blocks[from];
+	sort_slots(b, slots);
+	int32_t low = b->leaf ? d_of(b, slots[half]) : b->low[half];
 	struct rank_block old = *b;
-	for (uint32_t i = 0; i < b->count; i++)
-		order[i] = (struct placed){b->leaf ? key_of(b, i) : b->low[i], i};
-	if (b->leaf)
-		qsort(order, b->count, sizeof(*order), compare_placed);
-	uint32_t half = b->count / 2;
-	for (uint32_t i = 0; i < old.count; i++)
-		copy_entry(i < half ? b : upper, i < half ? i : i - half, &old, order[i].slot);
-	b->count = half;
-	upper->count = old.count - half;
-	for (uint32_t i = 0; i < b->count; i++)
-		point_back(r, from, i);
-	for (uint32_t i = 0; i < upper->count; i++)
-		point_back(r, to, i);
-	return order[half].key;
+	for (uint32_t i = 0; i < RANK_WIDTH; i++) {
+		uint32_t slot = slots[i];
+		const struct rank_entry *e = i < half ? &old.entries[slot] : &no_entry;
+		put_entry(r, from, i, e, i < half ? old.low[slot] : RANK_LAST);
+		if (i >= half)
+			put_entry(r, to, i - half, &old.entries[slot], old.low[slot]);
+	}
+	r->blocks[from].count = half;
+	r->blocks[to].count = RANK_WIDTH - half;
+	r->blocks[to].low[0] = INT32_MIN;
+	return low;
 }
 
 static void add_child(struct ranking *r, uint32_t parent, uint32_t slot, uint32_t child,
-	struct key low)
+	int32_t low)
 {
 	struct rank_block *b = &r->blocks[parent];
-	for (uint32_t i = b->count; i > slot; i--) {
-		copy_entry(b, i, b, i - 1);
-		point_back(r, parent, i);
-	}
+	for (uint32_t i = b->count; i > slot; i--)
+		copy_entry(r, parent, i, parent, i - 1);
 	b->count++;
-	b->ids[slot] = child;
-	b->low[slot] = low;
-	point_back(r, parent, slot);
-}
-
-static void add_root(struct ranking *r, uint32_t block)
-{
-	uint32_t root = new_block(r, false);
-	struct rank_block *b = &r->blocks[block];
-	r->blocks[root].tree = b->tree;
-	r->roots.items[b->tree] = root;
-	add_child(r, root, 0, block, (struct key){0});
+	struct rank_entry e = no_entry;
+	e.id = child;
+	put_entry(r, parent, slot, &e, low);
 }
 
 static void split(struct ranking *r, uint32_t block)
 {
-	if (r->blocks[block].parent == RANK_NONE)
-		add_root(r, block);
-	else if (r->blocks[r->blocks[block].parent].count == WIDTH)
+	uint32_t tree = r->blocks[block].tree;
+	if (r->blocks[block].parent == RANK_NONE) {
+		uint32_t root = new_block(r, tree, false);
+		r->trees.items[tree].root = root;
+		add_child(r, root, 0, block, INT32_MIN);
+	} else if (r->blocks[r->blocks[block].parent].count == RANK_WIDTH) {
 		split(r, r->blocks[block].parent);
-	uint32_t upper = new_block(r, r->blocks[block].leaf);
-	struct key low = move_half(r, block, upper);
+	}
+	uint32_t upper = new_block(r, tree, r->blocks[block].leaf);
+	int32_t low = move_half(r, block, upper);
 	const struct rank_block *b = &r->blocks[block];
 	add_child(r, b->parent, b->slot + 1, upper, low);
 	settle(r, upper);
@@ -307,260 +366,69 @@ static void split(struct ranking *r, uint32_t block)
 
 /* ---- putting ---- */
 
-static uint32_t find_leaf(const struct ranking *r, uint32_t tree, struct key key)
+static uint32_t find_leaf(const struct ranking *r, uint32_t tree, int32_t d)
 {
-	uint32_t block = r->roots.items[tree];
+	uint32_t block = r->trees.items[tree].root;
 	while (!r->blocks[block].leaf) {
 		const struct rank_block *b = &r->blocks[block];
-		uint32_t from = 0, to = b->count; /* the last one whose low key is not above */
-		while (to - from > 1) {
-			uint32_t middle = (from + to) / 2;
-			if (is_below(key, b->low[middle]))
-				to = middle;
-			else
-				from = middle;
-		}
-		block = b->ids[from];
+		int32_t at = -1;
+		for (int i = 0; i < RANK_WIDTH; i++)
+			at += b->low[i] <= d;
+		block = b->entries[at].id;
 	}
 	return block;
 }
 
-static void write_entry(struct ranking *r, uint32_t leaf, uint32_t slot, const int64_t *columns)
+static void update(struct ranking *r, uint32_t place, const struct rank_entry *e)
 {
-	for (int c = 0; c < COLUMNS; c++)
-		r->blocks[leaf].columns[c][slot] = columns[c];
+	struct rank_block *b = &r->blocks[place / RANK_WIDTH];
+	struct rank_entry before = b->entries[place % RANK_WIDTH];
+	write_entry(b, place % RANK_WIDTH, e);
+	propagate(r, place / RANK_WIDTH, &before, e);
 }
 
-static void update(struct ranking *r, uint32_t leaf, uint32_t node, const int64_t *columns)
+static void insert(struct ranking *r, uint32_t leaf, const struct rank_entry *e)
 {
-	struct rank_block *b = &r->blocks[leaf];
-	uint32_t slot = slot_of(b, node);
-	int64_t before[COLUMNS];
-	for (int c = 0; c < COLUMNS; c++)
-		before[c] = b->columns[c][slot];
-	write_entry(r, leaf, slot, columns);
-	propagate(r, leaf, before, columns);
+	put_entry(r, leaf, r->blocks[leaf].count++, e, RANK_LAST);
+	propagate(r, leaf, &no_entry, e);
 }
 
-static void insert(struct ranking *r, uint32_t leaf, uint32_t node, const int64_t *columns)
+static void ensure_root(struct ranking *r, uint32_t tree)
 {
-	struct rank_block *b = &r->blocks[leaf];
-	int64_t before[COLUMNS];
-	uint32_t slot = b->count++;
-	b->ids[slot] = node;
-	write_entry(r, leaf, slot, columns);
-	r->leaf_of.items[node] = leaf;
-	never_columns(before);
-	propagate(r, leaf, before, columns);
-}
-
-static uint32_t ensure_root(struct ranking *r, uint32_t tree)
-{
-	while (r->roots.count <= tree)
-		vec_push(&r->roots, RANK_NONE);
-	if (r->roots.items[tree] == RANK_NONE) {
-		uint32_t root = new_block(r, true);
-		r->blocks[root].tree = tree;
-		r->roots.items[tree] = root;
+	while (r->trees.count <= tree) {
+		struct rank_tree *t = vec_add(&r->trees);
+		t->root = RANK_NONE;
+		t->all = no_entry;
 	}
-	return r->roots.items[tree];
-}
-
-static uint32_t tree_of(const struct ranking *r, uint32_t block)
-{
-	while (r->blocks[block].parent != RANK_NONE)
-		block = r->blocks[block].parent;
-	return r->blocks[block].tree;
+	if (r->trees.items[tree].root == RANK_NONE)
+		r->trees.items[tree].root = new_block(r, tree, true);
 }
 
 void ranking_set(struct ranking *r, uint32_t node, uint32_t tree, const struct rank_row *row)
 {
-	int64_t columns[COLUMNS];
-	row_columns(row, columns);
-	struct key key = {row->u - row->v, node};
-	while (r->leaf_of.count <= node)
-		vec_push(&r->leaf_of, RANK_NONE);
-	uint32_t current = r->leaf_of.items[node];
-	if (current != RANK_NONE && tree_of(r, current) != tree) {
-		ranking_remove(r, node);
-		current = RANK_NONE;
-	}
-	(void)ensure_root(r, tree);
-	uint32_t leaf = find_leaf(r, tree, key);
-	if (leaf == current) {
-		update(r, leaf, node, columns);
+	struct rank_entry e = entry_of(row, node);
+	int32_t d = row->u - row->v;
+	while (r->place_of.count <= node)
+		vec_push(&r->place_of, RANK_NONE);
+	ensure_root(r, tree);
+	uint32_t place = r->place_of.items[node], leaf = find_leaf(r, tree, d);
+	if (place != RANK_NONE && place / RANK_WIDTH == leaf) {
+		update(r, place, &e);
 		return;
 	}
-	if (current != RANK_NONE) {
-		ranking_remove(r, node);
-		leaf = find_leaf(r, tree, key); /* an empty block may have gone */
+	if (place != RANK_NONE && take_out(r, node)) {
+		ensure_root(r, tree);
+		leaf = find_leaf(r, tree, d);
 	}
-	if (r->blocks[leaf].count == WIDTH) {
+	if (r->blocks[leaf].count == RANK_WIDTH) {
 		split(r, leaf);
-		leaf = find_leaf(r, tree, key);
+		leaf = find_leaf(r, tree, d);
 	}
-	insert(r, leaf, node, columns);
+	insert(r, leaf, &e);
 }
 
 void ranking_update(struct ranking *r, uint32_t node, const struct rank_row *row)
 {
-	ranking_set(r, node, tree_of(r, r->leaf_of.items[node]), row);
-}
-
-bool ranking_has(const struct ranking *r, uint32_t node)
-{
-	return node < r->leaf_of.count && r->leaf_of.items[node] != RANK_NONE;
-}
-
-bool ranking_is_empty(const struct ranking *r, uint32_t tree)
-{
-	return tree >= r->roots.count || r->roots.items[tree] == RANK_NONE;
-}
-
-/* ---- searching ---- */
-
-struct search {
-	const struct ranking *r;
-	const struct rank_query *q;
-	struct rank_best *best;
-	uint32_t count;
-	int64_t f_most; /* f of what is no worse than the last of the best, at most */
-	uint64_t asked;
-};
-
-static bool has_room(const struct rank_query *q, const struct rank_block *b, uint32_t slot)
-{
-	for (int i = 0; i < RANK_FREE; i++)
-		if (-b->columns[COLUMN_FREE + i][slot] < q->need[i])
-			return false;
-	return true;
-}
-
-/* f of each child at least: below the turn v counts, above it u, and in the child in which it lies
- * the greater one. */
-static void bound_children(const struct rank_query *q, const struct rank_block *b, int64_t *ret_f)
-{
-	const int64_t *u = b->columns[COLUMN_U], *v = b->columns[COLUMN_V];
-	int64_t turn = q->cv - q->cu;
-	uint32_t at = 0;
-	while (at + 1 < b->count && b->low[at + 1].d < turn)
-		at++;
-	for (uint32_t i = 0; i < at; i++)
-		ret_f[i] = v[i] + q->cv;
-	for (uint32_t i = at; i < b->count; i++)
-		ret_f[i] = u[i] + q->cu;
-	if (ret_f[at] < v[at] + q->cv)
-		ret_f[at] = v[at] + q->cv;
-}
-
-static bool is_worse(const struct search *s, int64_t total, int64_t order)
-{
-	const struct rank_best *last = &s->best[s->count - 1];
-	return total > last->total || (total == last->total && order > last->order);
-}
-
-/* The greatest f with rank_total(f) <= total. */
-static int64_t greatest_f(const struct rank_query *q, int64_t total)
-{
-	if (total == RANK_NEVER || (q->weight == 0 && q->rest <= total))
-		return RANK_NEVER;
-	int64_t budget = total - q->rest;
-	if (budget < 0)
-		return -1;
-	__int128 product = ((__int128)budget + 1) << RANK_WEIGHT_SHIFT;
-	return q->weight ? (int64_t)((product - 1) / q->weight) : -1;
-}
-
-static void narrow(struct search *s)
-{
-	s->f_most = greatest_f(s->q, s->best[s->count - 1].total);
-}
-
-void rank_offer(struct rank_best *best, uint32_t count, const struct rank_best *one)
-{
-	uint32_t at = 0;
-	while (at < count && (best[at].total < one->total ||
-				     (best[at].total == one->total && best[at].order < one->order)))
-		at++;
-	if (one->total == RANK_NEVER || at == count || best[at].node == one->node)
-		return;
-	memmove(&best[at + 1], &best[at], (count - at - 1) * sizeof(*best));
-	best[at] = *one;
-}
-
-static void ask(struct search *s, const struct rank_block *b, uint32_t slot, int64_t f)
-{
-	int64_t order = b->columns[COLUMN_ORDER][slot], least = rank_total(s->q, f);
-	if (is_worse(s, least, order) || !has_room(s->q, b, slot))
-		return;
-	s->asked++;
-	struct rank_best one = {
-		s->q->total(s->q->arg, b->ids[slot], least), b->ids[slot], (uint32_t)order};
-	rank_offer(s->best, s->count, &one);
-	narrow(s);
-}
-
-static void search_leaf(struct search *s, const struct rank_block *b)
-{
-	for (uint32_t i = 0; i < b->count; i++) {
-		int64_t u = b->columns[COLUMN_U][i] + s->q->cu,
-			v = b->columns[COLUMN_V][i] + s->q->cv;
-		int64_t f = u > v ? u : v;
-		if (f <= s->f_most)
-			ask(s, b, i, f);
-	}
-}
-
-static void search_block(struct search *s, uint32_t block)
-{
-	const struct rank_block *b = &s->r->blocks[block];
-	if (b->leaf) {
-		search_leaf(s, b);
-		return;
-	}
-	int64_t f[WIDTH];
-	bound_children(s->q, b, f);
-	for (uint32_t left = b->count; left > 0; left--) {
-		uint32_t best = 0;
-		for (uint32_t i = 1; i < b->count; i++)
-			best = f[i] < f[best] ? i : best;
-		if (f[best] > s->f_most || f[best] == RANK_NEVER)
-			return;
-		if (has_room(s->q, b, best) &&
-			!is_worse(s, rank_total(s->q, f[best]), b->columns[COLUMN_ORDER][best]))
-			search_block(s, b->ids[best]);
-		f[best] = RANK_NEVER;
-	}
-}
-
-uint64_t ranking_search(const struct ranking *r, uint32_t tree, const struct rank_query *q,
-	struct rank_best *best, uint32_t count)
-{
-	struct search s = {r, q, best, count, 0, 0};
-	assert(count > 0 && q->weight >= 0);
-	narrow(&s);
-	if (!ranking_is_empty(r, tree))
-		search_block(&s, r->roots.items[tree]);
-	return s.asked;
-}
-
-int64_t ranking_bound(const struct ranking *r, uint32_t tree, const struct rank_query *q)
-{
-	int64_t f[WIDTH], least = RANK_NEVER;
-	if (ranking_is_empty(r, tree))
-		return least;
-	const struct rank_block *b = &r->blocks[r->roots.items[tree]];
-	if (b->leaf) {
-		for (uint32_t i = 0; i < b->count; i++) {
-			int64_t u = b->columns[COLUMN_U][i] + q->cu,
-				v = b->columns[COLUMN_V][i] + q->cv;
-			f[i] = u > v ? u : v;
-		}
-	} else {
-		bound_children(q, b, f);
-	}
-	for (uint32_t i = 0; i < b->count; i++)
-		if (f[i] < least && has_room(q, b, i))
-			least = f[i];
-	return least == RANK_NEVER ? least : rank_total(q, least);
+	uint32_t leaf = r->place_of.items[node] / RANK_WIDTH;
+	ranking_set(r, node, r->blocks[leaf].tree, row);
 }

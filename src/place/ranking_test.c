@@ -19,11 +19,11 @@ struct world {
 	struct rank_row rows[NODES];
 	uint32_t tree_of[NODES]; /* RANK_NONE: in none */
 	struct rand rand;
-	int64_t span; /* of u and v: a small one makes equals */
+	int32_t span; /* of u and v: a small one makes equals */
 	uint64_t salt;
 };
 
-static struct world *world_new(uint64_t seed, int64_t span)
+static struct world *world_new(uint64_t seed, int32_t span)
 {
 	struct world *w = mem_new(struct world);
 	ranking_init(&w->ranking);
@@ -40,13 +40,22 @@ static void world_free(struct world *w)
 	free(w);
 }
 
+/* A little further, as pods that come and go make it, or anywhere. */
+static int32_t moved(struct world *w, int32_t from)
+{
+	if (rand_below(&w->rand, 8) == 0)
+		return (int32_t)rand_between(&w->rand, 0, w->span);
+	int64_t to = from + rand_between(&w->rand, -w->span / 50, w->span / 50);
+	return (int32_t)(to < 0 ? 0 : to > w->span ? w->span : to);
+}
+
 static void put(struct world *w, uint32_t node)
 {
 	struct rank_row *row = &w->rows[node];
-	row->u = rand_between(&w->rand, 0, w->span);
-	row->v = rand_between(&w->rand, 0, w->span);
+	row->u = moved(w, row->u);
+	row->v = moved(w, row->v);
 	for (int i = 0; i < RANK_FREE; i++)
-		row->free[i] = rand_between(&w->rand, -1, 20);
+		row->free[i] = (int32_t)rand_between(&w->rand, -1, 20);
 	row->order = node * 2654435761u;
 	if (w->tree_of[node] == RANK_NONE || rand_below(&w->rand, 8) == 0)
 		w->tree_of[node] = (uint32_t)rand_below(&w->rand, TREES);
@@ -89,7 +98,7 @@ static void scan(struct world *w, uint32_t tree, const struct rank_query *q, str
 		const struct rank_row *row = &w->rows[i];
 		if (w->tree_of[i] != tree || !fits(row, q))
 			continue;
-		int64_t u = row->u + q->cu, v = row->v + q->cv;
+		int32_t u = row->u + q->cu, v = row->v + q->cv;
 		int64_t total = total_of(w, i, rank_total(q, u > v ? u : v));
 		struct rank_best one = {total, i, row->order};
 		for (int k = 0; k < 2 && total != RANK_NEVER; k++) {
@@ -105,14 +114,15 @@ static void scan(struct world *w, uint32_t tree, const struct rank_query *q, str
 
 static void check_query(struct world *w)
 {
-	struct rank_query q = {.cu = rand_between(&w->rand, 0, w->span),
-		.cv = rand_between(&w->rand, 0, w->span),
+	struct rank_query q = {.cu = (int32_t)rand_between(&w->rand, 0, w->span),
+		.cv = (int32_t)rand_between(&w->rand, 0, w->span),
 		.weight = rand_between(&w->rand, 0, 3) << RANK_WEIGHT_SHIFT,
 		.rest = rand_between(&w->rand, -5, 5),
 		.total = total_of,
 		.arg = w};
 	for (int i = 0; i < RANK_FREE; i++)
-		q.need[i] = rand_below(&w->rand, 2) ? INT64_MIN : rand_between(&w->rand, 0, 15);
+		q.need[i] = rand_below(&w->rand, 2) ? INT32_MIN
+						    : (int32_t)rand_between(&w->rand, 0, 15);
 	struct rank_best none = {RANK_NEVER, RANK_NONE, RANK_NONE};
 	struct rank_best found[2] = {none, none}, wanted[2] = {none, none};
 	w->salt = rand_next(&w->rand);
@@ -130,7 +140,7 @@ static void check_query(struct world *w)
 	}
 }
 
-static void run(uint64_t seed, int64_t span, uint32_t nodes)
+static void run(uint64_t seed, int32_t span, uint32_t nodes)
 {
 	struct world *w = world_new(seed, span);
 	for (int i = 0; i < 20000; i++) {
@@ -149,10 +159,45 @@ static void finds_what_a_scan_finds(void **state)
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= 4; seed++) {
-		run(seed, RANK_UNIT, NODES);
+		run(seed, RANK_FULL, NODES);
 		run(seed, 20, NODES); /* equals everywhere */
 		run(seed, 100, 40);
 	}
+}
+
+/* All nodes of a stretch of the order go, in any order, and come again close together elsewhere:
+ * whole branches empty beside full ones. */
+static void stretches_empty(void **state)
+{
+	(void)state;
+	struct world *w = world_new(7, RANK_FULL);
+	for (uint32_t i = 0; i < NODES; i++)
+		put(w, i);
+	for (int round = 0; round < 300; round++) {
+		int32_t low =
+			round % 2 ? -w->span : (int32_t)rand_between(&w->rand, -w->span, w->span);
+		int32_t high = low + (int32_t)rand_between(&w->rand, 1, w->span / 2);
+		int32_t u = (int32_t)rand_between(&w->rand, 0, w->span);
+		uint32_t first = (uint32_t)rand_below(&w->rand, NODES);
+		for (uint32_t i = 0; i < NODES; i++) {
+			uint32_t node = (first + i * 7919) % NODES;
+			struct rank_row *row = &w->rows[node];
+			if (row->u - row->v < low || row->u - row->v > high)
+				continue;
+			ranking_remove(&w->ranking, node);
+			row->u = u;
+			row->v = (int32_t)rand_between(&w->rand, 0, w->span);
+			if (i % 2 == 0)
+				ranking_set(&w->ranking, node, w->tree_of[node], row);
+			else
+				w->tree_of[node] = RANK_NONE;
+		}
+		check_query(w);
+		for (uint32_t i = 0; i < NODES; i++)
+			if (w->tree_of[i] == RANK_NONE)
+				put(w, i);
+	}
+	world_free(w);
 }
 
 /* Of nodes that are all alike, and of a fleet without room, few are looked at. */
@@ -179,6 +224,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds_what_a_scan_finds),
+		cmocka_unit_test(stretches_empty),
 		cmocka_unit_test(looks_at_few),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -4,47 +4,51 @@
 
 #include "place/tables.h"
 
-#define FULL_MOST (64.0 * (double)RANK_UNIT) /* overcommitted further than that is all the same */
-
 /* 0 for none, 1/2 for `half`, towards 1: more always counts for more, the first most. */
 static int64_t saturate(int64_t count, int64_t half)
 {
-	return count * RANK_UNIT / (count + half);
+	return count ? count * RANK_UNIT / (count + half) : 0;
 }
 
-static int64_t share(int64_t amount, int64_t capacity)
+/* The greater the capacity, the smaller its measure: a share of the largest is a bound. */
+struct measure place_measure(int64_t cpu, int64_t memory)
 {
-	double s = (double)amount / (double)capacity * (double)RANK_UNIT;
-	return (int64_t)(s < FULL_MOST ? s : FULL_MOST);
+	return (struct measure){cpu > 0 ? (double)RANK_FULL / (double)cpu : 0,
+		memory > 0 ? (double)RANK_FULL / (double)memory : 0};
+}
+
+/* Overcommitted further than RANK_FULL_MOST is all the same. */
+static int64_t share(int64_t amount, double measure)
+{
+	double s = (double)amount * measure;
+	return s < RANK_FULL_MOST ? (int64_t)s : RANK_FULL_MOST;
 }
 
 static struct fullness mix(int64_t cpu, int64_t memory)
 {
-	return (struct fullness){(5 * cpu + memory) >> 3, (cpu + 5 * memory) >> 3};
+	return (struct fullness){
+		(int32_t)((5 * cpu + memory) >> 3), (int32_t)((cpu + 5 * memory) >> 3)};
 }
 
 struct fullness place_fullness_of_node(const struct node *n)
 {
-	int64_t cpu = place_node_capacity(n, PLACE_CPU);
-	int64_t memory = place_node_capacity(n, PLACE_MEMORY);
-	return mix(cpu > 0 ? share(n->score_cpu, cpu) : RANK_UNIT,
-		memory > 0 ? share(n->score_memory, memory) : RANK_UNIT);
+	const struct measure *m = &n->measure;
+	return mix(m->cpu > 0 ? share(n->score_cpu, m->cpu) : RANK_FULL,
+		m->memory > 0 ? share(n->score_memory, m->memory) : RANK_FULL);
 }
 
-struct fullness place_fullness_of_pod(const struct shape *s, int64_t cpu, int64_t memory)
+struct fullness place_fullness_of_pod(const struct shape *s, const struct measure *m)
 {
-	return mix(cpu > 0 ? share(s->score_cpu, cpu) : 0,
-		memory > 0 ? share(s->score_memory, memory) : 0);
+	return mix(share(s->score_cpu, m->cpu), share(s->score_memory, m->memory));
 }
 
 /* How full cpu and memory become (Kubernetes' LeastAllocated) and how far apart the two are
  * (BalancedAllocation), three to one: 3/8 (x + y) + 1/4 |x - y| is the greater one of two sums. */
 static int64_t balance(const struct look *l, const struct node *n)
 {
-	struct fullness pod = place_fullness_of_pod(l->shape, place_node_capacity(n, PLACE_CPU),
-		place_node_capacity(n, PLACE_MEMORY));
-	int64_t u = n->full.u + pod.u, v = n->full.v + pod.v;
-	return u > v ? u : v;
+	struct fullness pod = place_fullness_of_pod(l->shape, &n->measure);
+	int32_t u = n->full.u + pod.u, v = n->full.v + pod.v;
+	return (int64_t)(u > v ? u : v) << RANK_FULL_SHIFT;
 }
 
 /* Weights of the node affinities that the pod wishes and this node does not have. */
@@ -71,18 +75,22 @@ uint32_t place_profile_soft_taints(const struct place *p, const struct profile *
 	return soft;
 }
 
+/* What a wish leaves open in a domain. */
+static int64_t open_of(const struct shape_term *t, const struct counter *c, uint32_t domain)
+{
+	int64_t pods = domain == PLACE_NONE ? 0 : place_counter_at(c, domain).matching;
+	int64_t some = saturate(pods, 1);
+	return t->weight * (t->anti ? some : RANK_UNIT - some);
+}
+
 /* The share of the pod's own wishes that this node leaves open. */
 static int64_t own_wishes(const struct look *l, uint32_t node, uint32_t open_here)
 {
 	int64_t open = open_here * RANK_UNIT;
 	VEC_EACH (&l->shape->terms, struct shape_term, t) {
-		if (t->required)
-			continue;
 		const struct counter *c = &l->p->counters.items[t->counter];
-		uint32_t domain = place_counter_domain(l->p, c, node);
-		int64_t pods = domain == PLACE_NONE ? 0 : place_counter_at(c, domain).matching;
-		int64_t some = saturate(pods, 1);
-		open += t->weight * (t->anti ? some : RANK_UNIT - some);
+		if (!t->required)
+			open += open_of(t, c, place_counter_domain(l->p, c, node));
 	}
 	return l->preference_sum > 0 ? open / l->preference_sum : 0;
 }
@@ -115,10 +123,16 @@ static int64_t preference(const struct look *l, uint32_t node, const struct node
 }
 
 /* Of the group's site and wishes; what hangs on a node's pods comes to it. */
-int64_t place_look_preference_least(const struct look *l, uint32_t open, uint32_t soft)
+int64_t place_look_preference_least(const struct look *l, const struct node_group *g)
 {
-	int64_t own = l->preference_sum > 0 ? open * RANK_UNIT / l->preference_sum : 0;
-	return own + saturate(soft, 1);
+	int64_t open = g->open * RANK_UNIT;
+	VEC_EACH (&l->shape->terms, struct shape_term, t) {
+		const struct counter *c = &l->p->counters.items[t->counter];
+		uint32_t domain = place_group_domain(l->profile, g, c->topology);
+		if (!t->required && domain != PLACE_NONE)
+			open += open_of(t, c, domain);
+	}
+	return (l->preference_sum > 0 ? open / l->preference_sum : 0) + saturate(g->soft, 1);
 }
 
 static int64_t at_site(const struct shape *s, uint32_t site)
@@ -126,25 +140,50 @@ static int64_t at_site(const struct shape *s, uint32_t site)
 	return site < s->at_site.count ? saturate(s->at_site.items[site], 4) : 0;
 }
 
-int64_t place_look_spread_least(const struct look *l, uint32_t site)
+/* How full a domain is of what the fullest is. */
+static int64_t lean(const struct spread_view *v, uint32_t domain)
 {
-	return site == PLACE_NONE ? 0 : at_site(l->shape, site) / 4;
+	return domain == PLACE_NONE ? RANK_UNIT
+				    : place_spread_count(v, domain) * RANK_UNIT / (v->most + 1);
+}
+
+static int64_t alone(int64_t here)
+{
+	return 3 * saturate(here, 1) / 4;
+}
+
+int64_t place_look_spread_least(const struct look *l, const struct node_group *g)
+{
+	int64_t cost = g->site == PLACE_NONE ? 0 : at_site(l->shape, g->site) / 4;
+	for (uint32_t i = 0; i < l->shape->spreads.count; i++) {
+		const struct shape_spread *s = &l->shape->spreads.items[i];
+		uint32_t domain = place_group_domain(l->profile, g,
+			l->p->counters.items[s->counter].topology);
+		if (!s->required && domain != PLACE_NONE)
+			cost += lean(&l->spreads[i], domain);
+	}
+	return cost;
+}
+
+int64_t place_look_here_least(const struct look *l, uint32_t node)
+{
+	uint32_t here = place_counts_get(&l->shape->here, node);
+	if (here == 0)
+		return 0;
+	if (l->repels && place_counter_domain(l->p, l->repels, node) != PLACE_NONE)
+		return RANK_NEVER / 2;
+	return place_weigh(l->weights[PLACE_TERM_SPREAD], alone(here));
 }
 
 static int64_t spread(const struct look *l, uint32_t node, const struct node *n)
 {
-	int64_t here = place_node_shape_count(n, l->shape_index);
-	int64_t cost = 3 * saturate(here, 1) / 4 + place_look_spread_least(l, n->site);
+	int64_t cost = alone(place_counts_get(&l->shape->here, node)) +
+		       (n->site == PLACE_NONE ? 0 : at_site(l->shape, n->site) / 4);
 	for (uint32_t i = 0; i < l->shape->spreads.count; i++) {
 		const struct shape_spread *s = &l->shape->spreads.items[i];
-		const struct spread_view *v = &l->spreads[i];
-		if (s->required)
-			continue;
-		uint32_t domain =
-			place_counter_domain(l->p, &l->p->counters.items[s->counter], node);
-		cost += domain == PLACE_NONE
-				? RANK_UNIT
-				: place_spread_count(v, domain) * RANK_UNIT / (v->most + 1);
+		const struct counter *c = &l->p->counters.items[s->counter];
+		if (!s->required)
+			cost += lean(&l->spreads[i], place_counter_domain(l->p, c, node));
 	}
 	return cost;
 }

@@ -137,6 +137,8 @@ static int compile_pod_term(struct place *p, const struct place_spec *spec,
 	int rc = place_counter_get(p, &want, what, &counter, e);
 	if (rc != 0)
 		return rc;
+	place_profile_add_topology(p, &p->profiles.items[s->profile],
+		p->counters.items[counter].topology);
 	vec_push(&s->terms, (struct shape_term){from->required, from->anti,
 				    place_counter_matches(p, &p->counters.items[counter], s),
 				    from->weight, counter});
@@ -161,6 +163,8 @@ static int compile_spread(struct place *p, const struct place_spec *spec,
 						    .profile = s->profile,
 						    .ignore_affinity = from->ignore_affinity,
 						    .honor_taints = from->honor_taints});
+	place_profile_add_topology(p, &p->profiles.items[s->profile],
+		p->counters.items[counter].topology);
 	vec_push(&s->spreads,
 		(struct shape_spread){from->max_skew, from->min_domains, from->required,
 			from->ignore_affinity, from->honor_taints,
@@ -234,6 +238,7 @@ void place_shape_done(struct place *p, struct shape *s)
 	vec_done(&s->images);
 	vec_done(&s->matches);
 	vec_done(&s->at_site);
+	place_counts_done(&s->here);
 	free(s->key);
 	*s = (struct shape){0};
 }

@@ -47,12 +47,27 @@ struct bits {
 
 /* ---- nodes ---- */
 
-/* Shares of cpu and memory in two mixtures, 5:1 and 1:5, in RANK_UNIT: the greater one is how full
+/* Shares of cpu and memory in two mixtures, 5:1 and 1:5, in RANK_FULL: the greater one is how full
  * and how lopsided a node is. That of a pod can be added to that of a node. */
 struct fullness {
-	int64_t u, v;
+	int32_t u, v;
+};
+/* What turns amounts of cpu and memory into shares of a capacity; 0: there is none. */
+struct measure {
+	double cpu, memory;
+};
+struct stock { /* of a resource */
+	int64_t capacity, taken;
 };
 
+/* How many pods of a shape are on each node that has any. */
+struct node_count {
+	uint32_t node, count; /* 0: the slot is free */
+};
+struct node_counts {
+	struct node_count *slots;
+	uint32_t used, size; /* size: 0 or a power of two */
+};
 struct node_shape { /* how many pods of a shape are on a node */
 	uint32_t shape, count;
 };
@@ -64,17 +79,17 @@ struct node_port {
 
 struct node {
 	bool used;
+	uint32_t width; /* of stock */
+	struct stock *stock;
+	int64_t score_cpu, score_memory; /* taken, with what pods without requests count for */
+	struct measure measure;
+	struct fullness full; /* of these */
 	uint32_t name;
 	uint32_t site;
 	unsigned flags;
-	uint32_t width; /* of capacity and taken */
-	int64_t *capacity;
-	int64_t *taken;
-	int64_t score_cpu, score_memory; /* taken, with what pods without requests count for */
-	struct fullness full;            /* of these */
-	VEC(struct pair) labels;         /* sorted by key */
-	VEC(uint32_t) taints;            /* into place.taints */
-	VEC(uint32_t) images;            /* into place.images */
+	VEC(struct pair) labels; /* sorted by key */
+	VEC(uint32_t) taints;    /* into place.taints */
+	VEC(uint32_t) images;    /* into place.images */
 	int trust;
 	VEC(uint32_t) runtimes;
 	VEC(struct node_shape) shapes;
@@ -177,12 +192,14 @@ struct shape_toleration {
 	bool exists;
 	enum place_effect effect;
 };
+#define PLACE_AXES 2u
 /* Nodes that cost a pod the same but for how full they are, or nearly. */
 struct node_group {
-	uint32_t site;                 /* PLACE_NONE: none, or of any site where there are many */
-	int cpu_class, memory_class;   /* eighths of an octave of the capacity */
-	uint32_t open, soft;           /* weights of wishes not met, taints better avoided */
-	int64_t cpu_most, memory_most; /* capacity of the largest that was in it */
+	uint32_t site;                /* PLACE_NONE: none, or of any site where there are many */
+	int cpu_class, memory_class;  /* eighths of an octave of the capacity */
+	uint32_t open, soft;          /* weights of wishes not met, taints better avoided */
+	uint32_t domains[PLACE_AXES]; /* by axis of the profile; PLACE_NONE: none, or of any */
+	struct measure measure;       /* of the largest that was in it */
 };
 struct shape_port {
 	uint32_t protocol, address;
@@ -208,6 +225,9 @@ struct profile {
 	struct bits tolerated; /* nodes: flags and taints are tolerated */
 	struct bits able;      /* nodes: trusted enough, with the runtime */
 	/* Made at the first choice, dropped when many changes came without one. */
+	VEC(uint32_t) topologies;  /* that terms and spreads of its shapes are about */
+	uint32_t axes[PLACE_AXES]; /* those of them that split its groups */
+	uint32_t axis_count;
 	bool ranked;
 	uint64_t idle_changes;
 	struct ranking ranking; /* a tree for each group */
@@ -231,6 +251,7 @@ struct shape {
 	VEC(uint32_t) images;
 	VEC(uint32_t) matches; /* counters whose selector matches these pods */
 	VEC(uint32_t) at_site; /* pods of it, by site */
+	struct node_counts here;
 	uint32_t next_free;
 };
 
@@ -256,6 +277,7 @@ struct place {
 	VEC(struct tally) tallies;
 	VEC(struct node) nodes;
 	VEC(struct profile) profiles;
+	VEC(uint32_t) ranked; /* profiles */
 	VEC(struct shape) shapes;
 	VEC(struct pod) pods;
 	VEC(struct holders) images;
@@ -354,17 +376,16 @@ void place_shape_match_all(struct place *p, struct shape *s); /* fills matches *
 void place_shape_done(struct place *p, struct shape *s);
 void place_node_done(struct node *n);
 void place_node_count_pods(struct place *p, uint32_t node, uint32_t shape, int64_t count);
-uint32_t place_node_shape_count(const struct node *n, uint32_t shape);
 /* Pods on the node that the counter's selector matches. */
 uint32_t place_node_matching(const struct place *p, uint32_t counter, const struct node *n);
 uint32_t place_image(struct place *p, const char *name); /* its index, added when new */
 static inline int64_t place_node_capacity(const struct node *n, uint32_t resource)
 {
-	return resource < n->width ? n->capacity[resource] : 0;
+	return resource < n->width ? n->stock[resource].capacity : 0;
 }
 static inline int64_t place_node_taken(const struct node *n, uint32_t resource)
 {
-	return resource < n->width ? n->taken[resource] : 0;
+	return resource < n->width ? n->stock[resource].taken : 0;
 }
 /* The taints that flags of a node stand for. */
 enum { PLACE_TAINT_NOT_READY, PLACE_TAINT_UNSCHEDULABLE };
@@ -398,6 +419,7 @@ struct look {
 	uint32_t node;                  /* only this one; PLACE_NONE */
 	const struct failures *relaxed; /* constraints that do not count; null */
 	bool first_of_its_kind;         /* its affinity terms match no pod but itself */
+	const struct counter *repels;   /* it keeps apart from its own kind; null */
 	struct spread_view *spreads;
 	int64_t preference_sum;
 };
@@ -406,6 +428,8 @@ void place_look_init(struct look *l, struct place *p, uint32_t shape, uint32_t n
 void place_look_done(struct look *l);
 /* Whether the pod fits. With ret_failures: all that speaks against the node is added. */
 bool place_look_fits(const struct look *l, uint32_t node, struct failures *ret_failures);
+/* False: the pod fits on no node of the group. */
+bool place_look_group_fits(const struct look *l, const struct node_group *g);
 bool place_failures_have(const struct failures *f, enum place_constraint constraint,
 	uint32_t index);
 
@@ -423,14 +447,18 @@ static inline int64_t place_weigh(int64_t weight, int64_t term)
 {
 	return weight * term >> RANK_WEIGHT_SHIFT;
 }
+struct measure place_measure(int64_t cpu, int64_t memory);
 struct fullness place_fullness_of_node(const struct node *n);
-struct fullness place_fullness_of_pod(const struct shape *s, int64_t cpu, int64_t memory);
+struct fullness place_fullness_of_pod(const struct shape *s, const struct measure *m);
 uint32_t place_profile_open(const struct place *p, const struct profile *x, const struct node *n);
 uint32_t place_profile_soft_taints(const struct place *p, const struct profile *x,
 	const struct node *n);
 /* What the terms cost at least in a group. */
-int64_t place_look_preference_least(const struct look *l, uint32_t open, uint32_t soft);
-int64_t place_look_spread_least(const struct look *l, uint32_t site);
+int64_t place_look_preference_least(const struct look *l, const struct node_group *g);
+int64_t place_look_spread_least(const struct look *l, const struct node_group *g);
+/* What comes to that on a node that has pods of this shape, weighted; RANK_NEVER / 2: they keep
+ * this one out. */
+int64_t place_look_here_least(const struct look *l, uint32_t node);
 /* In RANK_UNIT; the terms too when wanted, of which there are PLACE_TERM_COUNT. */
 int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms);
 void place_look_score(const struct look *l, uint32_t node, struct place_cost *ret_cost);
@@ -450,8 +478,32 @@ struct place_question {
 };
 /* The best node for a pod. */
 void place_choose(struct place *p, const struct place_question *q, struct place_choice *ret_choice);
-void place_choose_node_changed(struct place *p, uint32_t node); /* profiles know it already */
-void place_choose_pods_changed(struct place *p, uint32_t node);
+
+/* ---- group.c ---- */
+
+/* A permutation of the numbers: nodes that are equal are not taken in the order of their names. */
+static inline uint32_t place_order_of(uint32_t node)
+{
+	return (node + 1) * 2654435761u;
+}
+void place_profile_rank(struct place *p, struct profile *x); /* for a choice, if it is not yet */
+void place_profile_unrank(struct place *p, struct profile *x);
+/* Groups are split by the domains of this topology, when there are few of them. */
+void place_profile_add_topology(struct place *p, struct profile *x, uint32_t topology);
+/* The domain that all nodes of the group are in; PLACE_NONE: not known. */
+uint32_t place_group_domain(const struct profile *x, const struct node_group *g, uint32_t topology);
+void place_groups_node_changed(struct place *p, uint32_t node); /* profiles know it already */
+void place_groups_pods_changed(struct place *p, uint32_t node);
+/* An amount as rankings have it: memory in MiB, all of them cut off at what 32 bits hold. What is
+ * free is rounded up, what is needed down. */
+int32_t place_coarse(int64_t amount, uint32_t resource, bool up);
+
+/* ---- node_counts.c ---- */
+
+uint32_t place_counts_get(const struct node_counts *c, uint32_t node);
+/* Returns what it is then; 0 frees the slot. */
+uint32_t place_counts_add(struct node_counts *c, uint32_t node, int64_t count);
+void place_counts_done(struct node_counts *c);
 
 /* ---- explain.c ---- */
 
