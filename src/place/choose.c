@@ -64,24 +64,17 @@ struct candidate {
 	struct rank_query query;
 };
 
-static struct rank_query query_of(struct chooser *c, const struct node_group *g, int64_t image)
+/* What a query is in all groups. */
+static struct rank_query query_of(struct chooser *c, int64_t image)
 {
-	const struct shape *s = c->look.shape;
 	const int64_t *w = c->look.weights;
-	struct fullness pod = place_fullness_of_pod(s, &g->measure);
-	int64_t wishes = w[PLACE_TERM_PREFERENCE] ? place_look_preference_least(&c->look, g) : 0;
-	int64_t apart = w[PLACE_TERM_SPREAD] ? place_look_spread_least(&c->look, g) : 0;
-	struct rank_query q = {.cu = pod.u,
-		.cv = pod.v,
-		.weight = w[PLACE_TERM_BALANCE],
-		.rest = place_weigh(w[PLACE_TERM_PREFERENCE], wishes) +
-			place_weigh(w[PLACE_TERM_SPREAD], apart) +
-			place_weigh(w[PLACE_TERM_IMAGE], image),
+	struct rank_query q = {.weight = w[PLACE_TERM_BALANCE],
+		.rest = place_weigh(w[PLACE_TERM_IMAGE], image),
 		.total = total_of,
 		.arg = c};
 	for (int i = 0; i < RANK_FREE; i++)
 		q.need[i] = INT32_MIN;
-	VEC_EACH (&s->requests, struct want_amount, r) {
+	VEC_EACH (&c->look.shape->requests, struct want_amount, r) {
 		uint32_t slot = r->resource <= PLACE_PODS ? r->resource : RANK_FREE - 1;
 		if (r->amount > 0 &&
 			(r->resource <= PLACE_PODS || r->resource == c->look.profile->scarce))
@@ -90,23 +83,42 @@ static struct rank_query query_of(struct chooser *c, const struct node_group *g,
 	return q;
 }
 
-static void search(struct chooser *c, struct place *p, struct profile *x)
+/* What it is in one of them. */
+static void aim(struct rank_query *q, const struct look *l, const struct node_group *g)
 {
-	int64_t image = look_at_holders(c, p);
+	const int64_t *w = l->weights;
+	struct fullness pod = place_fullness_of_pod(l->shape, &g->measure);
+	q->cu = pod.u;
+	q->cv = pod.v;
+	q->rest += place_weigh(w[PLACE_TERM_PREFERENCE], place_look_preference_least(l, g)) +
+		   place_weigh(w[PLACE_TERM_SPREAD], place_look_spread_least(l, g));
+}
+
+/* The groups that may have a node for the pod. */
+static uint32_t list_candidates(struct chooser *c, const struct profile *x,
+	struct candidate *candidates)
+{
+	struct rank_query common = query_of(c, look_at_holders(c, c->look.p));
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < x->groups.count; i++) {
+		const struct node_group *g = &x->groups.items[i];
+		if (ranking_is_empty(&x->ranking, i) || !place_look_group_fits(&c->look, g))
+			continue;
+		struct candidate *one = &candidates[count];
+		*one = (struct candidate){.group = i, .query = common};
+		aim(&one->query, &c->look, g);
+		one->bound = ranking_bound(&x->ranking, i, &one->query);
+		count += one->bound != RANK_NEVER;
+	}
+	return count;
+}
+
+static void search(struct chooser *c, const struct profile *x)
+{
 	struct candidate few[GROUPS_FEW], *candidates = few;
-	uint32_t left = 0;
 	if (x->groups.count > GROUPS_FEW)
 		candidates = mem_alloc_array(x->groups.count, sizeof(*candidates));
-	for (uint32_t i = 0; i < x->groups.count; i++) {
-		if (ranking_is_empty(&x->ranking, i) ||
-			!place_look_group_fits(&c->look, &x->groups.items[i]))
-			continue;
-		struct candidate one = {
-			.group = i, .query = query_of(c, &x->groups.items[i], image)};
-		one.bound = ranking_bound(&x->ranking, i, &one.query);
-		if (one.bound != RANK_NEVER)
-			candidates[left++] = one;
-	}
+	uint32_t left = list_candidates(c, x, candidates);
 	while (left > 0) {
 		uint32_t best = 0;
 		for (uint32_t i = 1; i < left; i++)
@@ -144,7 +156,7 @@ void place_choose(struct place *p, const struct place_question *q, struct place_
 		consider(&c, q->node);
 	} else if (!q->scan && can_search(&c.look)) {
 		place_profile_rank(p, x);
-		search(&c, p, x);
+		search(&c, x);
 	} else {
 		scan(&c, p);
 	}

@@ -134,7 +134,6 @@ static ALWAYS_INLINE struct rank_lanes lanes_of(const struct rank_entry *e)
 	struct rank_lanes lanes;
 	_Static_assert(sizeof(lanes) == sizeof(*e), "the id is the last lane");
 	memcpy(&lanes, e, sizeof(lanes));
-	lanes.of[RANK_LANES] = RANK_LAST;
 	return lanes;
 }
 
@@ -150,19 +149,20 @@ static ALWAYS_INLINE struct rank_lanes least_of(const struct rank_block *b)
 }
 
 /* Where the least of a block is kept. */
-static struct rank_entry *entry_for(struct ranking *r, const struct rank_block *b)
+static ALWAYS_INLINE struct rank_entry *entry_for(struct ranking *r, const struct rank_block *b)
 {
 	return b->parent == RANK_NONE ? &r->trees.items[b->tree].all
 				      : &r->blocks[b->parent].entries[b->slot];
 }
 
-static void keep_least(struct ranking *r, const struct rank_block *b,
+static ALWAYS_INLINE void keep_least(struct ranking *r, const struct rank_block *b,
 	const struct rank_lanes *least)
 {
-	struct rank_entry *e = entry_for(r, b);
-	memcpy(e->least, least->of, sizeof(e->least));
-	if (b->parent != RANK_NONE)
-		write_entry(&r->blocks[b->parent], b->slot, e);
+	memcpy(entry_for(r, b)->least, least->of, RANK_LANES * sizeof(*least->of));
+	if (b->parent == RANK_NONE)
+		return;
+	r->blocks[b->parent].u[b->slot] = least->of[RANK_LANE_U];
+	r->blocks[b->parent].v[b->slot] = least->of[RANK_LANE_V];
 }
 
 /* An entry of the block went from `before` to `after`; looks at all of its entries only where the
@@ -170,6 +170,7 @@ static void keep_least(struct ranking *r, const struct rank_block *b,
 WIDE_TOO static void propagate(struct ranking *r, uint32_t block, const struct rank_entry *before,
 	const struct rank_entry *after)
 {
+	static const int32_t counts[RANK_LANES + 1] = {1, 1, 1, 1, 1, 1, 1, 0};
 	struct rank_lanes was = lanes_of(before), is = lanes_of(after);
 	for (uint32_t at = block; at != RANK_NONE; at = r->blocks[at].parent) {
 		const struct rank_block *b = &r->blocks[at];
@@ -177,8 +178,8 @@ WIDE_TOO static void propagate(struct ranking *r, uint32_t block, const struct r
 		int32_t gains = 0, losses = 0;
 		for (int l = 0; l <= RANK_LANES; l++) {
 			new.of[l] = is.of[l] < old.of[l] ? is.of[l] : old.of[l];
-			gains |= is.of[l] < old.of[l];
-			losses |= (was.of[l] == old.of[l]) & (is.of[l] > old.of[l]);
+			gains |= counts[l] & (is.of[l] < old.of[l]);
+			losses |= counts[l] & (was.of[l] == old.of[l]) & (is.of[l] > old.of[l]);
 		}
 		if (losses)
 			new = least_of(b);

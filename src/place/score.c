@@ -126,13 +126,15 @@ static int64_t preference(const struct look *l, uint32_t node, const struct node
 int64_t place_look_preference_least(const struct look *l, const struct node_group *g)
 {
 	int64_t open = g->open * RANK_UNIT;
+	if (l->preference_sum == 0)
+		return saturate(g->soft, 1);
 	VEC_EACH (&l->shape->terms, struct shape_term, t) {
 		const struct counter *c = &l->p->counters.items[t->counter];
 		uint32_t domain = place_group_domain(l->profile, g, c->topology);
 		if (!t->required && domain != PLACE_NONE)
 			open += open_of(t, c, domain);
 	}
-	return (l->preference_sum > 0 ? open / l->preference_sum : 0) + saturate(g->soft, 1);
+	return open / l->preference_sum + saturate(g->soft, 1);
 }
 
 static int64_t at_site(const struct shape *s, uint32_t site)
@@ -221,7 +223,7 @@ void place_look_score(const struct look *l, uint32_t node, struct place_cost *re
 	int64_t terms[PLACE_TERM_COUNT];
 	ret_cost->total = (double)place_look_total(l, node, terms) / (double)RANK_UNIT;
 	for (int i = 0; i < PLACE_TERM_COUNT; i++)
-		ret_cost->terms[i] = (double)terms[i] / (double)RANK_UNIT;
+		ret_cost->terms[i] = terms[i] ? (double)terms[i] / (double)RANK_UNIT : 0;
 }
 
 struct place_weights place_weights_default(void)
