@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "driver/adopted.h"
 
 /* Timers do not count while the machine is suspended, and a server's time may come at any time: a
  * deadline is looked at again after so long. */
@@ -39,6 +40,7 @@ void pod_unref(struct pod *p)
 	pod_end_containers(p);
 	loop_timer_free(p->timer);
 	loop_timer_free(p->deadline_timer);
+	loop_timer_free(p->update_timer);
 	pod_source_done(&p->source);
 	free(p->sandbox_message);
 	free(p->uid);
@@ -72,6 +74,8 @@ static void pod_silence(struct pod *p)
 	loop_timer_stop(p->timer);
 	if (p->deadline_timer)
 		loop_timer_stop(p->deadline_timer);
+	if (p->update_timer)
+		loop_timer_stop(p->update_timer);
 	p->gone = true;
 }
 
@@ -385,14 +389,33 @@ static void pods_prepare(struct driver *base, const struct driver_pod *pod, driv
 	prepare_next(x);
 }
 
+static void update_on_timer(void *arg)
+{
+	pod_update_engine(arg);
+}
+
+/* What is wrong with the objects is mended by another update; a full disk only by time. */
+static void update_failed(struct pod *p, const struct err *e)
+{
+	pod_event(p, true, "FailedMount", "%s", e->text);
+	if (p->update_again || e->code == ERR_NOT_FOUND || e->code == ERR_INVALID ||
+		e->code == ERR_FORBIDDEN || e->code == ERR_UNSUPPORTED)
+		return;
+	if (!p->update_timer)
+		p->update_timer = loop_timer_new(p->pods->config.loop, update_on_timer, p);
+	p->update_restart.base_ms = p->pods->config.backoff_ms;
+	loop_timer_start(p->update_timer, restart_delay_ms(&p->update_restart, 0, false));
+}
+
 static void update_on_done(void *arg, const struct err *e)
 {
 	struct pod *p = arg;
-	bool again = p->update_again;
-	p->updating = p->update_again = false;
-	if (e && !p->gone)
-		pod_event(p, true, "FailedMount", "%s", e->text);
-	if (again && !p->gone)
+	p->updating = false;
+	if (!e)
+		p->update_restart.failures = 0;
+	else if (!p->gone)
+		update_failed(p, e);
+	if (p->update_again && !p->gone)
 		pod_update_engine(p);
 	pod_unref(p);
 }
@@ -405,6 +428,8 @@ void pod_update_engine(struct pod *p)
 	p->update_again = p->updating || p->sandbox < SANDBOX_READY;
 	if (p->update_again || p->sandbox != SANDBOX_READY || p->stopping)
 		return;
+	if (p->update_timer)
+		loop_timer_stop(p->update_timer);
 	p->updating = true;
 	pod_describe(p, &pod);
 	x->ops->update(x, &pod, update_on_done, pod_ref(p));
@@ -837,6 +862,7 @@ static void pods_on_sandbox_lost(void *arg, const char *uid)
 	pod_event(p, false, "SandboxChanged",
 		"Pod sandbox changed, it will be killed and re-created.");
 	p->sandbox = SANDBOX_NONE;
+	p->sandboxes_lost++;
 	for (size_t i = 0; i < p->container_count; i++)
 		run_kill(&p->containers[i], 0, "has lost its pod's namespaces");
 	pod_touch(p);
@@ -877,6 +903,13 @@ static void adopt_container(void *arg, const struct container_status *status)
 		d->engine->ops->remove(d->engine, status->id, NULL, NULL);
 }
 
+/* The agent before us may have died when it had kept what is new and not handed it on. */
+static void adopt_update(struct pod *p)
+{
+	if (p->sandbox == SANDBOX_READY && !p->finished && !adopted_pod(p->source.pod))
+		pod_update_engine(p);
+}
+
 /* Runs that are gone without a trace count as failed. */
 static void adopt_pods(void *arg)
 {
@@ -891,6 +924,7 @@ static void adopt_pods(void *arg)
 		}
 		if (d->closed)
 			continue;
+		adopt_update(p);
 		pod_touch(p);
 		pod_step(p);
 	}

@@ -113,6 +113,7 @@ struct pod {
 	enum sandbox_phase sandbox;
 	char netns_path[512];
 	struct restart sandbox_restart;
+	int sandboxes_lost;
 	char sandbox_reason[REASON_SIZE], *sandbox_message;
 	struct loop_timer *timer; /* the next try of the sandbox */
 
@@ -130,6 +131,8 @@ struct pod {
 	size_t container_count;
 	VEC(struct pod_waiter) waiters; /* of stop */
 	bool updating, update_again;    /* the engine's update runs; it is out of date already */
+	struct restart update_restart;
+	struct loop_timer *update_timer; /* the next try of an update that failed; null: none did */
 	bool dirty;                     /* changed since it was last told and kept */
 	bool spec_kept;
 };

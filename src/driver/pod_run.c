@@ -14,13 +14,17 @@ struct run_call {
 	struct pod *pod;
 	size_t index;
 	int attempt;
+	int sandboxes_lost; /* when it began */
 	char *removed_id;
 };
 
 static struct run_call *run_call_new(struct pod_container *c)
 {
 	struct run_call *call = mem_new(struct run_call);
-	*call = (struct run_call){.pod = pod_ref(c->pod), .index = c->index, .attempt = c->attempt};
+	*call = (struct run_call){.pod = pod_ref(c->pod),
+		.index = c->index,
+		.attempt = c->attempt,
+		.sandboxes_lost = c->pod->sandboxes_lost};
 	return call;
 }
 
@@ -77,6 +81,8 @@ static void run_on_image(void *arg, const struct image_ready *image, const struc
 	if (!p->gone && !p->stopping && c->phase == RUN_PULLING && c->attempt == call->attempt) {
 		if (e) {
 			run_pull_failed(c, e);
+		} else if (p->sandbox != SANDBOX_READY) {
+			c->phase = RUN_IDLE; /* begun again in the namespaces that are made */
 		} else {
 			c->pull.failures = 0;
 			(void)str_copy(c->image_id, sizeof(c->image_id), image->id);
@@ -170,7 +176,9 @@ static void run_on_created(void *arg, int pid, const struct err *e)
 		map_put(&p->pods->containers, c->id, c);
 		pod_event(p, false, "Started", "Started container %s", c->name);
 		c->started = c->ready = false;
-		if (!hook_post_start(c))
+		if (call->sandboxes_lost != p->sandboxes_lost)
+			run_kill(c, 0, "was made in namespaces that the pod has lost");
+		else if (!hook_post_start(c))
 			run_watch(c);
 	}
 	pod_touch(p);
