@@ -77,6 +77,15 @@ static char *fence_path(const struct agent_fences *f, const char *uid)
 	return mem_format("%s/fence/%s", f->config.run_folder, uid);
 }
 
+/* A fence that was killed cannot do it, nor does one that ends. */
+static void remove_socket(const struct agent_fences *f, const char *uid)
+{
+	CLEANUP(mem_free_ptr) char *path = fence_path(f, uid);
+	struct err e = ERR_INIT;
+	if (fs_remove(f->config.fs, path, &e) < 0)
+		log_err(f->config.log, LOG_WARN, "fence_socket_left", &e, "pod=%s", uid);
+}
+
 static void connect_fence(struct fence *x);
 static void raise_fence(struct fence *x);
 
@@ -98,16 +107,21 @@ static void expire(struct fence *x, const char *why)
 	f->config.on_expired(f->config.arg, x->uid);
 }
 
+/* It guards nothing and is of no more use. The next lease raises another one. */
+static void dismiss(struct fence *x)
+{
+	stream_write(x->stream, "quit\n", 5);
+	disconnect(x);
+	x->state = FENCE_NONE;
+}
+
 /* A fence whose time came is of no more use; one that waits for a start is raised anew. */
 static void lapse(struct fence *x)
 {
-	if (x->runs) {
+	if (x->runs)
 		expire(x, "no lease came in time");
-	} else if (x->state == FENCE_ARMED) {
-		stream_write(x->stream, "quit\n", 5);
-		disconnect(x);
-		x->state = FENCE_NONE;
-	}
+	else if (x->state == FENCE_ARMED)
+		dismiss(x);
 }
 
 static void on_deadline(void *arg)
@@ -163,6 +177,8 @@ static void on_line(struct fence *x)
 		x->adopts = false;
 		if (x->runs)
 			expire(x, "the fence killed it");
+		else
+			dismiss(x); /* it would go on killing what is started */
 	} else if (sscanf(x->line, "until %lld", &until_ms) == 1) {
 		on_stands(x, until_ms);
 	}
@@ -230,7 +246,10 @@ static void raise_free(struct raise *raise)
 static void raise_done(void *arg, int status, const char *why)
 {
 	struct raise *raise = arg;
-	struct fence *x = raise->fences ? map_get(&raise->fences->by_uid, raise->uid) : NULL;
+	struct agent_fences *f = raise->fences;
+	struct fence *x = f ? map_get(&f->by_uid, raise->uid) : NULL;
+	if (f && !x)
+		remove_socket(f, raise->uid); /* the pod went first */
 	raise_free(raise);
 	if (!x || x->state != FENCE_RAISING)
 		return;
@@ -429,10 +448,7 @@ void agent_fences_drop(struct agent_fences *f, const char *uid)
 	if (x && x->stream && x->state == FENCE_ARMED)
 		stream_write(x->stream, "quit\n", 5);
 	map_remove(&f->by_uid, uid);
-	CLEANUP(mem_free_ptr) char *path = fence_path(f, uid);
-	struct err e = ERR_INIT;
-	if (fs_remove(f->config.fs, path, &e) < 0)
-		log_err(f->config.log, LOG_WARN, "fence_socket_left", &e, "pod=%s", uid);
+	remove_socket(f, uid);
 }
 
 /* ---- the whole ---- */
