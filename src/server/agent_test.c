@@ -1,9 +1,11 @@
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -864,6 +866,41 @@ static void stall_done(struct stall *x)
 	close(x->pipe[1]);
 }
 
+/* The store's files cannot grow, as on a full disk. */
+static void set_disk_full(bool full)
+{
+	struct rlimit limit;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = full ? 1 : limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static bool is_lost_in_store(void *arg)
+{
+	const struct fixture *f = arg;
+	char key[OBJECT_KEY_MAX];
+	assert_int_equal(object_key_of(&kind_node, "", "node-a", key, NULL), 0);
+	CLEANUP(object_done) struct object *node = store_get(f->store, key);
+	return node && !node->ready;
+}
+
+/* It would be ready for as long as it is away, and its pods with it. */
+static void a_loss_that_could_not_be_written_is_written_later(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture_stream *feed = open_feed(f, HELLO("[]"));
+	loop_timer_stop(f->server->sweep); /* of the start: long ago */
+	set_disk_full(true);
+	feed_drop_node(f->server->feed, "node-a", "silence");
+	(void)loop_uv_run_until(f->loop, never, NULL, 300);
+	assert_false(is_lost_in_store(f));
+	set_disk_full(false);
+	assert_true(loop_uv_run_until(f->loop, is_lost_in_store, f, 10000));
+	expect_ready(f, "Unknown");
+	fixture_stream_free(feed);
+}
+
 /* That it was lost is still being written when it comes with what the store has. */
 static void a_node_that_is_back_before_its_loss_is_written(void **state)
 {
@@ -1111,6 +1148,7 @@ int main(void)
 		TEST(another_machine_of_the_same_name_is_told),
 		TEST(a_node_that_knows_an_undone_future),
 		TEST(a_grace_without_end_is_a_long_one),
+		ON_DISK(a_loss_that_could_not_be_written_is_written_later),
 		ON_DISK(a_node_that_is_back_before_its_loss_is_written),
 		ON_DISK(a_node_that_goes_while_it_registers_is_lost),
 		ON_DISK(a_node_that_is_revoked_while_it_registers_is_lost),

@@ -9,6 +9,8 @@
 #include "server/addresses.h"
 #include "server/feed.h"
 
+#define SWEEP_RETRY_MS 2000
+
 struct node_write {
 	struct server *server;
 	char name[128];
@@ -340,9 +342,17 @@ static enum commit_action change_lost(void *arg, const struct object *old, json_
 	return COMMIT_PUT;
 }
 
+/* Else it would count as ready for as long as it is away. */
+static void on_loss_written(void *arg, const struct err *e)
+{
+	struct server *s = arg;
+	if (e && e->code != ERR_CANCELLED && !loop_timer_active(s->sweep))
+		loop_timer_start(s->sweep, SWEEP_RETRY_MS);
+}
+
 void nodes_lost(struct server *s, const char *name, const char *why)
 {
-	struct node_write *w = write_new(s, name, NULL, NULL, NULL);
+	struct node_write *w = write_new(s, name, NULL, on_loss_written, s);
 	snprintf(w->why, sizeof(w->why), "the agent stopped reporting: %.90s", why);
 	commit_object(s, &kind_node, "", name, change_lost, on_written, w);
 }
@@ -367,7 +377,7 @@ void nodes_status(struct server *s, const char *name, const json_t *status, comm
 		write_new(s, name, status, done, arg));
 }
 
-/* ---- after a start ---- */
+/* ---- after a start, and when a loss could not be written ---- */
 
 void nodes_sweep(struct server *s)
 {
@@ -377,8 +387,8 @@ void nodes_sweep(struct server *s)
 	if (store_list(s->store, prefix, NULL, 0, 0, &list, NULL) < 0)
 		return;
 	for (size_t i = 0; i < list.count; i++)
-		if (list.objects[i]->ready && !feed_connected(s->feed, list.objects[i]->name))
-			nodes_lost(s, list.objects[i]->name,
-				"it did not come back after the server's start");
+		if (list.objects[i]->ready && !feed_connected(s->feed, list.objects[i]->name) &&
+			!feed_registering(s->feed, list.objects[i]->name))
+			nodes_lost(s, list.objects[i]->name, "it has no session");
 	store_list_done(&list);
 }
