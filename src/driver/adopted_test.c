@@ -33,12 +33,19 @@ struct world {
 	struct buf said;  /* by the driver */
 	struct buf asked; /* of the engine, but for questions */
 	bool runs, of_a_node, ready, stopped;
+	int refusals; /* before it says what is with the container */
 };
 
 /* ---- the engine: one container ---- */
 
 static void engine_inspect(struct world *w, struct http_request *r)
 {
+	if (w->refusals > 0) {
+		w->refusals--;
+		http_respond(r, 500, NULL, 0, "application/json", "{}", 2);
+		http_request_free(r);
+		return;
+	}
 	char *body CLEANUP(mem_free_ptr) =
 		mem_format("{\"Id\":\"" CONTAINER "\",\"State\":{\"Running\":%s,\"Pid\":%d},"
 			   "\"Config\":{\"Labels\":{%s}}}",
@@ -248,6 +255,12 @@ static void restart(struct world *w)
 	open_driver(w);
 }
 
+static bool is_started_again(void *arg)
+{
+	const struct world *w = arg;
+	return strstr(buf_text(&w->asked), "POST " CONTAINER "/start\n");
+}
+
 /* Nothing of it is remembered, and nothing was done to it. */
 static void is_left_alone(struct world *w)
 {
@@ -314,6 +327,19 @@ static void also_what_an_earlier_agent_took(void **state)
 	is_left_alone(w);
 }
 
+/* The engine tells of the end, and is too busy to say more. */
+static void an_end_that_could_not_be_looked_at_is_looked_at_again(void **state)
+{
+	static const char die[] =
+		"{\"Action\":\"die\",\"Actor\":{\"ID\":\"" CONTAINER "\"}}\n";
+	struct world *w = *state;
+	take(w);
+	w->runs = false;
+	w->refusals = 2;
+	http_respond_write(w->events, die, strlen(die));
+	assert_true(test_loop_until(w->l, is_started_again, w, 20000));
+}
+
 /* The agent is killed before the driver did anything of it. */
 static void a_restart_finishes_what_was_decided(void **state)
 {
@@ -366,6 +392,8 @@ int main(void)
 			tear_down),
 		cmocka_unit_test_setup_teardown(what_the_server_does_not_know_is_let_go, set_up,
 			tear_down),
+		cmocka_unit_test_setup_teardown(
+			an_end_that_could_not_be_looked_at_is_looked_at_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(also_what_an_earlier_agent_took, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_restart_finishes_what_was_decided, set_up,
 			tear_down),

@@ -40,13 +40,15 @@ static void check_on_inspected(struct adopted *x, struct adopted_container *c, c
 	const struct err *e, void *arg)
 {
 	int pid;
-	(void)x;
 	(void)arg;
 	if (!c)
 		return;
 	c->checking = false;
-	if (e && e->code != ERR_NOT_FOUND)
-		return; /* the engine is away: looked at again when it is back */
+	if (e && e->code != ERR_NOT_FOUND) {
+		if (x->watch) /* else it is away: looked at again when it is back */
+			loop_timer_start(x->retry, RETRY_MS);
+		return;
+	}
 	if (e)
 		c->gone = true;
 	else
@@ -149,19 +151,28 @@ static void on_done(void *arg, const struct err *e)
 	loop_timer_start(x->retry, delay_ms < RETRY_MAX_MS ? delay_ms : RETRY_MAX_MS);
 }
 
-static void connect_events(void *arg)
+static void connect_events(struct adopted *x)
 {
-	struct adopted *x = arg;
 	static const struct http_call_events events = {
 		.on_response = on_response, .on_body = on_body, .on_done = on_done};
 	const struct docker_stream stream = {.method = "GET", .path = EVENTS};
 	x->watch = docker_api_stream(x->api, &stream, &events, x);
 }
 
+/* Of the connection, or of a look at a container that had no answer. */
+static void on_retry(void *arg)
+{
+	struct adopted *x = arg;
+	if (x->watch)
+		check_all(x);
+	else
+		connect_events(x);
+}
+
 void adopted_watch_start(struct adopted *x)
 {
 	x->lines.limit = LINE_MAX_BYTES;
-	x->retry = loop_timer_new(x->loop, connect_events, x);
+	x->retry = loop_timer_new(x->loop, on_retry, x);
 	connect_events(x);
 }
 
