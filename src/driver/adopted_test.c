@@ -330,8 +330,7 @@ static void also_what_an_earlier_agent_took(void **state)
 /* The engine tells of the end, and is too busy to say more. */
 static void an_end_that_could_not_be_looked_at_is_looked_at_again(void **state)
 {
-	static const char die[] =
-		"{\"Action\":\"die\",\"Actor\":{\"ID\":\"" CONTAINER "\"}}\n";
+	static const char die[] = "{\"Action\":\"die\",\"Actor\":{\"ID\":\"" CONTAINER "\"}}\n";
 	struct world *w = *state;
 	take(w);
 	w->runs = false;

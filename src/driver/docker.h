@@ -41,6 +41,7 @@ struct docker_container {
 	int pid, pidfd;   /* -1: not running */
 	bool running;     /* started, and its exit was not told yet */
 	bool checking;    /* a look at its state is under way */
+	bool check_again; /* something happened meanwhile */
 	char *control;    /* Podman: the pipe of its monitor; null: not known (yet) */
 	int64_t log_size; /* as last seen by the rotation */
 };

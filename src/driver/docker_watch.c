@@ -48,6 +48,15 @@ struct docker_checking {
 	char id[CONTAINER_ID_SIZE];
 };
 
+/* The engine is there, as its events are, and gave no answer: all is compared, soon. */
+static void look_again(struct docker *d, const struct err *e)
+{
+	if (d->closed || !e || e->code == ERR_NOT_FOUND || d->link != DOCKER_CONNECTED)
+		return;
+	d->link = DOCKER_COMPARING;
+	loop_timer_start(d->retry, RETRY_MS);
+}
+
 /* Of one whose start the engine did not survive the next one says that it never ran. */
 static void check_ended(struct docker_container *c, const json_t *answer, const json_t *state)
 {
@@ -61,15 +70,21 @@ static void check_on_inspected(void *arg, int status, const json_t *answer, cons
 	struct docker *d = x->docker;
 	struct docker_container *c = d->closed ? NULL : map_get(&d->containers, x->id);
 	const json_t *state = json_at(answer, "State");
+	bool again = c && c->check_again;
 	(void)status;
 	if (c)
-		c->checking = false;
+		c->checking = c->check_again = false;
+	if (c && c->running)
+		look_again(d, e);
 	if (c && c->running && e && e->code == ERR_NOT_FOUND)
 		docker_exit_tell(c, NULL); /* somebody removed it */
 	else if (c && c->running && !e && state && !docker_api_runs(state))
 		check_ended(c, answer, state);
 	else if (c && c->running && !e && c->pid != json_int(state, 0, "Pid"))
 		docker_container_pid(c, (int)json_int(state, 0, "Pid"));
+	c = again && !d->closed ? map_get(&d->containers, x->id) : NULL;
+	if (c)
+		docker_check(c);
 	docker_unref(d);
 	free(x);
 }
@@ -77,6 +92,7 @@ static void check_on_inspected(void *arg, int status, const json_t *answer, cons
 void docker_check(struct docker_container *c)
 {
 	char name[DOCKER_NAME_SIZE];
+	c->check_again = c->checking;
 	if (!c->running || c->checking)
 		return;
 	struct docker_checking *x = mem_new(struct docker_checking);
@@ -106,6 +122,7 @@ static void pause_on_inspected(void *arg, int status, const json_t *answer, cons
 		log_warn(d->log, "sandbox_lost", "pod=%s", x->uid);
 		d->events.on_sandbox_lost(d->events.arg, x->uid);
 	}
+	look_again(d, e);
 	docker_unref(d);
 	free(x->uid);
 	free(x);
