@@ -133,7 +133,7 @@ struct pod {
 	bool updating, update_again;    /* the engine's update runs; it is out of date already */
 	struct restart update_restart;
 	struct loop_timer *update_timer; /* the next try of an update that failed; null: none did */
-	bool dirty;                     /* changed since it was last told and kept */
+	bool dirty;                      /* changed since it was last told and kept */
 	bool spec_kept;
 };
 
