@@ -12,7 +12,7 @@
 #include "sys/memory.h"
 
 #define TIDY_MS 3000
-#define PROBE_MS 15000                         /* until the driver works */
+#define PROBE_MS 15000                         /* a driver may come to work, or not any more */
 #define IMAGES_FREE_BYTES ((int64_t)512 << 20) /* kept free for the next pull */
 
 /* ---- tidying ---- */
@@ -275,7 +275,10 @@ static void on_probed(void *arg, const struct driver_probe *p)
 {
 	struct agent *a = arg;
 	bool changed = !a->probed || a->probe.ready != p->ready;
+	/* Of an engine that is away nothing new is known. */
+	unsigned capabilities = a->probed && !p->ready ? a->probe.capabilities : p->capabilities;
 	a->probe = *p;
+	a->probe.capabilities = capabilities;
 	a->probed = true;
 	if (changed && !p->ready)
 		log_error(a->config.log, "driver_not_ready", "driver=%s why=\"%s\"", p->name,
@@ -285,9 +288,9 @@ static void on_probed(void *arg, const struct driver_probe *p)
 			p->version);
 	if (changed && a->session)
 		report_node(a);
-	if (!p->ready)
-		loop_timer_start(a->probing, PROBE_MS);
-	loop_timer_start(a->next, 0);
+	loop_timer_start(a->probing, PROBE_MS);
+	if (changed)
+		loop_timer_start(a->next, 0);
 }
 
 static void probe_again(void *arg)

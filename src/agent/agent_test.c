@@ -218,6 +218,21 @@ static void test_reverse_calls(void **state)
 	world_free(w);
 }
 
+/* Pods that would only wait for it are to go elsewhere. */
+static void test_an_engine_that_goes_takes_no_pods_until_it_is_back(void **state)
+{
+	(void)state;
+	struct world *w = world_new();
+	agent_up(w);
+	await_connection(w);
+	w->engine_away = true;
+	await_report(w, "\"pods\":\"0\"");
+	buf_clear(&w->reports);
+	w->engine_away = false;
+	await_report(w, "\"pods\":\"110\"");
+	world_free(w);
+}
+
 static void test_a_refused_node_goes_on_running_pods(void **state)
 {
 	(void)state;
@@ -428,6 +443,7 @@ int main(void)
 		cmocka_unit_test(test_what_the_slice_lacks_is_stopped_after_the_bookmark),
 		cmocka_unit_test(test_secrets_are_sealed_on_disk),
 		cmocka_unit_test(test_silence_is_noticed_and_reports_are_kept),
+		cmocka_unit_test(test_an_engine_that_goes_takes_no_pods_until_it_is_back),
 		cmocka_unit_test(test_a_blackout_of_three_seconds_is_over_soon),
 		cmocka_unit_test(test_after_a_long_blackout_the_session_is_soon_back),
 		cmocka_unit_test(test_a_report_that_failed_comes_again),

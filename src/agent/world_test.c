@@ -350,6 +350,16 @@ static struct driver_logs_call *driver_logs(struct driver *d, const char *uid,
 	return fake_driver_ops->logs(d, uid, spec);
 }
 
+static void driver_probe(struct driver *d, void (*done)(void *arg, const struct driver_probe *p),
+	void *arg)
+{
+	const struct driver_probe away = {.name = "fake", .detail = "nothing answers"};
+	if (listener->engine_away)
+		done(arg, &away);
+	else
+		fake_driver_ops->probe(d, done, arg);
+}
+
 static int make_driver(void *context, const struct driver_config *config,
 	struct driver **ret_driver, struct err *e)
 {
@@ -361,6 +371,7 @@ static int make_driver(void *context, const struct driver_config *config,
 	listener = context;
 	fake_driver_ops = (*ret_driver)->ops;
 	ops = *fake_driver_ops;
+	ops.probe = driver_probe;
 	ops.forget = driver_forget;
 	ops.keep_only = driver_keep_only;
 	ops.logs = driver_logs;

@@ -35,6 +35,7 @@ struct world {
 	struct buf reports, hello, call_frames, feed_script, said;
 	int heartbeats, sessions, refuse_feed, refuse_reports, refuse_with; /* 0: 500 */
 	bool deaf; /* reports get no answer */
+	bool engine_away;
 	struct http_request *unanswered[16];
 	size_t unanswered_count;
 	struct pki_pair ca;
