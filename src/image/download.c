@@ -27,6 +27,7 @@ struct download {
 	bool keeps;   /* what comes is added to the partial file */
 	bool resumed, complete;
 	int failed_tries, breaks;
+	unsigned from; /* see registry_distrust: what gave bytes of it */
 };
 
 struct download *download_new(const struct download_config *config)
@@ -53,9 +54,9 @@ void download_free(struct download *d)
 	free(d);
 }
 
-bool download_resumed(const struct download *d)
+bool download_may_differ(const struct download *d)
 {
-	return d->resumed;
+	return d->resumed || registry_distrust(d->config.registry, d->from);
 }
 
 /* ---- the partial file ---- */
@@ -125,11 +126,17 @@ static int wait_before_try(struct download *d, struct err *e)
 /* After an error of the connection: 0, and it is to be tried again, or what is wrong. */
 static int broke(struct download *d, struct err *why, struct err *e)
 {
+	unsigned from = d->source ? registry_blob_from(d->source) : 0;
 	registry_close_blob(take_ptr(d->source));
 	d->failed_tries++;
 	d->breaks++;
-	if (!worth_another_try(why->code) || d->failed_tries >= TRIES_MAX ||
-		d->breaks >= BREAKS_MAX) {
+	bool enough = !worth_another_try(why->code) || d->failed_tries >= TRIES_MAX ||
+		      d->breaks >= BREAKS_MAX;
+	if (enough && registry_distrust(d->config.registry, from)) {
+		d->failed_tries = d->breaks = 0;
+		return 0;
+	}
+	if (enough) {
 		if (e)
 			*e = *why;
 		return -(int)why->code;
@@ -157,8 +164,10 @@ static int fetch_some(struct download *d, const void **ret_data, size_t *ret_siz
 		if (d->size == wanted->size && !d->source)
 			return 0; /* it broke off behind the last byte */
 		int read = read_once(d, ret_data, ret_size, &why);
-		if (read == 0 && *ret_size > 0)
+		if (read == 0 && *ret_size > 0) {
 			d->failed_tries = 0;
+			d->from |= registry_blob_from(d->source);
+		}
 		if (read == 0 && (*ret_size > 0 || d->size >= wanted->size))
 			return 0;
 		if (read == 0)

@@ -1,7 +1,7 @@
 /*
  * One blob of a registry, from its first byte to its last, whatever happens to the connection: what
- * broke off goes on where it stopped (Range), a few times, with growing pauses. Size and digest are
- * checked over all of it.
+ * broke off goes on where it stopped (Range), a few times, with growing pauses; from a mirror that
+ * does not give all of it, the next source takes over. Size and digest are checked over all of it.
  *
  * What came can be kept in a partial file beside (the blob as the registry has it), so that another
  * process goes on with it: then its bytes are handed out first, and only the rest is fetched. The
@@ -36,8 +36,9 @@ struct download *download_new(const struct download_config *config) MUST_CHECK;
 int download_read(struct download *d, const void **ret_data, size_t *ret_size,
 	struct err *e) MUST_CHECK;
 
-/* Whether bytes of the partial file were handed out: then they may be what is wrong. */
-bool download_resumed(const struct download *d);
+/* What came is wrong. Whether it may be right when it is fetched anew, without the partial file:
+ * bytes of that were handed out, or a mirror gave some, which is not asked any more. */
+bool download_may_differ(const struct download *d) MUST_CHECK;
 void download_free(struct download *d); /* null is fine */
 
 #endif

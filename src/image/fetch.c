@@ -31,9 +31,15 @@ static int fetch_manifest(struct pull *p, struct transfer_client *client, char *
 		CLEANUP(buf_done) struct buf text = BUF_INIT;
 		char digest[MANIFEST_DIGEST_SIZE];
 		int rc = registry_get_manifest(p->registry, client, tag, &text, digest, e);
-		if (rc == 0)
-			rc = manifest_parse(buf_text(&text), text.size, &p->f->platform,
-				p->manifest, e);
+		if (rc != 0)
+			return rc;
+		rc = manifest_parse(buf_text(&text), text.size, &p->f->platform, p->manifest, e);
+		if (rc == -ERR_PROTOCOL &&
+			registry_distrust(p->registry, registry_manifest_from(p->registry))) {
+			*e = ERR_INIT; /* it is no manifest: somebody behind has one */
+			depth--;
+			continue;
+		}
 		if (rc != 0)
 			return rc;
 		if (depth == 0)
@@ -45,10 +51,9 @@ static int fetch_manifest(struct pull *p, struct transfer_client *client, char *
 	return err_set(e, ERR_PROTOCOL, "the image's indexes lead to ever more indexes");
 }
 
-static int fetch_config(struct pull *p, struct transfer_client *client, struct record *r,
-	struct err *e)
+static int fetch_small(struct pull *p, struct transfer_client *client, struct buf *ret_text,
+	bool *ret_again, struct err *e)
 {
-	CLEANUP(buf_done) struct buf text = BUF_INIT_LIMIT(MANIFEST_SIZE_MAX);
 	const struct download_config config = {.registry = p->registry,
 		.client = client,
 		.blob = &p->manifest->config,
@@ -62,9 +67,24 @@ static int fetch_config(struct pull *p, struct transfer_client *client, struct r
 		rc = download_read(blob, &data, &size, e);
 		if (rc != 0 || size == 0)
 			break;
-		buf_append(&text, data, size);
+		buf_append(ret_text, data, size);
 	}
+	*ret_again = rc == -ERR_CORRUPT && download_may_differ(blob);
 	download_free(blob);
+	return rc;
+}
+
+static int fetch_config(struct pull *p, struct transfer_client *client, struct record *r,
+	struct err *e)
+{
+	CLEANUP(buf_done) struct buf text = BUF_INIT_LIMIT(MANIFEST_SIZE_MAX);
+	bool again;
+	int rc = fetch_small(p, client, &text, &again, e);
+	while (again) {
+		*e = ERR_INIT;
+		buf_clear(&text);
+		rc = fetch_small(p, client, &text, &again, e);
+	}
 	if (rc != 0)
 		return rc;
 	rc = buf_check(&text, "the image's config", e);
@@ -110,9 +130,9 @@ static int read_blob(void *reader, const void **ret_data, size_t *ret_size, stru
 	return download_read(reader, ret_data, ret_size, e);
 }
 
-static bool blob_resumed(void *reader)
+static bool blob_may_differ(void *reader)
 {
-	return download_resumed(reader);
+	return download_may_differ(reader);
 }
 
 static void close_blob(void *reader)
@@ -126,7 +146,7 @@ static int fetch_layers(struct pull *p, struct record *r, struct err *e)
 		.thread_free = thread_free,
 		.open = open_blob,
 		.read = read_blob,
-		.resumed = blob_resumed,
+		.may_differ = blob_may_differ,
 		.close = close_blob,
 		.keeps_partial = true};
 	const struct fetch *f = p->f;

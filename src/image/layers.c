@@ -186,11 +186,18 @@ static int read_layer(void *arg, const void **ret_data, size_t *ret_size, struct
 	return rc;
 }
 
+/* Whether more of the same could still become the layer. */
+static bool partial_is_good(int rc)
+{
+	return rc == -ERR_UNAVAILABLE || rc == -ERR_CANCELLED || rc == -ERR_BUSY ||
+	       rc == -ERR_UNAUTHORIZED || rc == -ERR_NOT_FOUND || rc == -ERR_TIMEOUT;
+}
+
 static int unpack_once(struct work *w, void *thread, struct layer *layer, int partial_fd,
-	bool *ret_resumed, struct err *e)
+	bool *ret_again, struct err *e)
 {
 	const struct layers_source *source = w->config->source;
-	*ret_resumed = false;
+	*ret_again = false;
 	if (mkdir(layer->temporary, 0755) != 0)
 		return err_set_errno(e, errno, "create %s", layer->temporary);
 	CLEANUP(tree_close)
@@ -207,16 +214,10 @@ static int unpack_once(struct work *w, void *thread, struct layer *layer, int pa
 	struct unpack_limits limits = {
 		.diff_id = strcmp(diff_id, layer->blob.digest) == 0 ? NULL : diff_id};
 	rc = unpack_layer(folder, read_layer, &reader, &limits, e);
-	*ret_resumed = source->resumed(reader.blob);
+	*ret_again = rc != 0 && !partial_is_good(rc) && rc != -ERR_NO_SPACE &&
+		     source->may_differ(reader.blob);
 	source->close(reader.blob);
 	return rc;
-}
-
-/* Whether more of the same could still become the layer. */
-static bool partial_is_good(int rc)
-{
-	return rc == -ERR_UNAVAILABLE || rc == -ERR_CANCELLED || rc == -ERR_BUSY ||
-	       rc == -ERR_UNAUTHORIZED || rc == -ERR_NOT_FOUND || rc == -ERR_TIMEOUT;
 }
 
 static int make_layer(struct work *w, void *thread, struct layer *layer, struct err *e)
@@ -225,16 +226,17 @@ static int make_layer(struct work *w, void *thread, struct layer *layer, struct 
 	int partial_fd = c->source->keeps_partial
 				 ? partial_open(c->folder, layer->blob.digest, layer->blob.size)
 				 : -1;
-	bool resumed;
-	int rc = unpack_once(w, thread, layer, partial_fd, &resumed, e);
-	if (rc != 0 && resumed && !partial_is_good(rc)) {
-		/* After a crash its end may be anything: once more, without it. */
+	bool again;
+	int rc = unpack_once(w, thread, layer, partial_fd, &again, e);
+	while (again) {
+		/* After a crash the end of a partial file may be anything; a mirror, too. */
 		*e = ERR_INIT;
-		rc = ftruncate(partial_fd, 0) == 0
+		again = false;
+		rc = partial_fd < 0 || ftruncate(partial_fd, 0) == 0
 			     ? tree_remove_path(layer->temporary, e)
 			     : err_set_errno(e, errno, "empty a partial file");
 		if (rc == 0)
-			rc = unpack_once(w, thread, layer, partial_fd, &resumed, e);
+			rc = unpack_once(w, thread, layer, partial_fd, &again, e);
 	}
 	layer->unpacked = rc == 0;
 	/* The partial file goes only when the layer is safe on the disk. */

@@ -20,7 +20,8 @@ struct layers_source {
 		bool (*given_up)(void *arg), void *arg, void **ret_reader, struct err *e);
 	/* Pieces until size 0, which is told only when size and digest were right. */
 	int (*read)(void *reader, const void **ret_data, size_t *ret_size, struct err *e);
-	bool (*resumed)(void *reader); /* it gave bytes of a partial file */
+	/* What it gave is wrong: whether it may be right once more, without the partial file. */
+	bool (*may_differ)(void *reader);
 	void (*close)(void *reader);
 	bool keeps_partial; /* worth keeping what came when it breaks off */
 };

@@ -115,7 +115,7 @@ static int blob_read(void *reader, const void **ret_data, size_t *ret_size, stru
 	return 0;
 }
 
-static bool blob_resumed(void *reader)
+static bool blob_may_differ(void *reader)
 {
 	(void)reader;
 	return false;
@@ -153,7 +153,7 @@ static int bring(struct loading *g, const char *config, size_t config_size, stru
 		.thread_free = thread_free,
 		.open = blob_open,
 		.read = blob_read,
-		.resumed = blob_resumed,
+		.may_differ = blob_may_differ,
 		.close = blob_close};
 	const struct layers_config layers = {.folder = g->l->folder,
 		.temporary = g->l->temporary,

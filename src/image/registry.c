@@ -28,6 +28,7 @@ struct source {
 	/* Under the lock: the header that worked last, and how often it changed. */
 	char *authorization;
 	unsigned generation;
+	bool bad; /* a mirror that gave something wrong */
 };
 
 struct registry {
@@ -109,6 +110,33 @@ void registry_free(struct registry *r)
 	}
 	pthread_mutex_destroy(&r->lock);
 	free(r);
+}
+
+/* ---- mirrors that give wrong things ---- */
+
+static bool is_bad(struct registry *r, size_t i)
+{
+	pthread_mutex_lock(&r->lock);
+	bool bad = r->sources[i].bad;
+	pthread_mutex_unlock(&r->lock);
+	return bad;
+}
+
+bool registry_distrust(struct registry *r, unsigned from)
+{
+	bool some = false;
+	pthread_mutex_lock(&r->lock);
+	for (size_t i = 0; i + 1 < r->source_count; i++) {
+		if (from & 1U << i)
+			some = r->sources[i].bad = true;
+	}
+	pthread_mutex_unlock(&r->lock);
+	return some;
+}
+
+unsigned registry_manifest_from(const struct registry *r)
+{
+	return 1U << r->current;
 }
 
 /* ---- errors ---- */
@@ -387,6 +415,8 @@ int registry_get_manifest(struct registry *r, struct transfer_client *client, co
 	int rc = 0;
 	/* What is wrong with a mirror says nothing about the host behind it. */
 	for (size_t i = r->current; i < r->source_count; i++) {
+		if (is_bad(r, i))
+			continue;
 		r->current = i;
 		buf_clear(ret_text);
 		ret_text->limit = MANIFEST_SIZE_MAX;
@@ -402,6 +432,7 @@ int registry_get_manifest(struct registry *r, struct transfer_client *client, co
 struct registry_blob {
 	struct transfer *transfer;
 	const struct source *source;
+	unsigned from; /* see registry_distrust */
 	int64_t to_skip;
 };
 
@@ -447,8 +478,13 @@ int registry_open_blob(struct registry *r, struct transfer_client *client,
 	/* A mirror may have lost the blob, or be gone by now; what it said is what is told. */
 	for (size_t i = r->current; i < r->source_count; i++) {
 		struct err why = ERR_INIT;
-		if (open_from(r, &r->sources[i], client, path, small, offset, ret_blob, &why) == 0)
+		if (is_bad(r, i))
+			continue;
+		if (open_from(r, &r->sources[i], client, path, small, offset, ret_blob, &why) ==
+			0) {
+			(*ret_blob)->from = 1U << i;
 			return 0;
+		}
 		if (first.code == ERR_OK)
 			first = why;
 	}
@@ -486,6 +522,11 @@ int registry_read_blob(struct registry_blob *b, const void **ret_data, size_t *r
 const char *registry_blob_host(const struct registry_blob *b)
 {
 	return b->source->host;
+}
+
+unsigned registry_blob_from(const struct registry_blob *b)
+{
+	return b->from;
 }
 
 void registry_close_blob(struct registry_blob *b)

@@ -44,6 +44,15 @@ int registry_open_blob(struct registry *r, struct transfer_client *client,
 	struct registry_blob **ret_blob, struct err *e) MUST_CHECK;
 int registry_read_blob(struct registry_blob *b, const void **ret_data, size_t *ret_size,
 	struct err *e) MUST_CHECK;
+/* Which sources gave something that is wrong, a bit for each: of a blob, or of the last manifest
+ * (before there are threads). */
+unsigned registry_blob_from(const struct registry_blob *b);
+unsigned registry_manifest_from(const struct registry *r);
+
+/* Those are not asked any more. False: there was no mirror among them, and asking again gives the
+ * same. */
+bool registry_distrust(struct registry *r, unsigned from) MUST_CHECK;
+
 const char *registry_blob_host(const struct registry_blob *b); /* valid as long as the registry */
 void registry_close_blob(struct registry_blob *b);             /* null is fine */
 

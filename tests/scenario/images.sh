@@ -68,6 +68,7 @@ cat >"$work/registries.json" <<-EOF
 	{"$plain": {"insecure": true}, "$fake": {"insecure": true}, "$secure": {"ca": "$work/ca.pem"},
 	 "127.0.0.1:1": {"insecure": true}, "docker.io": {"mirror": "$plain"},
 	 "mirrored.example": {"mirror": "$fake"},
+	 "localhost:$port": {"insecure": true, "mirror": "$fake"},
 	 "many.example": {"mirror": ["127.0.0.1:1", "$secure", "$plain"]},
 	 "bad.example": {"mirror": ["$plain", 7]}}
 EOF
@@ -138,6 +139,12 @@ auth=$(credentials "$secure" user secret)
 fresh
 gives "over the third mirror, when two have not got it" "many.example/team/app:1"
 fresh
+for mode in wrong long cut html; do
+	registry_push "$layout" big "$plain/$mode/big:1" || exit 1
+	fresh
+	gives "over the host itself, when its mirror has the blobs wrong ($mode)" "localhost:$port/$mode/big:1"
+	tap_check "whole" cmp "$work/big/data" "$store"/layers/*/data
+done
 gives "private CA and basic auth" "$secure/app:1" "$auth"
 fresh
 gives "a token from a token server" "$fake/token/app:1"
