@@ -211,8 +211,8 @@ static int unpack_once(struct work *w, void *thread, struct layer *layer, int pa
 		return rc;
 	/* A layer that is not compressed has the digest that its source looks at. */
 	const char *diff_id = layer->blob.diff_id;
-	struct unpack_limits limits = {
-		.diff_id = strcmp(diff_id, layer->blob.digest) == 0 ? NULL : diff_id};
+	bool checked = !w->config->digests_are_plain && strcmp(diff_id, layer->blob.digest) == 0;
+	struct unpack_limits limits = {.diff_id = checked ? NULL : diff_id};
 	rc = unpack_layer(folder, read_layer, &reader, &limits, e);
 	*ret_again = rc != 0 && !partial_is_good(rc) && rc != -ERR_NO_SPACE &&
 		     source->may_differ(reader.blob);

@@ -30,6 +30,9 @@ struct layers_config {
 	const char *folder;    /* of the content store */
 	const char *temporary; /* begins the names in tmp/; unique to this process */
 	int parallel;          /* layers at a time; 0: 3 */
+	/* Layers may come compressed, and have the digests of what is in them: the source does not
+	 * look at digests then. */
+	bool digests_are_plain;
 	const struct layers_source *source;
 	void *context;
 	/* Called by any thread, one at a time; null: nobody listens. */

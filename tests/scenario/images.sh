@@ -241,6 +241,28 @@ skopeo --insecure-policy copy -q "oci:$layout:plain" "docker-archive:$work/docke
 tap_check "a docker archive of skopeo's" loads "$work/docker.tar" example.com/docker:3
 gzip -k "$work/docker.tar"
 tap_check "compressed too" loads "$work/docker.tar.gz" example.com/docker:3
+squeezed() { # OUT DIFF_ID: the docker archive with its layer compressed, as other builders write it
+	python3 - "$work/docker.tar" "$1" "$2" <<-'EOF'
+		import gzip, io, json, sys, tarfile
+		with tarfile.open(sys.argv[1]) as old, tarfile.open(sys.argv[2], "w") as new:
+		    image = json.load(old.extractfile("manifest.json"))[0]
+		    config = json.load(old.extractfile(image["Config"]))
+		    config["rootfs"]["diff_ids"] = [sys.argv[3] or one for one in config["rootfs"]["diff_ids"]]
+		    files = {"config.json": json.dumps(config).encode()}
+		    for i, name in enumerate(image["Layers"]):
+		        files[f"{i}.tar.gz"] = gzip.compress(old.extractfile(name).read())
+		    image["Config"], image["Layers"] = list(files)[0], list(files)[1:]
+		    files["manifest.json"] = json.dumps([image]).encode()
+		    for name, data in files.items():
+		        info = tarfile.TarInfo(name)
+		        info.size = len(data)
+		        new.addfile(info, io.BytesIO(data))
+	EOF
+}
+squeezed "$work/squeezed.tar" ""
+tap_check "one whose layers are compressed" loads "$work/squeezed.tar" example.com/docker:3
+squeezed "$work/squeezed.tar" "$other_digest"
+tap_check "but not with what is not in them" not_loaded diff_ids "$work/squeezed.tar"
 skopeo --insecure-policy copy -q "oci:$layout:app" "oci-archive:$work/nameless.tar"
 tap_check "an image without a name wants one" not_loaded "--name REFERENCE" "$work/nameless.tar"
 tap_check "and takes it" loads "$work/nameless.tar" docker.io/library/app:7 --name app:7
