@@ -13,9 +13,29 @@ void table_done(struct table *t)
 	arena_done(&t->arena);
 }
 
+/* C0, DEL, and C1 as UTF-8 has it: 0xc2 0x80 to 0xc2 0x9f. */
+void table_plain(const char *text, struct buf *ret_plain)
+{
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+		if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) {
+			buf_append_string(ret_plain, "\xef\xbf\xbd");
+			c++;
+		} else if (*c == '\n' || *c == '\r' || *c == '\t') {
+			buf_append_char(ret_plain, ' ');
+		} else if (*c < ' ' || *c == 0x7f) {
+			buf_append_char(ret_plain, '^');
+			buf_append_char(ret_plain, (char)(*c ^ 0x40));
+		} else {
+			buf_append_char(ret_plain, (char)*c);
+		}
+	}
+}
+
 void table_add(struct table *t, const char *cell)
 {
-	const char *text = arena_dup(&t->arena, cell ? cell : "<none>");
+	CLEANUP(buf_done) struct buf plain = BUF_INIT;
+	table_plain(cell ? cell : "<none>", &plain);
+	const char *text = arena_dup(&t->arena, buf_text(&plain));
 	vec_push(&t->cells, text);
 }
 

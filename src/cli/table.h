@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/vec.h"
 #include "codec/json.h"
 
@@ -16,7 +17,11 @@ struct table {
 };
 void table_done(struct table *t); /* for CLEANUP */
 
-void table_add(struct table *t, const char *cell); /* copied; null: "<none>" */
+/* What a container, a node or a registry said, for a terminal: what would steer it is shown instead
+ * (ESC as ^[, of two bytes as U+FFFD), line ends and tabs are blanks. */
+void table_plain(const char *text, struct buf *ret_plain);
+
+void table_add(struct table *t, const char *cell); /* copied, plain; null: "<none>" */
 /* Prints what was added (with or without the first row) and forgets it; the widths stay. */
 void table_print(struct table *t, bool with_header, FILE *out);
 

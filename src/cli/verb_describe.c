@@ -18,14 +18,23 @@ struct describe {
 
 /* ---- parts of an object ---- */
 
+static void print_plain_line(const char *text)
+{
+	CLEANUP(buf_done) struct buf plain = BUF_INIT;
+	table_plain(text, &plain);
+	puts(buf_text(&plain));
+}
+
 static void print_map(const char *title, const json_t *map)
 {
 	const char *key;
 	json_t *value;
 	bool first = true;
 	json_object_foreach ((json_t *)map, key, value) {
-		printf("%-14s%s=%s\n", first ? title : "", key,
-			json_is_string(value) ? json_string_value(value) : "");
+		CLEANUP(mem_free_ptr)
+		char *line =
+			mem_format("%-14s%s=%s", first ? title : "", key, json_text_or(value, ""));
+		print_plain_line(line);
 		first = false;
 	}
 	if (first)
@@ -133,7 +142,10 @@ static void print_object(struct describe *d, const struct kind *k, json_t *objec
 		if (skip)
 			continue;
 		if (json_is_string(value)) {
-			printf("%c%s: %s\n", key[0] - 'a' + 'A', key + 1, json_string_value(value));
+			CLEANUP(mem_free_ptr)
+			char *line = mem_format("%c%s: %s", key[0] - 'a' + 'A', key + 1,
+				json_string_value(value));
+			print_plain_line(line);
 			continue;
 		}
 		printf("%c%s:\n", key[0] - 'a' + 'A', key + 1);

@@ -66,9 +66,12 @@ static void on_line(void *arg, const struct live_pod *pod, const char *what)
 			loop_timer_start(w->redraw, REDRAW_MS);
 		return;
 	}
+	CLEANUP(buf_done) struct buf plain = BUF_INIT;
+	table_plain(what, &plain);
 	double since_s = (double)(loop_now_ms(client_loop(w->client)) - w->began_ms) / 1000;
 	printf("%7.1f s  %s/%s  %s  %s %s%s%s\n", since_s, pod->namespace, pod->name,
-		*pod->node ? pod->node : "-", pod->state, pod->ready, *what ? "  " : "", what);
+		*pod->node ? pod->node : "-", pod->state, pod->ready, *what ? "  " : "",
+		buf_text(&plain));
 	fflush(stdout);
 }
 
