@@ -167,6 +167,12 @@ static int check_keys(struct parsing *p, const json_t *item)
 		bool found = false;
 		for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 			found = found || str_equal(known[i], key);
+		bool text = !str_equal(key, "match") && !str_equal(key, "count");
+		if (found && text && !json_is_string(value) && !json_is_null(value))
+			return err_set(p->e, ERR_INVALID,
+				"%s.%s: want a text; YAML takes what looks like a number, yes or "
+				"no for one unless it is in quotes",
+				p->where, key);
 		if (!found)
 			return err_set(p->e, ERR_INVALID,
 				"%s: unknown key \"%.60s\"; want name, path or match, "
