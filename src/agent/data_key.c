@@ -33,12 +33,10 @@ static int read_plain(const struct agent_data_key *k, unsigned char ret_bytes[st
 	int r = fs_read(k->config.fs, path, &b, &why);
 	if (r == -ERR_NOT_FOUND)
 		return 0;
-	if (r < 0)
+	if (r < 0 && r != -ERR_TOO_LARGE)
 		return err_set(e, why.code, "%s", why.text);
-	if (b.size != DATA_KEY_SIZE)
-		return err_set(e, ERR_CORRUPT,
-			"%s has %zu bytes, not 32: remove it (the slice is then fetched again)",
-			path, b.size);
+	if (r < 0 || b.size != DATA_KEY_SIZE)
+		return err_set(e, ERR_CORRUPT, "%s has not %d bytes", path, DATA_KEY_SIZE);
 	memcpy(ret_bytes, b.data, DATA_KEY_SIZE);
 	explicit_bzero(b.data, b.size);
 	*ret_found = !is_erased(ret_bytes);
@@ -195,13 +193,18 @@ static int read_and_unseal(struct agent_data_key *k, bool *ret_found, struct err
 
 static int open_key(struct agent_data_key *k, struct err *e)
 {
-	struct err why = ERR_INIT;
+	struct err why = ERR_INIT, damage = ERR_INIT;
 	bool sealed, plain;
 	if (read_and_unseal(k, &sealed, &why) == 0)
 		return open_sealed(k, e);
-	int r = read_plain(k, k->bytes, &plain, e);
-	if (r < 0)
-		return r;
+	int r = read_plain(k, k->bytes, &plain, &damage);
+	if (r < 0 && r != -ERR_CORRUPT)
+		return err_set(e, damage.code, "%s", damage.text);
+	if (r < 0) /* as with a damaged slice: a machine that nobody is near mends itself */
+		log_err(k->config.log, LOG_ERROR, "key_damaged", &damage,
+			"path=%s/key pods=those_that_run_go_on action=%s", k->config.folder,
+			sealed ? "the_sealed_key_is_the_one"
+			       : "a_new_key_and_the_server_sends_the_slice_again");
 	if (sealed && !plain)
 		return begin_anew(k, &why, e);
 	if (!plain)

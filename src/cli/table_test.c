@@ -20,10 +20,16 @@ static void test_plain(void **state)
 {
 	(void)state;
 	plain_is("", "");
-	plain_is("Gr\xc3\xbc\xc3\x9f" "e, \xe2\x82\xac", "Gr\xc3\xbc\xc3\x9f" "e, \xe2\x82\xac");
+	plain_is("Gr\xc3\xbc\xc3\x9f"
+		 "e, \xe2\x82\xac",
+		"Gr\xc3\xbc\xc3\x9f"
+		"e, \xe2\x82\xac");
 	plain_is("\033]0;title\a\033[2J", "^[]0;title^G^[[2J");
 	plain_is("one\r\n\ttwo\x7f", "one   two^?");
-	plain_is("\xc2\x9b" "31m", "\xef\xbf\xbd" "31m");
+	plain_is("\xc2\x9b"
+		 "31m",
+		"\xef\xbf\xbd"
+		"31m");
 	plain_is("cut \xc2", "cut \xc2");
 }
 
