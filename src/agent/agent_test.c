@@ -419,6 +419,54 @@ static void test_a_pod_is_failed_when_nothing_of_it_runs(void **state)
 	world_free(w);
 }
 
+static void test_a_damaged_state_folder_says_what_to_do(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *file, *text, *advice;
+	} rows[] = {
+		{"version", "", "remove it, unless a newer agent"},
+		{"version", "\033[31m", "remove it, unless a newer agent"},
+		{"version",
+			"0000000000000000000000000000000000000000000000000000000000000000000000",
+			"remove it, unless a newer agent"},
+		{"identity.json", "", "join again with a new token"},
+		{"identity.json", "{\"node\": \"n1\"}", "join again with a new token"},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct world *w = world_new();
+		CLEANUP(mem_free_ptr) char *path = mem_format("%s/%s", w->folder, rows[i].file);
+		FILE *file = fopen(path, "w");
+		assert_non_null(file);
+		fputs(rows[i].text, file);
+		fclose(file);
+		w->proves_identity = false;
+		struct err e = ERR_INIT;
+		assert_int_equal(agent_try(w, &e), -ERR_CORRUPT);
+		if (!strstr(e.text, rows[i].advice))
+			fail_msg("%s \"%s\": %s", rows[i].file, rows[i].text, e.text);
+		world_free(w);
+	}
+}
+
+/* A container that was adopted may be what holds the name server's port. */
+static void test_an_adopted_pod_does_not_wait_for_the_network(void **state)
+{
+	(void)state;
+	struct world *w = world_new();
+	w->port_taken = true;
+	w->adopts = "docker";
+	agent_up(w);
+	await_connection(w);
+	feed_line(w, POD("a", "", "7"));
+	feed_line(w, POD("b", ",\"annotations\":{\"continuo.dev/adopted\":\"docker\"}", "8"));
+	test_loop_run(w->l, 1000);
+	expect_said(w, "network_not_open");
+	expect_said(w, "event=pod_starting pod=default/b");
+	assert_null(strstr(buf_text(&w->said), "event=pod_starting pod=default/a"));
+	world_free(w);
+}
+
 /* Its program is not there: it would run without anybody to end it. */
 static void test_no_handover_without_a_fence(void **state)
 {
@@ -437,6 +485,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_handover_without_a_fence),
+		cmocka_unit_test(test_a_damaged_state_folder_says_what_to_do),
+		cmocka_unit_test(test_an_adopted_pod_does_not_wait_for_the_network),
 		cmocka_unit_test(test_what_is_said_to_be_gone_is_off_the_disk),
 		cmocka_unit_test(test_a_pod_is_failed_when_nothing_of_it_runs),
 		cmocka_unit_test(test_a_pod_comes_and_goes),

@@ -24,15 +24,17 @@ int agent_state_open(struct fs *fs, const char *folder, struct err *e)
 		int size = snprintf(text, sizeof(text), "%d\n", AGENT_STATE_VERSION);
 		return fs_write_atomic(fs, path, text, (size_t)size, 0600, e);
 	}
-	if (r < 0)
+	if (r < 0 && r != -ERR_TOO_LARGE)
 		return err_set(e, why.code, "%s", why.text);
 	char *newline = b.data ? strchr(b.data, '\n') : NULL;
 	if (newline)
 		*newline = '\0';
 	int64_t version;
-	if (str_to_int64(buf_text(&b), "version", &version, NULL) < 0 || version < 1)
-		return err_set(e, ERR_CORRUPT, "%s holds \"%.20s\", not a version", path,
-			buf_text(&b));
+	if (r < 0 || str_to_int64(buf_text(&b), "version", &version, NULL) < 0 || version < 1)
+		return err_set(e, ERR_CORRUPT,
+			"%s is damaged, it holds no version: remove it, unless a newer agent used "
+			"this folder last",
+			path);
 	if (version > AGENT_STATE_VERSION)
 		return err_set(e, ERR_UNSUPPORTED,
 			"the state folder %s is of version %lld, this program knows up to %d: "
@@ -59,7 +61,9 @@ int agent_identity_load(struct fs *fs, const char *folder, struct agent_identity
 	if (r < 0)
 		return r;
 	if (json_decode(buf_text(&b), b.size, &json, &why) < 0)
-		return err_set(e, ERR_CORRUPT, "%s: %s", path, why.text);
+		return err_set(e, ERR_CORRUPT,
+			"%s is damaged (%s): remove it and join again with a new token", path,
+			why.text);
 	CLEANUP(agent_identity_done)
 	struct agent_identity i = {.certificate_pem = take_text(json, "certificate"),
 		.key_pem = take_text(json, "key"),

@@ -324,7 +324,8 @@ static void request_done(struct request *r)
 static void request_init(struct request *r, const struct agent_pods *p, const struct object *o)
 {
 	*r = (struct request){.tree = object_tree(o)};
-	r->pod = agent_pod_gather(p->config.slice, o, r->tree, p->cluster_domain, p->dns_address,
+	r->pod = agent_pod_gather(p->config.slice, o, r->tree,
+		p->cluster_domain ? p->cluster_domain : "", p->dns_address ? p->dns_address : "",
 		&r->arena);
 	if (p->config.give_devices)
 		p->config.give_devices(p->config.arg, r->tree, &r->arena, &r->pod);
@@ -551,6 +552,12 @@ static void report_lost_end(struct agent_pods *p, struct pod *pod)
 
 /* ---- one step for one pod ---- */
 
+/* What was adopted has a network of its own: it may even be what is in the way of ours. */
+static bool has_network(const struct agent_pods *p, const struct object *o)
+{
+	return p->dns_address || adopted_pod(o);
+}
+
 static void step_new(struct agent_pods *p, struct pod *pod, const struct object *o)
 {
 	if (!o && pod->failures == 0) {
@@ -565,7 +572,7 @@ static void step_new(struct agent_pods *p, struct pod *pod, const struct object 
 		ended(p, pod); /* it was not known when its start was prepared */
 	} else if (agent_slice_ended(p->config.slice, pod->uid)) {
 		report_lost_end(p, pod);
-	} else if (p->dns_address && !loop_timer_active(pod->retry) && !pod->fenced &&
+	} else if (has_network(p, o) && !loop_timer_active(pod->retry) && !pod->fenced &&
 		   !lacks_secret(p, pod, o) &&
 		   (!p->config.may_start || p->config.may_start(p->config.arg, o))) {
 		start(p, pod, o);
@@ -611,7 +618,7 @@ static void step_kept(struct agent_pods *p, struct pod *pod, const struct object
 		stop_deleted(p, pod, o);
 	else if (!o && p->complete)
 		stop_unknown(p, pod);
-	else if (o && pod->dirty && !pod->updating && p->dns_address && !lacks_secret(p, pod, o))
+	else if (o && pod->dirty && !pod->updating && has_network(p, o) && !lacks_secret(p, pod, o))
 		update(p, pod, o);
 }
 

@@ -243,8 +243,9 @@ static struct stream *link_knock(void *context, const char *address)
 static int net_open(void *context, const struct overlay_config *config, struct err *e)
 {
 	struct world *w = context;
-	(void)e;
 	assert_string_equal(config->pod_cidr, "10.42.1.0/24");
+	if (w->port_taken)
+		return err_set(e, ERR_UNAVAILABLE, "cannot bind 10.42.1.1:53: address in use");
 	w->opens++;
 	return 0;
 }
@@ -415,6 +416,7 @@ int agent_try(struct world *w, struct err *e)
 		.transport = {&transport, w->l, w->proves_identity},
 		.net = {&net, w},
 		.images = {&images, w},
+		.adopts = w->adopts,
 		.driver_new = make_driver,
 		.driver_context = w,
 		.on_fatal = on_fatal,

@@ -48,6 +48,8 @@ struct world {
 	struct err fatal;
 	/* the fake network and images */
 	int opens, peers, services, attached;
+	bool port_taken;    /* the network does not open */
+	const char *adopts; /* see agent_config */
 	char ip[64];
 };
 

@@ -11,6 +11,7 @@
 
 #define NANOS_PER_SECOND 1000000000
 #define DOCKER_STOP_SECONDS 10
+#define GRACE_MAX_SECONDS 3600
 
 void adopt_spec_warn(const struct adopt_spec *s, const char *format, ...)
 {
@@ -63,12 +64,21 @@ static json_t *literals(const json_t *list)
 	return copy;
 }
 
+/* "sha256:HEX", HEX, or the beginning of it that somebody typed. */
+static bool is_id(const struct adopt_spec *s, const char *ref)
+{
+	const char *id = json_text(s->image, "", "Id");
+	if (str_starts(id, "sha256:") && *ref && str_starts(id + strlen("sha256:"), ref))
+		return true;
+	return str_starts(ref, "sha256:") || (strlen(ref) == 64 && !strpbrk(ref, ":/."));
+}
+
 static void map_image(const struct adopt_spec *s, json_t *out)
 {
 	const char *ref = json_text(s->container, "", "Config", "Image");
 	const json_t *tags = json_at(s->image, "RepoTags"),
 		     *digests = json_at(s->image, "RepoDigests");
-	if (str_starts(ref, "sha256:") || (strlen(ref) == 64 && !strpbrk(ref, ":/."))) {
+	if (is_id(s, ref)) {
 		const char *named = json_text_or(json_array_get(tags, 0), NULL);
 		named = named ? named : json_text_or(json_array_get(digests, 0), NULL);
 		ref = named ? named : ref;
@@ -119,6 +129,14 @@ static bool has(const json_t *list, const char *text)
 	return false;
 }
 
+/* What the API takes for the name of a variable; Docker takes all without a "=". */
+static bool is_env_name(const char *name)
+{
+	return !isdigit((unsigned char)*name) &&
+	       name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				 "-_.")] == '\0';
+}
+
 static void map_env(const struct adopt_spec *s, json_t *out)
 {
 	const json_t *from_image = json_at(s->image, "Config", "Env");
@@ -131,6 +149,11 @@ static void map_env(const struct adopt_spec *s, json_t *out)
 		CLEANUP(mem_free_ptr)
 		char *name = equals ? mem_dup_bytes(text, (size_t)(equals - text))
 				    : mem_dup_string(text);
+		if (!is_env_name(name)) {
+			adopt_spec_warn(s,
+				"its variable \"%.60s\" has a name that a pod's cannot have", name);
+			continue;
+		}
 		json_array_append_new(env, json_pack("{s:s, s:o}", "name", name, "value",
 						   literal(equals ? equals + 1 : "")));
 	}
@@ -242,8 +265,14 @@ static void map_end(const struct adopt_spec *s, json_t *pod)
 			"it is stopped with %s; a pod's signal is the image's or "
 			"SIGTERM",
 			end);
-	json_object_set_new(pod, "terminationGracePeriodSeconds",
-		json_integer(json_int(s->container, DOCKER_STOP_SECONDS, "Config", "StopTimeout")));
+	int64_t grace_s = json_int(s->container, DOCKER_STOP_SECONDS, "Config", "StopTimeout");
+	if (grace_s < 0) {
+		grace_s = GRACE_MAX_SECONDS;
+		adopt_spec_warn(s,
+			"Docker waits for its end as long as it takes; a pod is given %d seconds",
+			GRACE_MAX_SECONDS);
+	}
+	json_object_set_new(pod, "terminationGracePeriodSeconds", json_integer(grace_s));
 	json_object_set_new(pod, "restartPolicy", json_string("Always"));
 }
 

@@ -115,6 +115,25 @@ static void the_sample_is_mapped(void **state)
 	assert_false(warned(warnings, "restart policy"));
 }
 
+/* Each would be refused by the server, and cannot be mended in a container that runs. */
+static void what_the_api_refuses_is_left_out(void **state)
+{
+	(void)state;
+	CLEANUP(json_done) json_t *warnings = json_array();
+	CLEANUP(json_done)
+	json_t *pod =
+		map_with("{\"Config\":{\"Env\":[\"1A=x\",\"foo bar=1\",\"BASH_FUNC_x%%=() { :; "
+			 "}\",\"a.b-C_1=y\"],\"StopTimeout\":-1,\"Image\":\"7cf690dd7558\"}}",
+			warnings);
+	check(pod, "env", "[{\"name\":\"a.b-C_1\",\"value\":\"y\"}]");
+	check(pod, "terminationGracePeriodSeconds", "3600");
+	check(pod, "image", "\"box:1\""); /* not a name that a registry is asked for */
+	assert_true(warned(warnings, "variable \"1A\""));
+	assert_true(warned(warnings, "variable \"foo bar\""));
+	assert_true(warned(warnings, "variable \"BASH_FUNC_x%%\""));
+	assert_true(warned(warnings, "as long as it takes"));
+}
+
 static void what_a_pod_cannot_say_is_told(void **state)
 {
 	(void)state;
@@ -314,6 +333,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_sample_is_mapped),
+		cmocka_unit_test(what_the_api_refuses_is_left_out),
 		cmocka_unit_test(what_a_pod_cannot_say_is_told),
 		cmocka_unit_test(dollars_stay_as_they_are),
 		cmocka_unit_test(the_host_network_is_the_pods),
