@@ -1,8 +1,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/table.h"
 
 static const struct cli_verb verbs[] = {
 	{"apply", "create or change what manifests describe", verb_apply},
@@ -44,10 +46,20 @@ static const struct cli_verb *find_verb(const struct cli_verb *list, const char 
 	return NULL;
 }
 
+/* It may quote what is not ours: a name in an archive, an answer. Line ends in it are. */
 int cli_fail(const struct err *e)
 {
+	CLEANUP(buf_done) struct buf plain = BUF_INIT;
+	for (const char *at = e->text; *at; at += *at == '\n') {
+		size_t size = strcspn(at, "\n");
+		CLEANUP(mem_free_ptr) char *line = mem_dup_bytes(at, size);
+		table_plain(line, &plain);
+		at += size;
+		if (*at)
+			buf_append_char(&plain, '\n');
+	}
 	fflush(stdout);
-	fprintf(stderr, "error: %s\n", e->text);
+	fprintf(stderr, "error: %s\n", buf_text(&plain));
 	return err_exit_status(e->code);
 }
 

@@ -226,6 +226,12 @@ not_loaded() { # SENTENCE FILE [options]: refused with it, and nothing is left h
 	shift 2
 	tap_says 1 "$sentence" load -i "$file" "$@" && [ -z "$(ls "$state/images/tmp" 2>/dev/null)" ]
 }
+python3 - "$work/steering.tar" <<-'EOF'
+	import sys, tarfile
+	with tarfile.open(sys.argv[1], "w") as tar:
+	    tar.addfile(tarfile.TarInfo("../\x1b[2J"))
+EOF
+tap_check "a name in an archive does not steer the terminal" not_loaded '"../^[[2J" that leads out' "$work/steering.tar"
 tap_check "save writes two images into one archive" save "$plain/team/app:1" "$fake/brittle/big:1" -o "$work/two.tar"
 tap_check "skopeo reads the first" skopeo inspect "oci-archive:$work/two.tar:$plain/team/app:1"
 inspected() { skopeo inspect "oci-archive:$work/two.tar:$plain/team/app:1" | jq -r .Digest; }
