@@ -55,16 +55,20 @@ static void the_own_certificate_says_what_is_over(void **state)
 {
 	struct loop *l = test_loop_new();
 	struct agent_clock c;
-	struct pki_pair ca = {0};
+	struct pki_pair ca = {0}, own = {0};
+	const struct pki_subject node = {
+		.use = PKI_NODE, .common_name = "system:node:n1", .life_ms = PKI_NODE_LIFE_MS};
 	(void)state;
-	assert_int_equal(pki_ca_new("example", THEN, &ca, NULL), 0);
+	assert_int_equal(pki_ca_new("example", THEN - HOUR, &ca, NULL), 0);
+	assert_int_equal(pki_issue(&ca, &node, THEN, &own, NULL), 0);
 	((struct test_loop *)l)->wall_ms = 0;
 	agent_clock_init(&c, l);
 	agent_clock_raise_by(&c, NULL);
 	agent_clock_raise_by(&c, "nonsense");
 	assert_int_equal(agent_clock_floor_ms(&c), 0);
-	agent_clock_raise_by(&c, ca.certificate_pem);
+	agent_clock_raise_by(&c, own.certificate_pem);
 	assert_int_equal(agent_clock_floor_ms(&c), THEN);
+	pki_pair_done(&own);
 	pki_pair_done(&ca);
 	test_loop_free(l);
 }

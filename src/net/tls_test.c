@@ -276,7 +276,7 @@ static void wrong_certificates_are_refused_in_words(void **state)
 	choices.wait_ms = 2 * PKI_NODE_LIFE_MS;
 	check_refused(&choices, "has expired, or the clock here is wrong");
 	choices = usual();
-	choices.wait_ms = -2 * PKI_NODE_LIFE_MS;
+	choices.wait_ms = -PKI_EARLY_MS - PKI_NODE_LIFE_MS;
 	check_refused(&choices, "is not valid yet");
 	choices = usual();
 	choices.wait_ms = 2 * PKI_NODE_LIFE_MS;

@@ -46,9 +46,9 @@ static int set_serial(X509 *x, struct err *e)
 	return ok ? 0 : pki_fail(e, ERR_INTERNAL, "cannot make a serial number");
 }
 
-static int set_times(X509 *x, int64_t wall_ms, int64_t life_ms, struct err *e)
+static int set_times(X509 *x, int64_t wall_ms, int64_t early_ms, int64_t life_ms, struct err *e)
 {
-	time_t from = (time_t)((wall_ms - PKI_SKEW_MS) / 1000);
+	time_t from = (time_t)((wall_ms - early_ms) / 1000);
 	time_t until = (time_t)((wall_ms + life_ms) / 1000);
 	if (!ASN1_TIME_set(X509_getm_notBefore(x), from) ||
 		!ASN1_TIME_set(X509_getm_notAfter(x), until))
@@ -150,15 +150,15 @@ static const char *const extended_usage[] = {
 	[PKI_USER] = "clientAuth",
 };
 
-static int new_certificate(EVP_PKEY *key, int64_t wall_ms, int64_t life_ms, const char *common_name,
-	const char *organization, X509 **ret_x, struct err *e)
+static int new_certificate(EVP_PKEY *key, int64_t wall_ms, int64_t early_ms, int64_t life_ms,
+	const char *common_name, const char *organization, X509 **ret_x, struct err *e)
 {
 	X509 *x CLEANUP(pki_x509_done) = X509_new();
 	if (!x || X509_set_version(x, X509_VERSION_3) != 1 || X509_set_pubkey(x, key) != 1)
 		return pki_fail(e, ERR_INTERNAL, "cannot begin a certificate");
 	int r = set_serial(x, e);
 	if (r == 0)
-		r = set_times(x, wall_ms, life_ms, e);
+		r = set_times(x, wall_ms, early_ms, life_ms, e);
 	if (r == 0)
 		r = add_name(X509_get_subject_name(x), NID_organizationName, organization, e);
 	if (r == 0)
@@ -179,7 +179,7 @@ int pki_ca_new(const char *domain, int64_t wall_ms, struct pki_pair *ret_ca, str
 			NAME_MAX_BYTES - 3);
 	X509 *x CLEANUP(pki_x509_done) = NULL;
 	struct pki_pair pair CLEANUP(pki_pair_done) = {0};
-	int r = new_certificate(key, wall_ms, PKI_CA_LIFE_MS, name, NULL, &x, e);
+	int r = new_certificate(key, wall_ms, PKI_EARLY_MS, PKI_CA_LIFE_MS, name, NULL, &x, e);
 	if (r == 0 && X509_set_issuer_name(x, X509_get_subject_name(x)) != 1)
 		r = pki_fail(e, ERR_INTERNAL, "cannot name the issuer");
 	if (r == 0)
@@ -231,8 +231,9 @@ static int issue_for(const struct pki_pair *ca, EVP_PKEY *key, const struct pki_
 	if (life_ms <= 0)
 		return err_set(e, ERR_INVALID, "the CA has expired, or a life of 0 was asked for");
 	X509 *x CLEANUP(pki_x509_done) = NULL;
-	r = new_certificate(key, wall_ms, life_ms, subject->common_name, subject->organization, &x,
-		e);
+	int64_t early_ms = subject->use == PKI_SERVER ? PKI_EARLY_MS : PKI_SKEW_MS;
+	r = new_certificate(key, wall_ms, early_ms, life_ms, subject->common_name,
+		subject->organization, &x, e);
 	if (r == 0 && X509_set_issuer_name(x, X509_get_subject_name(ca_x)) != 1)
 		r = pki_fail(e, ERR_INTERNAL, "cannot name the issuer");
 	if (r == 0)

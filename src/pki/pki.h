@@ -19,6 +19,9 @@
 #define PKI_ADMIN_LIFE_MS ((int64_t)365 * 24 * 3600 * 1000)
 #define PKI_CA_LIFE_MS ((int64_t)3650 * 24 * 3600 * 1000)
 #define PKI_SKEW_MS ((int64_t)5 * 60 * 1000) /* certificates begin this much earlier */
+/* And those of CAs and servers this much: clients go by their own clocks, and the server's machine
+ * may have been hours ahead (its clock in local time) when it made them. */
+#define PKI_EARLY_MS ((int64_t)48 * 3600 * 1000)
 
 struct pki_pair {
 	char *certificate_pem;

@@ -55,6 +55,24 @@ static void a_csr_becomes_a_certificate(void **state)
 	free(certificate);
 }
 
+/* An operator's clock may be hours behind the one that made them. */
+static void a_servers_certificate_begins_early(void **state)
+{
+	(void)state;
+	struct err e = ERR_INIT;
+	struct pki_pair fresh CLEANUP(pki_pair_done) = {0}, pair CLEANUP(pki_pair_done) = {0};
+	struct pki_subject server = {
+		.use = PKI_SERVER, .common_name = "server", .life_ms = PKI_NODE_LIFE_MS};
+	const int64_t day_ms = (int64_t)24 * 3600 * 1000;
+	assert_int_equal(pki_ca_new("example", NOW, &fresh, &e), 0);
+	assert_int_equal(pki_issue(&fresh, &server, NOW, &pair, &e), 0);
+	assert_int_equal(pki_verify(fresh.certificate_pem, pair.certificate_pem, NOW - day_ms, &e),
+		0);
+	assert_int_equal(pki_verify(fresh.certificate_pem, pair.certificate_pem, NOW - 3 * day_ms,
+				 &e),
+		-ERR_UNAUTHORIZED);
+}
+
 /* One bit of the DER is turned: the signature no longer fits the key. */
 static void a_forged_csr_is_refused(void **state)
 {
@@ -238,6 +256,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_csr_becomes_a_certificate),
+		cmocka_unit_test(a_servers_certificate_begins_early),
 		cmocka_unit_test(a_forged_csr_is_refused),
 		cmocka_unit_test(expiry_and_other_cas_are_noticed),
 		cmocka_unit_test(a_pin_names_one_key),
