@@ -873,10 +873,14 @@ static void adopt_pod(void *arg, const char *uid, const char *spec, const char *
 {
 	struct pods *d = arg;
 	struct pod *p = pod_restore(d, spec, record);
-	if (p)
+	if (p) {
 		map_put(&d->map, p->uid, p);
-	else
-		d->engine->ops->sandbox_stop(d->engine, uid, NULL, NULL);
+		return;
+	}
+	log_warn(d->config.log, "pod_record_unusable",
+		"pod=%s why=damaged_or_of_another_version action=its_containers_are_begun_anew",
+		uid);
+	d->engine->ops->sandbox_stop(d->engine, uid, NULL, NULL);
 }
 
 /* The run that the record names goes on, or ended meanwhile; any other is a leftover. */

@@ -36,7 +36,7 @@ struct world {
 	char *spec, *record;
 	struct err sandbox, update; /* what these end with */
 	int runs, updates, revision;
-	bool ready, holds_pulls;
+	bool ready, holds_pulls, told_unusable;
 	void (*pulled)(void *arg, const struct image_ready *image, const struct err *e);
 	void *pull;
 };
@@ -175,8 +175,8 @@ static int64_t log_clock(void *context)
 
 static void log_write(void *context, const char *line)
 {
-	(void)context;
-	(void)line;
+	struct world *w = context;
+	w->told_unusable = w->told_unusable || strstr(line, "pod_record_unusable");
 }
 
 static void pull_ends(void *context)
@@ -222,7 +222,7 @@ static int set_up(void **state)
 	struct world *w = mem_new(struct world);
 	w->base.ops = &ops;
 	w->l = test_loop_new();
-	w->log = (struct log){.level = LOG_ERROR,
+	w->log = (struct log){.level = LOG_WARN,
 		.context = w,
 		.role = "agent",
 		.wall_ms = log_clock,
@@ -339,6 +339,22 @@ static void what_was_kept_is_handed_on_after_a_restart(void **state)
 	assert_int_equal(w->runs, 1);
 }
 
+/* The run folder is ours, but disks fail and packages are taken back. */
+static void records_that_are_unusable_are_told(void **state)
+{
+	struct world *w = *state;
+	hand_over(w, true);
+	made(w);
+	close_driver(w);
+	test_loop_run(w->l, 10);
+	assert_false(w->told_unusable);
+	free(w->record);
+	w->record = mem_dup_string("{\"version\": 1");
+	open_driver(w);
+	test_loop_run(w->l, 10);
+	assert_true(w->told_unusable);
+}
+
 /* The pod's namespaces go while a container is made that has joined them already. */
 static void what_was_made_in_lost_namespaces_is_made_again(void **state)
 {
@@ -382,6 +398,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(failed_updates_are_tried_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_was_kept_is_handed_on_after_a_restart, set_up,
+			tear_down),
+		cmocka_unit_test_setup_teardown(records_that_are_unusable_are_told, set_up,
 			tear_down),
 		cmocka_unit_test_setup_teardown(what_was_made_in_lost_namespaces_is_made_again,
 			set_up, tear_down),
