@@ -27,6 +27,9 @@
 #define LABELS 10
 #define FULL 0.7
 
+struct running {
+	uint32_t pod, shape;
+};
 struct bench {
 	struct place *p;
 	struct rand rand;
@@ -34,7 +37,7 @@ struct bench {
 	uint32_t nodes;
 	uint32_t shapes[SHAPES];
 	int64_t cpu[SHAPES];
-	VEC(uint32_t) pods;
+	VEC(struct running) pods;
 	int64_t weights[PLACE_TERM_COUNT];
 	int64_t cpu_total, cpu_taken;
 	uint64_t steps;
@@ -154,8 +157,8 @@ static bool arrive(struct bench *b, uint32_t shape)
 	struct place_choice c = choose(b, shape, false);
 	if (c.node == PLACE_NONE)
 		return false;
-	must(place_pod_put(b->p, b->shapes[shape], c.node, (int)shape, &pod, &e), &e);
-	vec_push(&b->pods, pod);
+	must(place_pod_put(b->p, b->shapes[shape], c.node, 0, &pod, &e), &e);
+	vec_push(&b->pods, (struct running){pod, shape});
 	b->cpu_taken += b->cpu[shape];
 	return true;
 }
@@ -163,9 +166,8 @@ static bool arrive(struct bench *b, uint32_t shape)
 static void depart(struct bench *b)
 {
 	size_t i = rand_below(&b->rand, b->pods.count);
-	uint32_t pod = b->pods.items[i];
-	b->cpu_taken -= b->cpu[b->p->pods.items[pod].priority];
-	place_pod_remove(b->p, pod);
+	b->cpu_taken -= b->cpu[b->pods.items[i].shape];
+	place_pod_remove(b->p, b->pods.items[i].pod);
 	b->pods.items[i] = b->pods.items[--b->pods.count];
 }
 

@@ -164,6 +164,12 @@ void place_groups_node_changed(struct place *p, uint32_t node)
 		rank_node(p, &p->profiles.items[*i], node);
 }
 
+void place_groups_prefetch(const struct place *p, uint32_t node)
+{
+	VEC_EACH (&p->ranked, uint32_t, i)
+		ranking_prefetch(&p->profiles.items[*i].ranking, node);
+}
+
 void place_groups_pods_changed(struct place *p, uint32_t node)
 {
 	const struct node *n = &p->nodes.items[node];

@@ -324,6 +324,11 @@ void place_node_count_pods(struct place *p, uint32_t node, uint32_t shape, int64
 {
 	struct node *n = &p->nodes.items[node];
 	const struct shape *s = &p->shapes.items[shape];
+	/* None of it is near when a pod goes from any node. */
+	__builtin_prefetch(n->stock);
+	__builtin_prefetch(n->shapes.items);
+	place_counts_prefetch(&s->here, node);
+	place_groups_prefetch(p, node);
 	widen(n, (uint32_t)p->resources.count);
 	VEC_EACH (&s->requests, struct want_amount, r)
 		n->stock[r->resource].taken += count * r->amount;

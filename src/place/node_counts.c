@@ -20,6 +20,12 @@ static uint32_t find(const struct node_counts *c, uint32_t node)
 	return at;
 }
 
+void place_counts_prefetch(const struct node_counts *c, uint32_t node)
+{
+	if (c->used)
+		__builtin_prefetch(&c->slots[home_of(c, node)]);
+}
+
 uint32_t place_counts_get(const struct node_counts *c, uint32_t node)
 {
 	return c->used ? c->slots[find(c, node)].count : 0;

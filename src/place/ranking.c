@@ -24,9 +24,9 @@ void ranking_done(struct ranking *r)
 
 /* ---- entries ---- */
 
-static struct rank_entry entry_of(const struct rank_row *row, uint32_t node)
+static union rank_entry entry_of(const struct rank_row *row, uint32_t node)
 {
-	struct rank_entry e = {.id = node};
+	union rank_entry e = {.id = node};
 	e.least[RANK_LANE_U] = row->u;
 	e.least[RANK_LANE_V] = row->v;
 	for (int i = 0; i < RANK_FREE; i++)
@@ -35,10 +35,10 @@ static struct rank_entry entry_of(const struct rank_row *row, uint32_t node)
 	return e;
 }
 
-static const struct rank_entry no_entry = {
-	{RANK_FAR, RANK_FAR, RANK_LAST, RANK_LAST, RANK_LAST, RANK_LAST, RANK_LAST}, RANK_NONE};
+static const union rank_entry no_entry = {
+	{{RANK_FAR, RANK_FAR, RANK_LAST, RANK_LAST, RANK_LAST, RANK_LAST, RANK_LAST}, RANK_NONE}};
 
-static void write_entry(struct rank_block *b, uint32_t slot, const struct rank_entry *e)
+static void write_entry(struct rank_block *b, uint32_t slot, const union rank_entry *e)
 {
 	b->entries[slot] = *e;
 	b->u[slot] = e->least[RANK_LANE_U];
@@ -58,7 +58,7 @@ static void point_back(struct ranking *r, uint32_t block, uint32_t slot)
 	r->blocks[id].slot = slot;
 }
 
-static void put_entry(struct ranking *r, uint32_t block, uint32_t slot, const struct rank_entry *e,
+static void put_entry(struct ranking *r, uint32_t block, uint32_t slot, const union rank_entry *e,
 	int32_t low)
 {
 	struct rank_block *b = &r->blocks[block];
@@ -129,65 +129,60 @@ static void drop_block(struct ranking *r, uint32_t block)
 
 /* ---- minima on the way up ---- */
 
-static ALWAYS_INLINE struct rank_lanes lanes_of(const struct rank_entry *e)
+static ALWAYS_INLINE void least_of(const struct rank_block *b, union rank_entry *ret_least)
 {
-	struct rank_lanes lanes;
-	_Static_assert(sizeof(lanes) == sizeof(*e), "the id is the last lane");
-	memcpy(&lanes, e, sizeof(lanes));
-	return lanes;
-}
-
-static ALWAYS_INLINE struct rank_lanes least_of(const struct rank_block *b)
-{
-	struct rank_lanes least = lanes_of(&no_entry);
+	*ret_least = no_entry;
 	for (uint32_t i = 0; i < b->count; i++) {
-		struct rank_lanes one = lanes_of(&b->entries[i]);
+		const int32_t *lanes = b->entries[i].lanes;
 		for (int l = 0; l <= RANK_LANES; l++)
-			least.of[l] = one.of[l] < least.of[l] ? one.of[l] : least.of[l];
+			ret_least->lanes[l] =
+				lanes[l] < ret_least->lanes[l] ? lanes[l] : ret_least->lanes[l];
 	}
-	return least;
 }
 
 /* Where the least of a block is kept. */
-static ALWAYS_INLINE struct rank_entry *entry_for(struct ranking *r, const struct rank_block *b)
+static ALWAYS_INLINE union rank_entry *entry_for(struct ranking *r, const struct rank_block *b)
 {
 	return b->parent == RANK_NONE ? &r->trees.items[b->tree].all
 				      : &r->blocks[b->parent].entries[b->slot];
 }
 
 static ALWAYS_INLINE void keep_least(struct ranking *r, const struct rank_block *b,
-	const struct rank_lanes *least)
+	const union rank_entry *least)
 {
-	memcpy(entry_for(r, b)->least, least->of, RANK_LANES * sizeof(*least->of));
+	memcpy(entry_for(r, b)->least, least->least, sizeof(least->least));
 	if (b->parent == RANK_NONE)
 		return;
-	r->blocks[b->parent].u[b->slot] = least->of[RANK_LANE_U];
-	r->blocks[b->parent].v[b->slot] = least->of[RANK_LANE_V];
+	r->blocks[b->parent].u[b->slot] = least->least[RANK_LANE_U];
+	r->blocks[b->parent].v[b->slot] = least->least[RANK_LANE_V];
 }
 
 /* An entry of the block went from `before` to `after`; looks at all of its entries only where the
  * least one went. */
-WIDE_TOO static void propagate(struct ranking *r, uint32_t block, const struct rank_entry *before,
-	const struct rank_entry *after)
+WIDE_TOO static void propagate(struct ranking *r, uint32_t block, const union rank_entry *before,
+	const union rank_entry *after)
 {
 	static const int32_t counts[RANK_LANES + 1] = {1, 1, 1, 1, 1, 1, 1, 0};
-	struct rank_lanes was = lanes_of(before), is = lanes_of(after);
+	union rank_entry was = *before, is = *after;
 	for (uint32_t at = block; at != RANK_NONE; at = r->blocks[at].parent) {
 		const struct rank_block *b = &r->blocks[at];
-		struct rank_lanes old = lanes_of(entry_for(r, b)), new;
+		const int32_t *old = entry_for(r, b)->lanes;
+		union rank_entry new;
 		int32_t gains = 0, losses = 0;
 		for (int l = 0; l <= RANK_LANES; l++) {
-			new.of[l] = is.of[l] < old.of[l] ? is.of[l] : old.of[l];
-			gains |= counts[l] & (is.of[l] < old.of[l]);
-			losses |= counts[l] & (was.of[l] == old.of[l]) & (is.of[l] > old.of[l]);
+			new.lanes[l] = is.lanes[l] < old[l] ? is.lanes[l] : old[l];
+			gains |= counts[l] & (is.lanes[l] < old[l]);
+			losses |= counts[l] & (was.lanes[l] == old[l]) & (is.lanes[l] > old[l]);
 		}
 		if (losses)
-			new = least_of(b);
+			least_of(b, &new);
 		else if (!gains)
 			return;
+		for (int l = 0; l <= RANK_LANES; l++)
+			was.lanes[l] = old[l];
 		keep_least(r, b, &new);
-		was = old;
-		is = new;
+		for (int l = 0; l <= RANK_LANES; l++)
+			is.lanes[l] = new.lanes[l];
 	}
 }
 
@@ -196,7 +191,8 @@ static void settle(struct ranking *r, uint32_t block)
 {
 	for (uint32_t at = block; at != RANK_NONE; at = r->blocks[at].parent) {
 		const struct rank_block *b = &r->blocks[at];
-		struct rank_lanes least = least_of(b);
+		union rank_entry least;
+		least_of(b, &least);
 		keep_least(r, b, &least);
 	}
 }
@@ -279,7 +275,7 @@ static bool take_out(struct ranking *r, uint32_t node)
 	uint32_t leaf = r->place_of.items[node] / RANK_WIDTH;
 	uint32_t slot = r->place_of.items[node] % RANK_WIDTH;
 	const struct rank_block *b = &r->blocks[leaf];
-	struct rank_entry before = b->entries[slot];
+	union rank_entry before = b->entries[slot];
 	r->place_of.items[node] = RANK_NONE;
 	remove_entry(r, leaf, slot);
 	if (b->count < FEW) {
@@ -324,7 +320,7 @@ static int32_t move_half(struct ranking *r, uint32_t from, uint32_t to)
 	struct rank_block old = *b;
 	for (uint32_t i = 0; i < RANK_WIDTH; i++) {
 		uint32_t slot = slots[i];
-		const struct rank_entry *e = i < half ? &old.entries[slot] : &no_entry;
+		const union rank_entry *e = i < half ? &old.entries[slot] : &no_entry;
 		put_entry(r, from, i, e, i < half ? old.low[slot] : RANK_LAST);
 		if (i >= half)
 			put_entry(r, to, i - half, &old.entries[slot], old.low[slot]);
@@ -342,7 +338,7 @@ static void add_child(struct ranking *r, uint32_t parent, uint32_t slot, uint32_
 	for (uint32_t i = b->count; i > slot; i--)
 		copy_entry(r, parent, i, parent, i - 1);
 	b->count++;
-	struct rank_entry e = no_entry;
+	union rank_entry e = no_entry;
 	e.id = child;
 	put_entry(r, parent, slot, &e, low);
 }
@@ -380,15 +376,15 @@ static uint32_t find_leaf(const struct ranking *r, uint32_t tree, int32_t d)
 	return block;
 }
 
-static void update(struct ranking *r, uint32_t place, const struct rank_entry *e)
+static void update(struct ranking *r, uint32_t place, const union rank_entry *e)
 {
 	struct rank_block *b = &r->blocks[place / RANK_WIDTH];
-	struct rank_entry before = b->entries[place % RANK_WIDTH];
+	union rank_entry before = b->entries[place % RANK_WIDTH];
 	write_entry(b, place % RANK_WIDTH, e);
 	propagate(r, place / RANK_WIDTH, &before, e);
 }
 
-static void insert(struct ranking *r, uint32_t leaf, const struct rank_entry *e)
+static void insert(struct ranking *r, uint32_t leaf, const union rank_entry *e)
 {
 	put_entry(r, leaf, r->blocks[leaf].count++, e, RANK_LAST);
 	propagate(r, leaf, &no_entry, e);
@@ -407,7 +403,7 @@ static void ensure_root(struct ranking *r, uint32_t tree)
 
 void ranking_set(struct ranking *r, uint32_t node, uint32_t tree, const struct rank_row *row)
 {
-	struct rank_entry e = entry_of(row, node);
+	union rank_entry e = entry_of(row, node);
 	int32_t d = row->u - row->v;
 	while (r->place_of.count <= node)
 		vec_push(&r->place_of, RANK_NONE);
@@ -432,4 +428,16 @@ void ranking_update(struct ranking *r, uint32_t node, const struct rank_row *row
 {
 	uint32_t leaf = r->place_of.items[node] / RANK_WIDTH;
 	ranking_set(r, node, r->blocks[leaf].tree, row);
+}
+
+void ranking_prefetch(const struct ranking *r, uint32_t node)
+{
+	if (!ranking_has(r, node))
+		return;
+	uint32_t place = r->place_of.items[node];
+	const struct rank_block *b = &r->blocks[place / RANK_WIDTH];
+	__builtin_prefetch(&b->entries[place % RANK_WIDTH]);
+	__builtin_prefetch(b->u);
+	__builtin_prefetch(b->v);
+	__builtin_prefetch(&b->count);
 }

@@ -38,15 +38,19 @@ struct rank_row {
 	uint32_t order;          /* decides between nodes that cost the same: the lower one */
 };
 
-/* A node in a block, or a block with the least of all that is in it. */
-struct rank_entry {
-	int32_t least[RANK_LANES];
-	uint32_t id;
+/* A node in a block, or a block with the least of all that is in it. With the id these are eight
+ * lanes, which are computed at once; what that makes of the id is not used. */
+union rank_entry {
+	struct {
+		int32_t least[RANK_LANES];
+		uint32_t id;
+	};
+	int32_t lanes[RANK_LANES + 1];
 };
 struct rank_block;
 struct rank_tree {
-	uint32_t root;         /* RANK_NONE: empty */
-	struct rank_entry all; /* that is in it */
+	uint32_t root;        /* RANK_NONE: empty */
+	union rank_entry all; /* that is in it */
 };
 struct ranking {
 	struct rank_block *blocks;
@@ -64,6 +68,8 @@ void ranking_set(struct ranking *r, uint32_t node, uint32_t tree, const struct r
 void ranking_remove(struct ranking *r, uint32_t node);
 /* The same for a node that is there and stays in its tree. */
 void ranking_update(struct ranking *r, uint32_t node, const struct rank_row *row);
+/* Fetches what a change of the node will touch. */
+void ranking_prefetch(const struct ranking *r, uint32_t node);
 static inline bool ranking_has(const struct ranking *r, uint32_t node)
 {
 	return node < r->place_of.count && r->place_of.items[node] != RANK_NONE;

@@ -13,17 +13,11 @@
  */
 enum rank_lane { RANK_LANE_U, RANK_LANE_V, RANK_LANE_FREE, RANK_LANE_ORDER = 2 + RANK_FREE };
 
-/* Of an entry, and its id: eight lanes, which are computed at once. What that makes of the id is
- * not used. */
-struct rank_lanes {
-	int32_t of[RANK_LANES + 1];
-};
-
 /* A leaf has nodes, in no order; a branch has blocks by their low d: what a child has is not below
  * its own and not above that of the next one. That of the first child is INT32_MIN. Entries from
  * `count` on are filled such that they are never least. */
 struct rank_block {
-	struct rank_entry entries[RANK_WIDTH];
+	union rank_entry entries[RANK_WIDTH];
 	int32_t u[RANK_WIDTH], v[RANK_WIDTH]; /* of the entries, once more: these are searched */
 	int32_t low[RANK_WIDTH];              /* of a branch */
 	uint32_t count;

@@ -105,7 +105,7 @@ WIDE_TOO static void search_block(struct search *s, uint32_t block)
 		uint32_t at = first_of(f, b);
 		if (f[at] > s->f_most)
 			return;
-		const struct rank_entry *e = &b->entries[at];
+		const union rank_entry *e = &b->entries[at];
 		int64_t least = rank_total(s->q, f[at]);
 		uint32_t order = rank_order_out(e->least[RANK_LANE_ORDER]);
 		f[at] = RANK_FAR;

@@ -141,6 +141,11 @@ void place_pod_remove(struct place *p, uint32_t pod)
 {
 	struct pod *x = &p->pods.items[pod];
 	uint32_t shape = x->shape;
+	__builtin_prefetch(&p->nodes.items[x->node]);
+	if (x->next != PLACE_NONE)
+		__builtin_prefetch(&p->pods.items[x->next]);
+	if (x->previous != PLACE_NONE)
+		__builtin_prefetch(&p->pods.items[x->previous]);
 	place_node_count_pods(p, x->node, shape, -1);
 	if (x->previous == PLACE_NONE)
 		p->nodes.items[x->node].first_pod = x->next;

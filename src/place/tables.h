@@ -494,12 +494,14 @@ void place_profile_add_topology(struct place *p, struct profile *x, uint32_t top
 uint32_t place_group_domain(const struct profile *x, const struct node_group *g, uint32_t topology);
 void place_groups_node_changed(struct place *p, uint32_t node); /* profiles know it already */
 void place_groups_pods_changed(struct place *p, uint32_t node);
+void place_groups_prefetch(const struct place *p, uint32_t node); /* for that */
 /* An amount as rankings have it: memory in MiB, all of them cut off at what 32 bits hold. What is
  * free is rounded up, what is needed down. */
 int32_t place_coarse(int64_t amount, uint32_t resource, bool up);
 
 /* ---- node_counts.c ---- */
 
+void place_counts_prefetch(const struct node_counts *c, uint32_t node);
 uint32_t place_counts_get(const struct node_counts *c, uint32_t node);
 /* Returns what it is then; 0 frees the slot. */
 uint32_t place_counts_add(struct node_counts *c, uint32_t node, int64_t count);
