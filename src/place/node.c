@@ -41,13 +41,13 @@ static int check(const struct place_node *from, struct err *e)
 	return 0;
 }
 
-static void widen(struct node *n, uint32_t width)
+static struct stock *stock_of(struct node *n, uint32_t resource)
 {
-	if (width <= n->width)
-		return;
-	n->stock = mem_resize(n->stock, width * sizeof(*n->stock));
-	memset(n->stock + n->width, 0, (width - n->width) * sizeof(*n->stock));
-	n->width = width;
+	if (resource < PLACE_USUAL)
+		return &n->usual[resource];
+	while (n->others.count <= resource - PLACE_USUAL)
+		(void)vec_add(&n->others);
+	return &n->others.items[resource - PLACE_USUAL];
 }
 
 static uint32_t new_slot(struct place *p, const char *name)
@@ -74,11 +74,10 @@ static int fill_capacity(struct place *p, struct node *n, const struct place_nod
 			return err_set(e, ERR_TOO_LARGE,
 				"node %s: more than %u different resources, %s is too many",
 				from->name, PLACE_RESOURCES_MAX, from->capacity[i].resource);
-	widen(n, (uint32_t)p->resources.count);
-	for (uint32_t i = 0; i < n->width; i++)
-		n->stock[i].capacity = 0;
+	for (uint32_t i = 0; i < p->resources.count; i++)
+		stock_of(n, i)->capacity = 0;
 	for (uint32_t i = 0; i < from->capacity_count; i++)
-		n->stock[place_resource(p, from->capacity[i].resource)].capacity =
+		stock_of(n, place_resource(p, from->capacity[i].resource))->capacity =
 			from->capacity[i].amount;
 	n->measure = place_measure(place_node_capacity(n, PLACE_CPU),
 		place_node_capacity(n, PLACE_MEMORY));
@@ -226,7 +225,7 @@ int place_node_set(struct place *p, const struct place_node *from, uint32_t *ret
 
 void place_node_done(struct node *n)
 {
-	free(n->stock);
+	vec_done(&n->others);
 	vec_done(&n->labels);
 	vec_done(&n->taints);
 	vec_done(&n->images);
@@ -325,13 +324,11 @@ void place_node_count_pods(struct place *p, uint32_t node, uint32_t shape, int64
 	struct node *n = &p->nodes.items[node];
 	const struct shape *s = &p->shapes.items[shape];
 	/* None of it is near when a pod goes from any node. */
-	__builtin_prefetch(n->stock);
 	__builtin_prefetch(n->shapes.items);
 	place_counts_prefetch(&s->here, node);
 	place_groups_prefetch(p, node);
-	widen(n, (uint32_t)p->resources.count);
 	VEC_EACH (&s->requests, struct want_amount, r)
-		n->stock[r->resource].taken += count * r->amount;
+		stock_of(n, r->resource)->taken += count * r->amount;
 	n->score_cpu += count * s->score_cpu;
 	n->score_memory += count * s->score_memory;
 	VEC_EACH (&s->ports, struct shape_port, port)

@@ -19,6 +19,7 @@
 #define PLACE_CPU 0u /* the resources that every table has */
 #define PLACE_MEMORY 1u
 #define PLACE_PODS 2u
+#define PLACE_USUAL 3u
 /* What a pod without requests counts for in scores, as in Kubernetes' scheduler. */
 #define PLACE_SCORE_CPU_MILLI 100
 #define PLACE_SCORE_MEMORY_BYTES ((int64_t)200 << 20)
@@ -79,22 +80,22 @@ struct node_port {
 
 struct node {
 	bool used;
-	uint32_t width; /* of stock */
-	struct stock *stock;
+	uint32_t first_pod; /* list through pod.next */
+	struct stock usual[PLACE_USUAL];
 	int64_t score_cpu, score_memory; /* taken, with what pods without requests count for */
 	struct measure measure;
 	struct fullness full; /* of these */
-	uint32_t name;
 	uint32_t site;
+	VEC(struct node_shape) shapes;
+	VEC(struct stock) others; /* resources from PLACE_USUAL on */
+	VEC(struct node_port) ports;
+	uint32_t name;
 	unsigned flags;
 	VEC(struct pair) labels; /* sorted by key */
 	VEC(uint32_t) taints;    /* into place.taints */
 	VEC(uint32_t) images;    /* into place.images */
 	int trust;
 	VEC(uint32_t) runtimes;
-	VEC(struct node_shape) shapes;
-	VEC(struct node_port) ports;
-	uint32_t first_pod; /* list through pod.next */
 	uint32_t next_free;
 };
 
@@ -379,13 +380,20 @@ void place_node_count_pods(struct place *p, uint32_t node, uint32_t shape, int64
 /* Pods on the node that the counter's selector matches. */
 uint32_t place_node_matching(const struct place *p, uint32_t counter, const struct node *n);
 uint32_t place_image(struct place *p, const char *name); /* its index, added when new */
+static inline struct stock place_node_stock(const struct node *n, uint32_t resource)
+{
+	if (resource < PLACE_USUAL)
+		return n->usual[resource];
+	resource -= PLACE_USUAL;
+	return resource < n->others.count ? n->others.items[resource] : (struct stock){0, 0};
+}
 static inline int64_t place_node_capacity(const struct node *n, uint32_t resource)
 {
-	return resource < n->width ? n->stock[resource].capacity : 0;
+	return place_node_stock(n, resource).capacity;
 }
 static inline int64_t place_node_taken(const struct node *n, uint32_t resource)
 {
-	return resource < n->width ? n->stock[resource].taken : 0;
+	return place_node_stock(n, resource).taken;
 }
 /* The taints that flags of a node stand for. */
 enum { PLACE_TAINT_NOT_READY, PLACE_TAINT_UNSCHEDULABLE };
