@@ -1,8 +1,11 @@
 /* What a pod costs on a node, in integers (RANK_UNIT is 1), so that a bound of the cost can be
  * compared with the cost itself. */
 #include <math.h>
+#include <string.h>
 
 #include "place/tables.h"
+
+#define TERMS_BUILT (PLACE_TERM_IMAGE + 1)
 
 /* 0 for none, 1/2 for `half`, towards 1: more always counts for more, the first most. */
 static int64_t saturate(int64_t count, int64_t half)
@@ -206,24 +209,25 @@ int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms
 {
 	const struct node *n = &l->p->nodes.items[node];
 	const int64_t *w = l->weights;
-	int64_t terms[PLACE_TERM_COUNT] = {0}, total = 0;
+	int64_t terms[TERMS_BUILT] = {0}, total = 0;
 	terms[PLACE_TERM_BALANCE] = w[PLACE_TERM_BALANCE] ? balance(l, n) : 0;
 	terms[PLACE_TERM_PREFERENCE] = w[PLACE_TERM_PREFERENCE] ? preference(l, node, n) : 0;
 	terms[PLACE_TERM_SPREAD] = w[PLACE_TERM_SPREAD] ? spread(l, node, n) : 0;
 	terms[PLACE_TERM_IMAGE] = w[PLACE_TERM_IMAGE] && l->shape->images.count ? image(l, n) : 0;
-	for (int i = 0; i <= PLACE_TERM_IMAGE; i++)
+	for (int i = 0; i < TERMS_BUILT; i++)
 		total += place_weigh(w[i], terms[i]);
-	for (int i = 0; ret_terms && i < PLACE_TERM_COUNT; i++)
-		ret_terms[i] = terms[i];
+	if (ret_terms)
+		memcpy(ret_terms, terms, sizeof(terms));
 	return total;
 }
 
 void place_look_score(const struct look *l, uint32_t node, struct place_cost *ret_cost)
 {
-	int64_t terms[PLACE_TERM_COUNT];
-	ret_cost->total = (double)place_look_total(l, node, terms) / (double)RANK_UNIT;
-	for (int i = 0; i < PLACE_TERM_COUNT; i++)
-		ret_cost->terms[i] = terms[i] ? (double)terms[i] / (double)RANK_UNIT : 0;
+	int64_t terms[TERMS_BUILT];
+	*ret_cost = (struct place_cost){
+		.total = (double)place_look_total(l, node, terms) / (double)RANK_UNIT};
+	for (int i = 0; i < TERMS_BUILT; i++)
+		ret_cost->terms[i] = (double)terms[i] / (double)RANK_UNIT;
 }
 
 struct place_weights place_weights_default(void)

@@ -467,7 +467,7 @@ int64_t place_look_spread_least(const struct look *l, const struct node_group *g
 /* What comes to that on a node that has pods of this shape, weighted; RANK_NEVER / 2: they keep
  * this one out. */
 int64_t place_look_here_least(const struct look *l, uint32_t node);
-/* In RANK_UNIT; the terms too when wanted, of which there are PLACE_TERM_COUNT. */
+/* In RANK_UNIT; the terms too when wanted, up to the image term. */
 int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms);
 void place_look_score(const struct look *l, uint32_t node, struct place_cost *ret_cost);
 
