@@ -198,7 +198,7 @@ static int compare_doubles(const void *a, const void *b)
 static void run(struct bench *b)
 {
 	int64_t decisions = number("DECISIONS", b->mixed ? 200000 : 2000000);
-	int64_t checks = number("CHECKS", b->nodes > 10000 ? 200 : 1000);
+	int64_t checks = number("CHECKS", b->nodes > 10000 ? 200 : b->mixed ? 1000 : 10000);
 	double *each = mem_alloc_array((size_t)decisions, sizeof(*each)), deciding = 0, found = 0,
 	       wanted = 0;
 	int64_t refused = 0, worse = 0;
