@@ -8,8 +8,7 @@
 
 #include <cmocka.h>
 
-#include "base/mem.h"
-#include "model/model.h"
+#include "model/testing.h"
 
 static const char good_pod[] =
 	"{\"metadata\":{\"name\":\"p\",\"namespace\":\"d\",\"labels\":{\"app\":\"web\"}},\"spec\":{"
@@ -44,87 +43,6 @@ static const char good_slice[] = "{\"metadata\":{\"name\":\"s\",\"namespace\":\"
 				 "\"addresses\":[\"10.1.0.2\"]}],\"ports\":[{\"port\":80}]}";
 
 static const char good_namespace[] = "{\"metadata\":{\"name\":\"d\"}}";
-
-static json_t *parse(const char *text)
-{
-	struct err e = ERR_INIT;
-	json_t *json = NULL;
-	if (json_decode(text, strlen(text), &json, &e) < 0)
-		fail_msg("%s: %s", e.text, text);
-	return json;
-}
-
-/* A patch whose "LIST/0" keys reach into lists: "spec.containers.0" is replaced by a merge. */
-static void merge(json_t *target, const json_t *patch)
-{
-	const char *key;
-	json_t *value;
-	json_object_foreach ((json_t *)(uintptr_t)patch, key, value) {
-		json_t *old = json_object_get(target, key);
-		if (json_is_array(old) && json_is_object(value) && json_object_get(value, "0"))
-			merge(json_array_get(old, 0), json_object_get(value, "0"));
-		else if (json_is_object(old) && json_is_object(value))
-			merge(old, value);
-		else if (json_is_null(value))
-			json_object_del(target, key);
-		else
-			json_object_set(target, key, value);
-	}
-}
-
-static json_t *document(const struct kind *k, const char *text, const char *patch)
-{
-	json_t *json = parse(text);
-	if (patch) {
-		CLEANUP(json_done)
-		json_t *change = parse(patch);
-		merge(json, change);
-	}
-	CLEANUP(findings_done)
-	struct findings f = {0};
-	struct err e = ERR_INIT;
-	if (model_prune(k, json, true, &f, &e) < 0)
-		fail_msg("%s", e.text);
-	model_default(k, json);
-	return json;
-}
-
-/* The errors of base with the patch on top; update: as a change of base. */
-static char *errors_of(const struct kind *k, const char *base, const char *patch, bool update)
-{
-	CLEANUP(json_done)
-	json_t *old = update ? document(k, base, NULL) : NULL;
-	CLEANUP(json_done)
-	json_t *json = document(k, base, patch);
-	CLEANUP(findings_done)
-	struct findings f = {0};
-	CLEANUP(buf_done)
-	struct buf b = BUF_INIT;
-	model_validate(k, json, old, &f);
-	for (size_t i = 0; i < f.errors.count; i++)
-		buf_printf(&b, "%s%s: %s", i ? "; " : "", f.errors.items[i].path,
-			f.errors.items[i].text);
-	return buf_take(&b, NULL);
-}
-
-struct row {
-	const char *patch, *error;
-};
-
-static void check_rows(const struct kind *k, const char *base, const struct row *rows, size_t count,
-	bool update)
-{
-	for (size_t i = 0; i < count; i++) {
-		CLEANUP(mem_free_ptr)
-		char *text = errors_of(k, base, rows[i].patch, update);
-		if (rows[i].error ? !strstr(text, rows[i].error) : *text)
-			fail_msg("%s gives \"%s\", not \"%s\"", rows[i].patch, text,
-				rows[i].error ? rows[i].error : "");
-	}
-}
-
-#define CREATE(kind, base, rows) check_rows(&(kind), (base), (rows), ARRAY_SIZE(rows), false)
-#define UPDATE(kind, base, rows) check_rows(&(kind), (base), (rows), ARRAY_SIZE(rows), true)
 
 static void metadata(void **state UNUSED)
 {
@@ -439,7 +357,7 @@ static void configuration(void **state UNUSED)
 static void too_much_data(void **state UNUSED)
 {
 	CLEANUP(json_done)
-	json_t *json = parse(good_configmap);
+	json_t *json = testing_parse(good_configmap);
 	char *text = malloc((1 << 20) + 2);
 	memset(text, 'x', (1 << 20) + 1);
 	text[(1 << 20) + 1] = '\0';
@@ -470,7 +388,7 @@ static void nodes(void **state UNUSED)
 static void findings_are_bounded(void **state UNUSED)
 {
 	CLEANUP(json_done)
-	json_t *json = parse(good_pod);
+	json_t *json = testing_parse(good_pod);
 	json_t *list = json_array();
 	for (int i = 0; i < 1000; i++)
 		json_array_append_new(list, json_object());
