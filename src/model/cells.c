@@ -256,6 +256,24 @@ static json_t *data_count(const json_t *tree, int64_t wall_ms UNUSED)
 	return json_integer((json_int_t)count);
 }
 
+/* ---- sites ---- */
+
+static json_t *site_paths(const json_t *tree, int64_t wall_ms UNUSED)
+{
+	return json_integer((json_int_t)json_array_size(json_at(tree, "spec", "paths")));
+}
+
+static json_t *site_destinations(const json_t *tree, int64_t wall_ms UNUSED)
+{
+	CLEANUP(buf_done) struct buf b = BUF_INIT;
+	size_t i, count = 0;
+	json_t *path;
+	json_array_foreach (json_at(tree, "spec", "paths"), i, path) {
+		append_some(&b, &count, json_text(path, "", "to"));
+	}
+	return some_cell(&b, count, "<none>");
+}
+
 /* ---- nodes ---- */
 
 static json_t *node_status(const json_t *tree, int64_t wall_ms UNUSED)
@@ -433,6 +451,8 @@ const struct cell cell_functions[] = {
 	{"service_cluster_ip", service_cluster_ip},
 	{"service_external_ip", service_external_ip},
 	{"service_ports", service_ports},
+	{"site_destinations", site_destinations},
+	{"site_paths", site_paths},
 	{"slice_endpoints", slice_endpoints},
 	{"slice_ports", slice_ports},
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "model/model.h"
 
 #define LABEL_MAX 63
 #define SUBDOMAIN_MAX 253
@@ -18,9 +19,14 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
+static bool is_upper(char c)
+{
+	return c >= 'A' && c <= 'Z';
+}
+
 static bool is_alnum(char c)
 {
-	return is_lower(c) || is_digit(c) || (c >= 'A' && c <= 'Z');
+	return is_lower(c) || is_digit(c) || is_upper(c);
 }
 
 /* size characters of an RFC 1123 label. */
@@ -200,6 +206,15 @@ const char *format_check(enum schema_format format, const char *text)
 		return check_image(text);
 	case FORMAT_PATH_ABSOLUTE:
 		return *text == '/' ? NULL : "must be an absolute path";
+	case FORMAT_DURATION:
+		return duration_ms(text, &(double){0}, NULL) == 0
+			       ? NULL
+			       : "must be a duration of 0 or more (such as '20ms' or '1m30s')";
+	case FORMAT_COUNTRY:
+		return is_upper(text[0]) && is_upper(text[1]) && !text[2]
+			       ? NULL
+			       : "must be a country's code of two capital letters (ISO 3166-1, "
+				 "such as 'DE' or 'FR')";
 	case FORMAT_PORT: /* numbers: validate.c */
 	case FORMAT_NONE:
 		break;

@@ -45,7 +45,9 @@ enum schema_format {
 	FORMAT_PORT_NAME,
 	FORMAT_IP,
 	FORMAT_IMAGE,
-	FORMAT_PATH_ABSOLUTE
+	FORMAT_PATH_ABSOLUTE,
+	FORMAT_DURATION, /* as Go writes it: "20ms", "1h30m"; see duration_ms */
+	FORMAT_COUNTRY   /* ISO 3166-1 alpha-2: "DE" */
 };
 
 enum schema_flags {
@@ -85,7 +87,7 @@ struct schema {
 /* A column of kubectl's tables. */
 struct kind_column {
 	const char *name; /* "READY" shown as given */
-	const char *type; /* "string", "integer", "date" */
+	const char *type; /* "string", "integer", "number", "date" */
 	const char *path; /* ".spec.nodeName", or "@name" of a cell function in table.c */
 	int priority;     /* 0: always, 1: with -o wide */
 };
@@ -123,7 +125,7 @@ const struct kind *kind_next(const struct kind_registry *r,
 
 /* The built-in kinds that code names: kind_pod.name is "Pod". Generated. */
 extern const struct kind kind_namespace, kind_node, kind_pod, kind_deployment, kind_replicaset,
-	kind_service, kind_endpointslice, kind_configmap, kind_secret, kind_event;
+	kind_service, kind_endpointslice, kind_configmap, kind_secret, kind_event, kind_site;
 
 void kind_api_version(const struct kind *k, char ret_text[static 128]); /* "apps/v1", "v1" */
 

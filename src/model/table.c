@@ -51,6 +51,8 @@ static json_t *cell_value(const struct kind_column *c, const json_t *tree, int64
 		return age_cell(value, wall_ms);
 	if (str_equal(c->type, "integer"))
 		return json_integer(json_int_or(value, 0));
+	if (str_equal(c->type, "number"))
+		return json_is_number(value) ? json_incref(value) : json_string("");
 	return json_is_string(value) ? json_incref(value) : json_string("");
 }
 

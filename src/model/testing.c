@@ -73,8 +73,8 @@ static char *errors_of(const struct kind *k, const char *base, const char *patch
 	return buf_take(&b, NULL);
 }
 
-void testing_check_rows(const struct kind *k, const char *base, const struct row *rows, size_t count,
-	bool update)
+void testing_check_rows(const struct kind *k, const char *base, const struct row *rows,
+	size_t count, bool update)
 {
 	for (size_t i = 0; i < count; i++) {
 		CLEANUP(mem_free_ptr)

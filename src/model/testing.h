@@ -17,7 +17,6 @@ void testing_check_rows(const struct kind *k, const char *base, const struct row
 
 #define CREATE(kind, base, rows)                                                                   \
 	testing_check_rows(&(kind), (base), (rows), ARRAY_SIZE(rows), false)
-#define UPDATE(kind, base, rows)                                                                   \
-	testing_check_rows(&(kind), (base), (rows), ARRAY_SIZE(rows), true)
+#define UPDATE(kind, base, rows) testing_check_rows(&(kind), (base), (rows), ARRAY_SIZE(rows), true)
 
 #endif

@@ -101,6 +101,24 @@ static void check_number(struct findings *f, const struct path *p, const struct 
 	find_invalid(f, p, json, why);
 }
 
+static void check_real(struct findings *f, const struct path *p, const struct schema *s,
+	const json_t *json)
+{
+	double value = json_number_value(json);
+	char why[100];
+	if (s->has_minimum && s->has_maximum &&
+		!(value >= (double)s->minimum && value <= (double)s->maximum))
+		snprintf(why, sizeof(why), "must be between %" PRId64 " and %" PRId64 ", inclusive",
+			s->minimum, s->maximum);
+	else if (s->has_minimum && !(value >= (double)s->minimum))
+		snprintf(why, sizeof(why), "must be greater than or equal to %" PRId64, s->minimum);
+	else if (s->has_maximum && !(value <= (double)s->maximum))
+		snprintf(why, sizeof(why), "must be less than or equal to %" PRId64, s->maximum);
+	else
+		return;
+	find_invalid(f, p, json, why);
+}
+
 static void check_value(struct findings *f, const struct path *p, const struct schema *s,
 	const json_t *json, const json_t *old)
 {
@@ -114,6 +132,8 @@ static void check_value(struct findings *f, const struct path *p, const struct s
 		check_string(f, p, s, json);
 	else if (s->type == SCHEMA_INTEGER)
 		check_number(f, p, s, json);
+	else if (s->type == SCHEMA_NUMBER)
+		check_real(f, p, s, json);
 }
 
 /* ---- shared by the kinds ---- */
@@ -161,6 +181,7 @@ static const struct {
 	{&kind_secret, validate_secret},
 	{&kind_node, validate_node},
 	{&kind_event, validate_event},
+	{&kind_site, validate_site},
 };
 
 void model_validate(const struct kind *k, const json_t *json, const json_t *old, struct findings *f)

@@ -32,10 +32,14 @@ void validate_configmap(const struct validation *v);
 void validate_secret(const struct validation *v);
 void validate_node(const struct validation *v);
 void validate_event(const struct validation *v);
+void validate_site(const struct validation *v);
 
 /* Strings of a list that appear twice; name: the member that is compared, null: the items. */
 void validate_unique(struct findings *f, const struct path *p, const json_t *list,
 	const char *name);
+/* A duration and a quantity that stand for a latency and for an amount; null: nothing to check. */
+void validate_latency(struct findings *f, const struct path *p, const json_t *latency);
+void validate_not_negative(struct findings *f, const struct path *p, const json_t *quantity);
 /* Annotation continuo.dev/singleton of a pod or a template: keep or handover; p: its metadata. */
 void validate_singleton(struct findings *f, const struct path *p, const json_t *annotations);
 void validate_label_values(struct findings *f, const struct path *p, const json_t *labels);

@@ -9,6 +9,12 @@
 
 typedef int admit_kind(struct request *r, json_t *tree, const json_t *old, struct err *e);
 
+static void warn(struct request *r, const char *reason, const char *text)
+{
+	vec_push(&r->findings.warnings,
+		(struct finding){.path = "", .reason = reason, .text = text});
+}
+
 /* ---- Pod Security ---- */
 
 static int check_security(struct request *r, const json_t *pod_spec, struct err *e)
@@ -55,11 +61,8 @@ static int admit_workload(struct request *r, json_t *tree, const json_t *old, st
 	struct err why = ERR_INIT;
 	(void)e;
 	if (check_security(r, json_at(tree, "spec", "template", "spec"), &why) < 0)
-		vec_push(&r->findings.warnings,
-			(struct finding){.path = "",
-				.reason = "Forbidden",
-				.text = arena_format(&r->findings.arena,
-					"pods would be refused: %s", why.text)});
+		warn(r, "Forbidden",
+			arena_format(&r->findings.arena, "pods would be refused: %s", why.text));
 	return 0;
 }
 
@@ -143,6 +146,35 @@ static int admit_secret(struct request *r, json_t *tree, const json_t *old, stru
 	return 0;
 }
 
+/* ---- Sites ---- */
+
+static bool exists(struct request *r, const struct kind *k, const char *name)
+{
+	char key[OBJECT_KEY_MAX];
+	if (object_key_of(k, "", name, key, NULL) < 0)
+		return false;
+	CLEANUP(object_done) struct object *o = store_get(r->server->store, key);
+	return o != NULL;
+}
+
+/* Two sites that lead to each other cannot both come second: an unknown one is no error. */
+static int admit_site(struct request *r, json_t *tree, const json_t *old, struct err *e)
+{
+	(void)old;
+	(void)e;
+	size_t i;
+	json_t *path;
+	json_array_foreach (json_at(tree, "spec", "paths"), i, path) {
+		const char *to = json_text(path, "", "to");
+		if (*to && !str_equal(to, r->name) && !exists(r, &kind_site, to))
+			warn(r, "NotFound",
+				arena_format(&r->findings.arena,
+					"spec.paths[%zu].to: there is no Site \"%.80s\" yet", i,
+					to));
+	}
+	return 0;
+}
+
 static const struct {
 	const struct kind *kind;
 	admit_kind *admit;
@@ -153,6 +185,7 @@ static const struct {
 	{&kind_service, admit_service},
 	{&kind_namespace, admit_namespace},
 	{&kind_secret, admit_secret},
+	{&kind_site, admit_site},
 };
 
 int admit(struct request *r, json_t *tree, const json_t *old, struct err *e)

@@ -133,6 +133,31 @@ static void unknown_fields_are_named_in_warnings(void **state)
 	fixture_answer_done(&a);
 }
 
+#define SITES "/apis/continuo.dev/v1alpha1/sites"
+
+static void sites_may_lead_to_sites_that_come_later(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture_answer a = fixture_call(f, FIXTURE_ADMIN, "POST", SITES, NULL,
+		"{'metadata':{'name':'a'},'spec':{'paths':[{'to':'b','latency':'9ms'}]}}");
+	assert_int_equal(a.status, 201);
+	assert_non_null(strstr(a.warnings, "spec.paths[0].to: there is no Site \\\"b\\\" yet"));
+	fixture_answer_done(&a);
+	a = fixture_call(f, FIXTURE_ADMIN, "POST", SITES, NULL,
+		"{'metadata':{'name':'b'},'spec':{'paths':[{'to':'a','latency':'9ms'}]}}");
+	assert_int_equal(a.status, 201);
+	assert_string_equal(a.warnings, "");
+	fixture_answer_done(&a);
+	expect_refusal(f, 422, SITES, "{'metadata':{'name':'c'},'spec':{'paths':[{'to':'c'}]}}",
+		"a path leads to another site");
+	expect_refusal(f, 400, SITES,
+		"{'metadata':{'name':'c'},'spec':{'traffic':{'pricePerGigabyteOut':1e999}}}",
+		"line 1");
+	expect_refusal(f, 400, SITES,
+		"{'metadata':{'name':'c'},'spec':{'traffic':{'pricePerGigabyteOut':NaN}}}",
+		"line 1");
+}
+
 /* ---- lists ---- */
 
 static void lists_are_paged_at_one_revision(void **state)
@@ -345,6 +370,7 @@ int main(void)
 		TEST(bad_documents_are_refused_with_the_place),
 		TEST(what_is_too_large_or_too_deep_is_refused),
 		TEST(unknown_fields_are_named_in_warnings),
+		TEST(sites_may_lead_to_sites_that_come_later),
 		TEST(lists_are_paged_at_one_revision),
 		TEST(a_watch_sees_each_change_once_and_selectors_move_objects),
 		TEST(finalizers_keep_an_object_until_they_are_gone),
