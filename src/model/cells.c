@@ -208,13 +208,13 @@ static json_t *service_ports(const json_t *tree, int64_t wall_ms UNUSED)
 }
 
 /* At most three of many, then how many more. */
-static void append_some(struct buf *b, size_t *count, const char *text)
+void cells_append_some(struct buf *b, size_t *count, const char *text)
 {
 	if ((*count)++ < 3)
 		append_item(b, ",", text);
 }
 
-static json_t *some_cell(struct buf *b, size_t count, const char *empty)
+json_t *cells_some(struct buf *b, size_t count, const char *empty)
 {
 	if (count > 3)
 		buf_printf(b, " + %zu more...", count - 3);
@@ -229,9 +229,9 @@ static json_t *slice_ports(const json_t *tree, int64_t wall_ms UNUSED)
 	json_array_foreach (json_object_get(tree, "ports"), i, port) {
 		char text[32];
 		snprintf(text, sizeof(text), "%lld", (long long)json_int(port, 0, "port"));
-		append_some(&b, &count, json_object_get(port, "port") ? text : "*");
+		cells_append_some(&b, &count, json_object_get(port, "port") ? text : "*");
 	}
-	return some_cell(&b, count, "<unset>");
+	return cells_some(&b, count, "<unset>");
 }
 
 static json_t *slice_endpoints(const json_t *tree, int64_t wall_ms UNUSED)
@@ -241,10 +241,10 @@ static json_t *slice_endpoints(const json_t *tree, int64_t wall_ms UNUSED)
 	json_t *endpoint, *address;
 	json_array_foreach (json_object_get(tree, "endpoints"), i, endpoint) {
 		json_array_foreach (json_object_get(endpoint, "addresses"), j, address) {
-			append_some(&b, &count, json_text_or(address, ""));
+			cells_append_some(&b, &count, json_text_or(address, ""));
 		}
 	}
-	return some_cell(&b, count, "<unset>");
+	return cells_some(&b, count, "<unset>");
 }
 
 /* ---- configuration ---- */
@@ -254,24 +254,6 @@ static json_t *data_count(const json_t *tree, int64_t wall_ms UNUSED)
 	size_t count = json_object_size(json_object_get(tree, "data")) +
 		       json_object_size(json_object_get(tree, "binaryData"));
 	return json_integer((json_int_t)count);
-}
-
-/* ---- sites ---- */
-
-static json_t *site_paths(const json_t *tree, int64_t wall_ms UNUSED)
-{
-	return json_integer((json_int_t)json_array_size(json_at(tree, "spec", "paths")));
-}
-
-static json_t *site_destinations(const json_t *tree, int64_t wall_ms UNUSED)
-{
-	CLEANUP(buf_done) struct buf b = BUF_INIT;
-	size_t i, count = 0;
-	json_t *path;
-	json_array_foreach (json_at(tree, "spec", "paths"), i, path) {
-		append_some(&b, &count, json_text(path, "", "to"));
-	}
-	return some_cell(&b, count, "<none>");
 }
 
 /* ---- nodes ---- */
@@ -423,6 +405,9 @@ static json_t *event_count(const json_t *tree, int64_t wall_ms UNUSED)
 }
 
 const struct cell cell_functions[] = {
+	{"application_components", cell_application_components},
+	{"application_ready", cell_application_ready},
+	{"application_status", cell_application_status},
 	{"containers", containers},
 	{"data_count", data_count},
 	{"deployment_ready", deployment_ready},
@@ -451,8 +436,8 @@ const struct cell cell_functions[] = {
 	{"service_cluster_ip", service_cluster_ip},
 	{"service_external_ip", service_external_ip},
 	{"service_ports", service_ports},
-	{"site_destinations", site_destinations},
-	{"site_paths", site_paths},
+	{"site_destinations", cell_site_destinations},
+	{"site_paths", cell_site_paths},
 	{"slice_endpoints", slice_endpoints},
 	{"slice_ports", slice_ports},
 };

@@ -16,8 +16,17 @@ extern const size_t cell_count;
 /* The age of an RFC 3339 time, "<unknown>" without one; ret_text is returned. */
 const char *cells_age(const char *time, int64_t wall_ms, char ret_text[static 32]);
 
+/* The first three of a list and how many more there are; count: those that were added. */
+void cells_append_some(struct buf *b, size_t *count, const char *text);
+json_t *cells_some(struct buf *b, size_t count, const char *empty);
+
 json_t *cell_pod_ready(const json_t *tree, int64_t wall_ms);
 json_t *cell_pod_status(const json_t *tree, int64_t wall_ms);
 json_t *cell_pod_restarts(const json_t *tree, int64_t wall_ms);
+json_t *cell_site_paths(const json_t *tree, int64_t wall_ms);
+json_t *cell_site_destinations(const json_t *tree, int64_t wall_ms);
+json_t *cell_application_ready(const json_t *tree, int64_t wall_ms);
+json_t *cell_application_status(const json_t *tree, int64_t wall_ms);
+json_t *cell_application_components(const json_t *tree, int64_t wall_ms);
 
 #endif

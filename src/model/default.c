@@ -132,6 +132,17 @@ static void default_template(json_t *json)
 		default_pod_spec(spec);
 }
 
+static void default_application(json_t *json)
+{
+	size_t i;
+	json_t *component;
+	json_array_foreach (json_at(json, "spec", "components"), i, component) {
+		json_t *spec = json_at(component, "template", "spec");
+		if (spec)
+			default_pod_spec(spec);
+	}
+}
+
 static void default_deployment(json_t *json)
 {
 	default_template(json);
@@ -220,6 +231,7 @@ static const struct {
 } rules[] = {
 	{&kind_pod, default_pod},
 	{&kind_deployment, default_deployment},
+	{&kind_application, default_application},
 	{&kind_replicaset, default_template},
 	{&kind_service, default_service},
 	{&kind_secret, default_secret},

@@ -75,6 +75,9 @@ void quantity_format_bytes(int64_t bytes, char ret_text[static 32]); /* "64Mi" *
 /* A duration as Go and Kubernetes write it, of 0 or more: "20ms", "1m30s", "0". -ERR_DECODE. */
 int duration_ms(const char *text, double *ret_ms, struct err *e) MUST_CHECK;
 
+/* The names of an application's objectives, null terminated. */
+extern const char *const application_objectives[];
+
 /* The effective requests of a pod's tree (Kubernetes: max of init containers and the sum of the
  * others); resource null: count of pods. name "cpu" in milli, all else in units. */
 int64_t model_pod_request(const json_t *pod, const char *resource);

@@ -139,6 +139,134 @@ static void site_cells(void **state UNUSED)
 		"[\"x\",\"\",\"\",\"\",0,\"<unknown>\",\"\",\"<none>\"]");
 }
 
+/* ---- applications ---- */
+
+#define TEMPLATE "\"template\":{\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i:1\"}]}}"
+
+static const char good_application[] =
+	"{\"metadata\":{\"name\":\"factory\",\"namespace\":\"d\"},\"spec\":{\"components\":["
+	"{\"name\":\"db\"," TEMPLATE
+	"},{\"name\":\"web\",\"replicas\":2,\"requires\":[\"db\"]," TEMPLATE
+	"}],\"links\":[{\"from\":\"web\",\"to\":\"db\",\"bandwidth\":\"50M\",\"latency\":"
+	"\"20ms\",\"required\":true}],\"data\":[{\"name\":\"plans\",\"site\":\"berlin\",\"size\":"
+	"\"2Gi\",\"readers\":[\"db\"],\"privacy\":{\"countries\":[\"DE\",\"FR\"]}}],"
+	"\"consumers\":[{\"site\":\"paris\",\"component\":\"web\",\"bandwidth\":\"5M\","
+	"\"latency\":\"50ms\"}],\"objectives\":{\"latency\":1,\"balance\":-0.5}}}";
+
+#define SPEC(members) "{\"spec\":{" members "}}"
+#define FIRST(list, members) "{\"spec\":{\"" list "\":{\"0\":{" members "}}}}"
+#define COMPONENT(name, requires) "{\"name\":\"" name "\",\"requires\":[" requires "]," TEMPLATE "}"
+
+static void components(void **state UNUSED)
+{
+	static const struct row rows[] = {{"{}", NULL}, {"{\"spec\":null}", "spec: Required value"},
+		{"{\"metadata\":{\"name\":\"a.b\"}}", "metadata.name: Invalid value: \"a.b\""},
+		{SPEC("\"components\":[]"), "spec.components: Required value"},
+		{SPEC("\"components\":null"), "spec.components: Required value"},
+		{FIRST("components", "\"name\":null"), "spec.components[0].name: Required value"},
+		{FIRST("components", "\"name\":\"D_B\""),
+			"spec.components[0].name: Invalid value: \"D_B\""},
+		{FIRST("components", "\"name\":\"web\""),
+			"spec.components[1].name: Duplicate value: \"web\""},
+		{FIRST("components", "\"replicas\":-1"),
+			"spec.components[0].replicas: Invalid value: -1"},
+		{FIRST("components", "\"template\":null"),
+			"spec.components[0].template: Required value"},
+		{FIRST("components", "\"template\":{\"spec\":null}"),
+			"spec.components[0].template.spec.containers: Required value"},
+		{FIRST("components", "\"template\":{\"spec\":{\"containers\":[{\"name\":\"c\"}]}}"),
+			"spec.components[0].template.spec.containers[0].image: Required value"},
+		{FIRST("components", "\"template\":{\"spec\":{\"restartPolicy\":\"Never\"}}"),
+			"spec.components[0].template.spec.restartPolicy: Unsupported value: "
+			"\"Never\""},
+		{FIRST("components", "\"requires\":[\"cache\"]"),
+			"spec.components[0].requires[0]: Not found: \"cache\""},
+		{FIRST("components", "\"requires\":[\"web\"]"),
+			"spec.components[1].requires: Invalid value: \"db -> web -> db\": "
+			"components must not require each other in a circle"},
+		{FIRST("components", "\"requires\":[\"db\"]"),
+			"spec.components[0].requires: Invalid value: \"db -> db\""},
+		{SPEC("\"components\":[" COMPONENT("db", "") "," COMPONENT("web",
+			 "\"db\",\"db\"") "]"),
+			"spec.components[1].requires[1]: Duplicate value: \"db\""},
+		{SPEC("\"components\":[" COMPONENT("db", "\"a\"") "," COMPONENT("a",
+			 "\"web\"") "," COMPONENT("web", "\"b\"") "," COMPONENT("b", "\"a\"") "]"),
+			"spec.components[3].requires: Invalid value: \"a -> web -> b -> a\""},
+		{SPEC("\"components\":[" COMPONENT("db", "\"a\",\"b\"") "," COMPONENT("a",
+			 "\"web\"") "," COMPONENT("b", "\"web\"") "," COMPONENT("web", "") "]"),
+			NULL}};
+	CREATE(kind_application, good_application, rows);
+}
+
+static void the_graph(void **state UNUSED)
+{
+	static const struct row rows[] = {
+		{FIRST("links", "\"from\":\"cache\""), "spec.links[0].from: Not found: \"cache\""},
+		{FIRST("links", "\"to\":\"cache\""), "spec.links[0].to: Not found: \"cache\""},
+		{FIRST("links", "\"to\":null"), "spec.links[0].to: Required value"},
+		{FIRST("links", "\"to\":\"web\""), "spec.links[0].to: Invalid value: \"web\": a "
+						   "link leads to another component"},
+		{FIRST("links", "\"latency\":\"fast\""),
+			"spec.links[0].latency: Invalid value: \"fast\": must be a duration"},
+		{FIRST("links", "\"bandwidth\":\"-1M\""),
+			"spec.links[0].bandwidth: Invalid value: \"-1M\""},
+		{SPEC("\"links\":[{\"from\":\"web\",\"to\":\"db\"},{\"from\":\"db\",\"to\":\"web\"}"
+		      ","
+		      "{\"from\":\"web\",\"to\":\"db\"}]"),
+			"spec.links[2]: Duplicate value: \"web, db\""},
+		{FIRST("data", "\"readers\":[\"cache\"]"),
+			"spec.data[0].readers[0]: Not found: \"cache\""},
+		{FIRST("data", "\"readers\":[]"), "spec.data[0].readers: Required value"},
+		{FIRST("data", "\"site\":null"), "spec.data[0].site: Required value"},
+		{FIRST("data", "\"size\":\"-2Gi\""), "spec.data[0].size: Invalid value: \"-2Gi\""},
+		{FIRST("data", "\"privacy\":{\"countries\":[]}"),
+			"spec.data[0].privacy.countries: Required value"},
+		{FIRST("data", "\"privacy\":{\"countries\":[\"Germany\"]}"),
+			"spec.data[0].privacy.countries[0]: Invalid value: \"Germany\""},
+		{FIRST("data", "\"privacy\":{\"countries\":[\"DE\",\"DE\"]}"),
+			"spec.data[0].privacy.countries[1]: Duplicate value: \"DE\""},
+		{FIRST("consumers", "\"component\":\"cache\""),
+			"spec.consumers[0].component: Not found: \"cache\""},
+		{FIRST("consumers", "\"latency\":\"2h\""),
+			"spec.consumers[0].latency: Invalid value: \"2h\""},
+		{SPEC("\"objectives\":{\"speed\":1}"),
+			"spec.objectives: Unsupported value: \"speed\": supported values: "
+			"\"balance\", \"preference\""},
+		{SPEC("\"objectives\":{\"latency\":1000.5}"),
+			"spec.objectives[latency]: Invalid value: 1000.5: must be between -1000 "
+			"and "
+			"1000, inclusive"}};
+	CREATE(kind_application, good_application, rows);
+}
+
+/* A ring of as many components as there may be is still told of, in bounded time. */
+static void a_long_circle(void **state UNUSED)
+{
+	CLEANUP(json_done) json_t *application = testing_parse(good_application);
+	CLEANUP(findings_done) struct findings f = {0};
+	json_t *list = json_array();
+	for (int i = 0; i < 256; i++) {
+		CLEANUP(mem_free_ptr)
+		char *text = mem_format(COMPONENT("c%d", "\"c%d\""), i, (i + 1) % 256);
+		json_array_append_new(list, testing_parse(text));
+	}
+	json_object_set_new(application, "spec", json_pack("{s:o}", "components", list));
+	model_validate(&kind_application, application, NULL, &f);
+	assert_int_equal(f.errors.count, 1);
+	assert_string_equal(f.errors.items[0].path, "spec.components[255].requires");
+}
+
+static void application_cells(void **state UNUSED)
+{
+	assert_cells(&kind_application, good_application,
+		"[\"factory\",\"0/2\",\"Pending\",\"<unknown>\",\"db,web\"]");
+	assert_cells(&kind_application,
+		"{\"metadata\":{\"name\":\"x\",\"namespace\":\"d\"},\"spec\":{\"components\":[{}]},"
+		"\"status\":{\"readyComponents\":1,\"conditions\":[{\"type\":\"Ready\",\"status\":"
+		"\"True\",\"reason\":\"ComponentsReady\"}]}}",
+		"[\"x\",\"1/1\",\"Ready\",\"<unknown>\",\"<none>\"]");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -147,6 +275,10 @@ int main(void)
 		cmocka_unit_test(what_is_no_number),
 		cmocka_unit_test(durations),
 		cmocka_unit_test(site_cells),
+		cmocka_unit_test(components),
+		cmocka_unit_test(the_graph),
+		cmocka_unit_test(a_long_circle),
+		cmocka_unit_test(application_cells),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

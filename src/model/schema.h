@@ -125,7 +125,8 @@ const struct kind *kind_next(const struct kind_registry *r,
 
 /* The built-in kinds that code names: kind_pod.name is "Pod". Generated. */
 extern const struct kind kind_namespace, kind_node, kind_pod, kind_deployment, kind_replicaset,
-	kind_service, kind_endpointslice, kind_configmap, kind_secret, kind_event, kind_site;
+	kind_service, kind_endpointslice, kind_configmap, kind_secret, kind_event, kind_site,
+	kind_application;
 
 void kind_api_version(const struct kind *k, char ret_text[static 128]); /* "apps/v1", "v1" */
 

@@ -182,6 +182,7 @@ static const struct {
 	{&kind_node, validate_node},
 	{&kind_event, validate_event},
 	{&kind_site, validate_site},
+	{&kind_application, validate_application},
 };
 
 void model_validate(const struct kind *k, const json_t *json, const json_t *old, struct findings *f)

@@ -33,7 +33,10 @@ void validate_secret(const struct validation *v);
 void validate_node(const struct validation *v);
 void validate_event(const struct validation *v);
 void validate_site(const struct validation *v);
+void validate_application(const struct validation *v);
 
+/* The pod template of a workload that keeps pods running: what has it, at path p. */
+void validate_template(struct findings *f, const struct path *p, const json_t *owner);
 /* Strings of a list that appear twice; name: the member that is compared, null: the items. */
 void validate_unique(struct findings *f, const struct path *p, const json_t *list,
 	const char *name);

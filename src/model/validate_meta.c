@@ -9,7 +9,7 @@
 
 static enum schema_format name_format(const struct kind *k)
 {
-	if (k == &kind_namespace)
+	if (k == &kind_namespace || k == &kind_application) /* it is a label's value too */
 		return FORMAT_DNS_LABEL;
 	if (k == &kind_service)
 		return FORMAT_DNS_1035_LABEL;

@@ -55,30 +55,30 @@ static void check_selector(const struct validation *v, const json_t *spec, const
 			"`selector` does not match template `labels`");
 }
 
-static void check_template(const struct validation *v, const json_t *spec, const struct path *p)
+void validate_template(struct findings *f, const struct path *p, const json_t *owner)
 {
 	static const char *const always[] = {"Always", NULL};
-	const json_t *template = json_object_get(spec, "template");
+	const json_t *template = json_object_get(owner, "template");
 	const struct path *at = PATH_FIELD(p, "template");
 	if (!template)
 		return;
-	validate_label_values(v->findings, PATH_FIELD(PATH_FIELD(at, "metadata"), "labels"),
+	validate_label_values(f, PATH_FIELD(PATH_FIELD(at, "metadata"), "labels"),
 		json_at(template, "metadata", "labels"));
-	validate_singleton(v->findings, PATH_FIELD(at, "metadata"),
+	validate_singleton(f, PATH_FIELD(at, "metadata"),
 		json_at(template, "metadata", "annotations"));
 	const json_t *pod = json_object_get(template, "spec");
 	const struct path *pod_at = PATH_FIELD(at, "spec");
 	if (!json_object_get(pod, "containers")) {
 		if (!pod)
-			find_required(v->findings, PATH_FIELD(pod_at, "containers"), "");
+			find_required(f, PATH_FIELD(pod_at, "containers"), "");
 		return;
 	}
-	validate_pod_spec(v->findings, pod_at, pod);
+	validate_pod_spec(f, pod_at, pod);
 	const json_t *policy = json_object_get(pod, "restartPolicy");
 	if (policy && !str_equal(json_text_or(policy, ""), "Always"))
-		find_unsupported(v->findings, PATH_FIELD(pod_at, "restartPolicy"), policy, always);
+		find_unsupported(f, PATH_FIELD(pod_at, "restartPolicy"), policy, always);
 	if (json_object_get(pod, "activeDeadlineSeconds"))
-		find_forbidden(v->findings, PATH_FIELD(pod_at, "activeDeadlineSeconds"),
+		find_forbidden(f, PATH_FIELD(pod_at, "activeDeadlineSeconds"),
 			"activeDeadlineSeconds in ReplicaSet is not Supported");
 }
 
@@ -141,7 +141,7 @@ void validate_deployment(const struct validation *v)
 	if (!spec)
 		find_required(v->findings, p, "");
 	check_selector(v, spec, p, "deployment");
-	check_template(v, spec, p);
+	validate_template(v->findings, p, spec);
 	check_strategy(v, spec, p);
 	int64_t deadline = json_int(spec, INT32_MAX, "progressDeadlineSeconds");
 	if (deadline <= json_int(spec, 0, "minReadySeconds"))
@@ -157,5 +157,5 @@ void validate_replicaset(const struct validation *v)
 	if (!spec)
 		find_required(v->findings, p, "");
 	check_selector(v, spec, p, "replicaset");
-	check_template(v, spec, p);
+	validate_template(v->findings, p, spec);
 }

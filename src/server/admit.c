@@ -9,8 +9,12 @@
 
 typedef int admit_kind(struct request *r, json_t *tree, const json_t *old, struct err *e);
 
+#define WARNINGS_MAX 32 /* they are headers; the rest is left out */
+
 static void warn(struct request *r, const char *reason, const char *text)
 {
+	if (r->findings.warnings.count >= WARNINGS_MAX)
+		return;
 	vec_push(&r->findings.warnings,
 		(struct finding){.path = "", .reason = reason, .text = text});
 }
@@ -146,7 +150,7 @@ static int admit_secret(struct request *r, json_t *tree, const json_t *old, stru
 	return 0;
 }
 
-/* ---- Sites ---- */
+/* ---- Sites and Applications ---- */
 
 static bool exists(struct request *r, const struct kind *k, const char *name)
 {
@@ -175,6 +179,40 @@ static int admit_site(struct request *r, json_t *tree, const json_t *old, struct
 	return 0;
 }
 
+/* Of a list whose items name a site. */
+static void warn_of_sites(struct request *r, const json_t *list, const char *where)
+{
+	size_t i;
+	json_t *item;
+	json_array_foreach (list, i, item) {
+		const char *site = json_text(item, "", "site");
+		if (*site && !exists(r, &kind_site, site))
+			warn(r, "NotFound",
+				arena_format(&r->findings.arena,
+					"spec.%s[%zu].site: there is no Site \"%.80s\" yet", where,
+					i, site));
+	}
+}
+
+static int admit_application(struct request *r, json_t *tree, const json_t *old, struct err *e)
+{
+	(void)old;
+	(void)e;
+	size_t i;
+	json_t *component;
+	json_array_foreach (json_at(tree, "spec", "components"), i, component) {
+		struct err why = ERR_INIT;
+		if (check_security(r, json_at(component, "template", "spec"), &why) < 0)
+			warn(r, "Forbidden",
+				arena_format(&r->findings.arena,
+					"pods of component %.80s would be refused: %s",
+					json_text(component, "?", "name"), why.text));
+	}
+	warn_of_sites(r, json_at(tree, "spec", "data"), "data");
+	warn_of_sites(r, json_at(tree, "spec", "consumers"), "consumers");
+	return 0;
+}
+
 static const struct {
 	const struct kind *kind;
 	admit_kind *admit;
@@ -186,6 +224,7 @@ static const struct {
 	{&kind_namespace, admit_namespace},
 	{&kind_secret, admit_secret},
 	{&kind_site, admit_site},
+	{&kind_application, admit_application},
 };
 
 int admit(struct request *r, json_t *tree, const json_t *old, struct err *e)
