@@ -103,7 +103,8 @@ struct reconciler {
 
 extern const struct reconciler reconciler_deployment, reconciler_replicaset, reconciler_endpoints,
 	reconciler_garbage, reconciler_namespace, reconciler_nodes, reconciler_node_lifecycle,
-	reconciler_node_pressure, reconciler_taint_eviction, reconciler_handover;
+	reconciler_node_pressure, reconciler_taint_eviction, reconciler_handover,
+	reconciler_application;
 
 struct control;
 struct control_config {

@@ -11,7 +11,7 @@
 static const struct reconciler *const reconcilers[] = {&reconciler_deployment,
 	&reconciler_replicaset, &reconciler_endpoints, &reconciler_garbage, &reconciler_namespace,
 	&reconciler_nodes, &reconciler_node_lifecycle, &reconciler_node_pressure,
-	&reconciler_taint_eviction, &reconciler_handover};
+	&reconciler_taint_eviction, &reconciler_handover, &reconciler_application};
 
 enum work_state { WORK_IDLE, WORK_READY, WORK_COMMITTING, WORK_WAITING };
 

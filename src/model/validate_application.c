@@ -66,9 +66,8 @@ static void tell_cycle(const struct walk *w, size_t again)
 		buf_printf(&b, "%s -> ", json_text(json_array_get(list, w->way[i]), "", "name"));
 	buf_append_string(&b, json_text(json_array_get(list, again), "", "name"));
 	const struct path *components = PATH_FIELD(PATH_FIELD(NULL, "spec"), "components");
-	find_invalid_text(w->check->findings,
-		PATH_FIELD(PATH_ITEM(components, last), "requires"), buf_text(&b),
-		"components must not require each other in a circle");
+	find_invalid_text(w->check->findings, PATH_FIELD(PATH_ITEM(components, last), "requires"),
+		buf_text(&b), "components must not require each other in a circle");
 }
 
 /* Depth is bounded by the number of components. */
