@@ -14,9 +14,8 @@ int podspec_read(const json_t *pod, const struct object *object, const struct ma
 	struct arena *arena, struct place_spec *ret_spec, struct err *e) MUST_CHECK;
 int podspec_priority(const json_t *pod);
 
-/* connected: whether a session of the node is open; a node that is not Ready or not connected is
- * PLACE_NODE_NOT_READY. */
-int podspec_read_node(const json_t *node, const struct object *object, bool connected,
-	struct arena *arena, struct place_node *ret_node, struct err *e) MUST_CHECK;
+/* For nodespec.c. */
+struct place_label *podspec_read_labels(const json_t *map, struct arena *a, uint32_t *ret_count);
+enum place_effect podspec_read_effect(const char *text);
 
 #endif

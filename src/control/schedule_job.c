@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "control/nodespec.h"
 #include "control/podspec.h"
 #include "control/step.h"
 
@@ -164,7 +165,7 @@ static int change_node(struct schedule_tables *t, const struct schedule_change *
 	struct place_node node;
 	bool known = place_node_find(t->place, change->id) != PLACE_NONE;
 	uint32_t index;
-	int rc = podspec_read_node(tree, change->object, change->connected, &arena, &node, e);
+	int rc = nodespec_read(tree, change->object, change->connected, &arena, &node, e);
 	if (rc == 0)
 		rc = place_node_set(t->place, &node, &index, e);
 	if (rc != 0 || known)
