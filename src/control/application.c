@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "control/step.h"
+#include "model/application.h"
 
 #define COMPONENT "application-controller"
 #define PART_OF_LABEL "app.kubernetes.io/part-of"
@@ -135,10 +136,26 @@ static void set_labels(const struct application *a, const struct component *c, j
 	json_object_set_new(labels, MANAGED_BY_LABEL, json_string("continuo"));
 }
 
+static void set_countries(const struct application *a, const struct component *c, json_t *metadata)
+{
+	CLEANUP(json_done) json_t *countries = application_countries(a->tree, c->name);
+	CLEANUP(buf_done) struct buf text = BUF_INIT;
+	size_t i;
+	json_t *country;
+	if (!countries)
+		return;
+	json_array_foreach (countries, i, country)
+		buf_printf(&text, "%s%s", i ? "," : "", json_text_or(country, ""));
+	json_object_set_new(json_ensure_object(metadata, "annotations"), COUNTRIES_ANNOTATION,
+		json_string(buf_text(&text)));
+}
+
 static json_t *template_of(const struct application *a, const struct component *c)
 {
 	json_t *template = json_deep_copy(json_object_get(c->json, "template"));
-	set_labels(a, c, json_ensure_object(template, "metadata"));
+	json_t *metadata = json_ensure_object(template, "metadata");
+	set_labels(a, c, metadata);
+	set_countries(a, c, metadata);
 	return template;
 }
 

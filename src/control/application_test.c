@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "control/step_bench.h"
 #include "control/testing.h"
+#include "model/application.h"
 #include "place/place.h"
 
 #define KEY "continuo.dev/applications/s/shop"

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "control/nodespec.h"
 #include "control/step.h"
+#include "model/application.h"
 #include "model/pod_singleton.h"
 
 /* ---- selectors ---- */
@@ -363,6 +365,19 @@ static int read_spreads(const json_t *list, const struct object *pod, struct are
 	return 0;
 }
 
+/* One term more that must hold. */
+static void require(struct arena *a, struct place_spec *spec, int source,
+	const struct place_selector *term)
+{
+	uint32_t count = spec->required_count;
+	struct place_node_terms *all = arena_new_array(a, count + 1, struct place_node_terms);
+	if (count)
+		memcpy(all, spec->required, count * sizeof(*all));
+	all[count] = (struct place_node_terms){(unsigned)source, term, 1};
+	spec->required = all;
+	spec->required_count = count + 1;
+}
+
 /* A pod that must never run twice runs under a fence (agent/fences.h). A node's label says that
  * none can stand there. */
 static void require_fence(const struct object *pod, struct arena *a, struct place_spec *spec)
@@ -373,13 +388,25 @@ static void require_fence(const struct object *pod, struct arena *a, struct plac
 	static const struct place_selector term = {&has_one, 1};
 	if (pod_singleton(pod) != SINGLETON_HANDOVER)
 		return;
-	uint32_t count = spec->required_count;
-	struct place_node_terms *all = arena_new_array(a, count + 1, struct place_node_terms);
-	if (count)
-		memcpy(all, spec->required, count * sizeof(*all));
-	all[count] = (struct place_node_terms){PLACE_TERMS_FENCE, &term, 1};
-	spec->required = all;
-	spec->required_count = count + 1;
+	require(a, spec, PLACE_TERMS_FENCE, &term);
+}
+
+/* Data that the pod reads may be processed in these countries only ("DE,FR"). A node whose country
+ * is not known is in none of them. */
+static void require_countries(const json_t *pod, struct arena *a, struct place_spec *spec)
+{
+	const char *text = json_text(pod, NULL, "metadata", "annotations", COUNTRIES_ANNOTATION);
+	if (!text)
+		return;
+	char *list = arena_dup(a, text), *rest = list;
+	const char **values = arena_new_array(a, strlen(text) + 1, const char *);
+	struct place_requirement *in = arena_new(a, struct place_requirement);
+	struct place_selector *term = arena_new(a, struct place_selector);
+	*in = (struct place_requirement){.key = NODESPEC_COUNTRY_LABEL, .values = values};
+	for (char *country; (country = strsep(&rest, ","));)
+		values[in->value_count++] = country;
+	*term = (struct place_selector){in, 1};
+	require(a, spec, PLACE_TERMS_RESIDENCY, term);
 }
 
 int podspec_read(const json_t *pod, const struct object *object, const struct map *namespaces,
@@ -399,6 +426,7 @@ int podspec_read(const json_t *pod, const struct object *object, const struct ma
 		rc = read_spreads(json_object_get(from, "topologySpreadConstraints"), object, arena,
 			&spec, e);
 	require_fence(object, arena, &spec);
+	require_countries(pod, arena, &spec);
 	if (rc == 0)
 		*ret_spec = spec;
 	return rc;

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "control/nodespec.h"
 #include "control/podspec.h"
+#include "control/sites.h"
 #include "control/step.h"
 
 struct placed { /* a pod that counts on a node, or would if the node were known */
@@ -23,6 +24,20 @@ static void free_placed(void *value)
 	free(x);
 }
 
+struct known_node {
+	struct object *object;
+	bool connected;
+	char *problems; /* that were told; null: none */
+};
+
+static void free_known_node(void *value)
+{
+	struct known_node *x = value;
+	object_unref(x->object);
+	free(x->problems);
+	free(x);
+}
+
 static void free_object(void *value)
 {
 	object_unref(value);
@@ -34,6 +49,8 @@ struct schedule_tables *schedule_tables_new(void)
 	t->place = place_new();
 	map_init(&t->pods, free_placed);
 	map_init(&t->namespaces, free_object);
+	map_init(&t->nodes, free_known_node);
+	map_init(&t->sites, sites_free_row);
 	return t;
 }
 
@@ -43,6 +60,8 @@ void schedule_tables_free(struct schedule_tables *t)
 		return;
 	map_done(&t->pods);
 	map_done(&t->namespaces);
+	map_done(&t->nodes);
+	map_done(&t->sites);
 	place_free(t->place);
 	free(t);
 }
@@ -70,6 +89,11 @@ void schedule_job_done(struct schedule_job *job)
 	VEC_EACH (&job->candidates, struct schedule_candidate, c)
 		candidate_done(c);
 	vec_done(&job->candidates);
+	VEC_EACH (&job->problems, struct schedule_problem, problem) {
+		object_unref(problem->node);
+		free(problem->text);
+	}
+	vec_done(&job->problems);
 }
 
 /* ---- pods ---- */
@@ -153,21 +177,59 @@ static void remove_node(struct schedule_tables *t, const char *name)
 	}
 }
 
-static int change_node(struct schedule_tables *t, const struct schedule_change *change,
+/* What is not news was told before. */
+static void tell_problems(struct schedule_job *job, struct known_node *x,
+	const struct buf *problems)
+{
+	const char *text = problems->size ? buf_text(problems) : NULL;
+	if (str_equal(text, x->problems))
+		return;
+	free(x->problems);
+	x->problems = text ? mem_dup_string(text) : NULL;
+	if (text)
+		vec_push(&job->problems,
+			(struct schedule_problem){object_ref(x->object), mem_dup_string(text)});
+}
+
+static int set_node(struct schedule_job *job, struct known_node *x, struct err *e)
+{
+	struct schedule_tables *t = job->tables;
+	CLEANUP(json_done) json_t *tree = object_tree(x->object);
+	CLEANUP(arena_done) struct arena arena = {0};
+	CLEANUP(buf_done) struct buf problems = BUF_INIT;
+	struct place_node node;
+	uint32_t index;
+	const char *country = sites_country(&t->sites, nodespec_site(x->object));
+	nodespec_read(tree, x->object, x->connected, country, &arena, &node, &problems);
+	int rc = place_node_set(t->place, &node, &index, e);
+	tell_problems(job, x, &problems);
+	return rc;
+}
+
+static struct known_node *know_node(struct schedule_tables *t, const struct schedule_change *change)
+{
+	struct known_node *x = map_get(&t->nodes, change->id);
+	if (!x) {
+		x = mem_new(struct known_node);
+		map_put(&t->nodes, change->id, x);
+	}
+	object_unref(x->object);
+	x->object = object_ref(change->object);
+	x->connected = change->connected;
+	return x;
+}
+
+static int change_node(struct schedule_job *job, const struct schedule_change *change,
 	struct err *e)
 {
+	struct schedule_tables *t = job->tables;
 	if (!change->object) {
 		remove_node(t, change->id);
+		map_remove(&t->nodes, change->id);
 		return 0;
 	}
-	CLEANUP(json_done) json_t *tree = object_tree(change->object);
-	CLEANUP(arena_done) struct arena arena = {0};
-	struct place_node node;
 	bool known = place_node_find(t->place, change->id) != PLACE_NONE;
-	uint32_t index;
-	int rc = nodespec_read(tree, change->object, change->connected, &arena, &node, e);
-	if (rc == 0)
-		rc = place_node_set(t->place, &node, &index, e);
+	int rc = set_node(job, know_node(t, change), e);
 	if (rc != 0 || known)
 		return rc;
 	MAP_EACH (&t->pods, entry) { /* pods that were there before their node was known */
@@ -186,22 +248,66 @@ static void change_namespace(struct schedule_tables *t, const struct schedule_ch
 		map_remove(&t->namespaces, change->id);
 }
 
-static void apply_changes(struct schedule_job *job)
+static int change(struct schedule_job *job, const struct schedule_change *change, struct err *e)
 {
+	if (change->what == SCHEDULE_NODE)
+		return change_node(job, change, e);
+	if (change->what == SCHEDULE_POD)
+		return change_pod(job->tables, change, e);
+	if (change->what == SCHEDULE_NAMESPACE)
+		change_namespace(job->tables, change);
+	return 0;
+}
+
+static void keep_err(struct schedule_job *job, int rc, const char *what, struct err *e)
+{
+	if (rc == 0)
+		return;
+	err_prefix(e, "%s", what);
+	job->err = *e;
+}
+
+/* Before the nodes, whose country they say. */
+static void apply_sites(struct schedule_job *job, struct map *ret_moved)
+{
+	struct schedule_tables *t = job->tables;
 	MAP_EACH (&job->changes, entry) {
 		const struct schedule_change *change = entry->value;
 		struct err e = ERR_INIT;
-		int rc = 0;
-		if (change->what == SCHEDULE_NODE)
-			rc = change_node(job->tables, change, &e);
-		else if (change->what == SCHEDULE_POD)
-			rc = change_pod(job->tables, change, &e);
-		else
-			change_namespace(job->tables, change);
-		if (rc != 0) {
-			err_prefix(&e, "%s", change->id);
-			job->err = e;
-		}
+		bool moved = false;
+		if (change->what != SCHEDULE_SITE)
+			continue;
+		int rc = sites_change(&t->sites, t->place, change->id, change->object, &moved, &e);
+		if (moved)
+			map_put(ret_moved, change->id, ret_moved);
+		keep_err(job, rc, change->id, &e);
+	}
+}
+
+/* Nodes whose site went into another country. */
+static void move_nodes(struct schedule_job *job, const struct map *moved)
+{
+	if (moved->count == 0)
+		return;
+	MAP_EACH (&job->tables->nodes, entry) {
+		struct known_node *x = entry->value;
+		const char *site = nodespec_site(x->object);
+		struct err e = ERR_INIT;
+		if (site && map_has(moved, site))
+			keep_err(job, set_node(job, x, &e), entry->key, &e);
+	}
+}
+
+static void apply_changes(struct schedule_job *job)
+{
+	struct map moved = {0};
+	apply_sites(job, &moved);
+	move_nodes(job, &moved);
+	map_done(&moved);
+	MAP_EACH (&job->changes, entry) {
+		const struct schedule_change *one = entry->value;
+		struct err e = ERR_INIT;
+		keep_err(job, change(job, one, &e), one->id, &e);
 	}
 }
 

@@ -14,13 +14,15 @@ struct schedule_tables {
 	struct place *place;
 	struct map pods;       /* uid -> struct placed */
 	struct map namespaces; /* name -> object */
+	struct map nodes;      /* name -> struct known_node */
+	struct map sites;      /* see sites.h */
 };
 struct schedule_tables *schedule_tables_new(void) MUST_CHECK;
 void schedule_tables_free(struct schedule_tables *t);
 
-/* The newest state of a node, a namespace or a pod that has a node. */
+/* The newest state of a node, a namespace, a Site or a pod that has a node. */
 struct schedule_change {
-	enum { SCHEDULE_NODE, SCHEDULE_NAMESPACE, SCHEDULE_POD } what;
+	enum { SCHEDULE_NODE, SCHEDULE_NAMESPACE, SCHEDULE_SITE, SCHEDULE_POD } what;
 	struct object *object; /* null: it is gone, or no longer counts */
 	char *id;              /* name, or the pod's uid */
 	bool connected;
@@ -37,10 +39,17 @@ struct schedule_candidate {
 	char *explanation; /* JSON for control_explain, without the pod */
 };
 
+/* What is wrong with a node's figures, told once. */
+struct schedule_problem {
+	struct object *node;
+	char *text;
+};
+
 struct schedule_job {
 	struct schedule_tables *tables;
 	struct map changes;
 	VEC(struct schedule_candidate) candidates;
+	VEC(struct schedule_problem) problems; /* result */
 	uint64_t seed;
 	int64_t wall_ms;
 	struct err err; /* of the first change that could not be read, or of the engine */

@@ -40,8 +40,8 @@ struct running_job {
 
 struct scheduler {
 	struct control *control;
-	struct map waiting;             /* key -> struct waiting */
-	struct map changes;             /* "n…", "s…", "p…" -> struct schedule_change */
+	struct map waiting; /* key -> struct waiting */
+	struct map changes; /* "n…", "s…", "z…", "p…" -> struct schedule_change */
 	struct schedule_tables *tables; /* null while the job has them */
 	struct running_job *running;
 	struct loop_timer *start, *retry, *idle;
@@ -169,6 +169,9 @@ void scheduler_on_change(struct scheduler *s, const struct object *object,
 		retry_refused(s);
 	} else if (any->kind == &kind_namespace) {
 		note_change(s, 's', SCHEDULE_NAMESPACE, any->name, object);
+	} else if (any->kind == &kind_site) {
+		note_change(s, 'z', SCHEDULE_SITE, any->name, object);
+		retry_refused(s); /* its country may be what data asks for */
 	}
 }
 
@@ -335,6 +338,15 @@ static void take_refusal(struct scheduler *s, struct waiting *w, struct schedule
 	recorder_add(s->control->recorder, &event);
 }
 
+static void tell_problems(struct scheduler *s, const struct schedule_job *job)
+{
+	VEC_EACH (&job->problems, struct schedule_problem, problem) {
+		const struct control_event event = {
+			problem->node, true, "InvalidPlacementInput", problem->text, COMPONENT};
+		recorder_add(s->control->recorder, &event);
+	}
+}
+
 static void take_results(struct scheduler *s, struct schedule_job *job)
 {
 	int64_t now_ms = loop_now_ms(s->control->config.loop);
@@ -386,6 +398,7 @@ static void done(void *arg)
 		if (running->job.err.code)
 			log_err(s->control->config.log, LOG_WARN, "placement_problem",
 				&running->job.err, "job=%llu", (unsigned long long)s->jobs);
+		tell_problems(s, &running->job);
 		take_results(s, &running->job);
 		start_if_needed(s);
 	} else {

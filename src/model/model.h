@@ -69,14 +69,13 @@ void field_selector_free(struct field_selector *s);
  */
 int quantity_milli(const char *text, int64_t *ret_milli, struct err *e) MUST_CHECK;
 int quantity_units(const char *text, int64_t *ret_units, struct err *e) MUST_CHECK; /* rounded up */
+/* As it is, fractions and sign included. */
+int quantity_number(const char *text, double *ret_number, struct err *e) MUST_CHECK;
 void quantity_format_milli(int64_t milli, char ret_text[static 32]); /* "250m", "2" */
 void quantity_format_bytes(int64_t bytes, char ret_text[static 32]); /* "64Mi" */
 
 /* A duration as Go and Kubernetes write it, of 0 or more: "20ms", "1m30s", "0". -ERR_DECODE. */
 int duration_ms(const char *text, double *ret_ms, struct err *e) MUST_CHECK;
-
-/* The names of an application's objectives, null terminated. */
-extern const char *const application_objectives[];
 
 /* The effective requests of a pod's tree (Kubernetes: max of init containers and the sum of the
  * others); resource null: count of pods. name "cpu" in milli, all else in units. */

@@ -198,6 +198,10 @@ static void components(void **state UNUSED)
 	CREATE(kind_application, good_application, rows);
 }
 
+#define DATA(name, countries)                                                                      \
+	"{\"name\":\"" name "\",\"site\":\"s\",\"size\":\"1\",\"readers\":[\"db\"],\"privacy\":{"  \
+	"\"countries\":[" countries "]}}"
+
 static void the_graph(void **state UNUSED)
 {
 	static const struct row rows[] = {
@@ -225,6 +229,19 @@ static void the_graph(void **state UNUSED)
 			"spec.data[0].privacy.countries[0]: Invalid value: \"Germany\""},
 		{FIRST("data", "\"privacy\":{\"countries\":[\"DE\",\"DE\"]}"),
 			"spec.data[0].privacy.countries[1]: Duplicate value: \"DE\""},
+		{FIRST("data", "\"readers\":[\"web\"],\"privacy\":null"), NULL},
+		{SPEC("\"data\":[" DATA("a", "\"DE\",\"FR\"") "," DATA("b", "\"FR\"") "]"), NULL},
+		{SPEC("\"data\":[" DATA("a", "\"DE\"") "," DATA("b", "\"FR\"") "]"),
+			"spec.components[0].name: Invalid value: \"db\": reads data that may be "
+			"processed in no country in common"},
+		{FIRST("components", "\"template\":{\"metadata\":{\"annotations\":{\"continuo.dev/"
+				     "countries\":\"DE\"}}}"),
+			"spec.components[0].template.metadata.annotations[continuo.dev/countries]: "
+			"Forbidden: the privacy of the data that it reads says this"},
+		{FIRST("components", "\"template\":{\"metadata\":{\"annotations\":{\"continuo.dev/"
+				     "countries\":\"DE,,FR\"}}}"),
+			"annotations[continuo.dev/countries]: Invalid value: \"DE,,FR\": must be "
+			"countries of two capital letters"},
 		{FIRST("consumers", "\"component\":\"cache\""),
 			"spec.consumers[0].component: Not found: \"cache\""},
 		{FIRST("consumers", "\"latency\":\"2h\""),

@@ -193,6 +193,16 @@ int quantity_units(const char *text, int64_t *ret_units, struct err *e)
 	return rounded(text, 1, ret_units, e);
 }
 
+int quantity_number(const char *text, double *ret_number, struct err *e)
+{
+	struct quantity q;
+	enum quantity_format format;
+	int r = quantity_parse(text, &q, &format, e);
+	if (r == 0)
+		*ret_number = (double)q.units + (double)q.nano / QUANTITY_BILLION;
+	return r;
+}
+
 /* The largest power of 1000 that leaves no fraction. */
 static void format_decimal(struct quantity q, bool exponent,
 	char ret_text[static QUANTITY_TEXT_SIZE])

@@ -45,6 +45,8 @@ void validate_latency(struct findings *f, const struct path *p, const json_t *la
 void validate_not_negative(struct findings *f, const struct path *p, const json_t *quantity);
 /* Annotation continuo.dev/singleton of a pod or a template: keep or handover; p: its metadata. */
 void validate_singleton(struct findings *f, const struct path *p, const json_t *annotations);
+/* The same of COUNTRIES_ANNOTATION. */
+void validate_countries(struct findings *f, const struct path *p, const json_t *annotations);
 void validate_label_values(struct findings *f, const struct path *p, const json_t *labels);
 
 #endif

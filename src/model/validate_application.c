@@ -5,13 +5,10 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "model/application.h"
 #include "model/validate.h"
 
 #define WEIGHT_MAX 1000
-
-/* The terms of a plan's cost (place_term_name; src/control/application_test.c compares them). */
-const char *const application_objectives[] = {"balance", "preference", "spread", "image", "latency",
-	"traffic", "data", "energy", "carbon", "money", "fragmentation", "trust", "move", NULL};
 
 struct check {
 	struct findings *findings;
@@ -166,6 +163,29 @@ static void check_data(const struct check *c, const struct path *p, const json_t
 	}
 }
 
+/* Where a component may run at all, by the privacy of the data that it reads. */
+static void check_countries(const struct check *c, const struct path *p, const json_t *application)
+{
+	size_t i;
+	json_t *component;
+	json_array_foreach (c->components, i, component) {
+		const char *name = json_text(component, "", "name");
+		CLEANUP(json_done) json_t *countries = application_countries(application, name);
+		const struct path *template = PATH_FIELD(PATH_ITEM(p, i), "template");
+		if (!countries)
+			continue;
+		if (json_array_size(countries) == 0)
+			find_invalid_text(c->findings, PATH_FIELD(PATH_ITEM(p, i), "name"), name,
+				"reads data that may be processed in no country in common");
+		if (json_at(component, "template", "metadata", "annotations", COUNTRIES_ANNOTATION))
+			find_forbidden(c->findings,
+				PATH_KEY(PATH_FIELD(PATH_FIELD(template, "metadata"),
+						 "annotations"),
+					COUNTRIES_ANNOTATION),
+				"the privacy of the data that it reads says this");
+	}
+}
+
 static void check_consumers(const struct check *c, const struct path *p, const json_t *list)
 {
 	size_t i;
@@ -215,6 +235,7 @@ void validate_application(const struct validation *v)
 	check_components(&c, PATH_FIELD(p, "components"));
 	check_links(&c, PATH_FIELD(p, "links"), json_object_get(spec, "links"));
 	check_data(&c, PATH_FIELD(p, "data"), json_object_get(spec, "data"));
+	check_countries(&c, PATH_FIELD(p, "components"), v->json);
 	check_consumers(&c, PATH_FIELD(p, "consumers"), json_object_get(spec, "consumers"));
 	check_objectives(&c, PATH_FIELD(p, "objectives"), json_object_get(spec, "objectives"));
 	map_done(&c.names);

@@ -2,6 +2,7 @@
 
 #include "base/map.h"
 #include "base/str.h"
+#include "model/application.h"
 #include "model/format.h"
 #include "model/validate.h"
 
@@ -61,6 +62,19 @@ void validate_singleton(struct findings *f, const struct path *p, const json_t *
 			known);
 }
 
+void validate_countries(struct findings *f, const struct path *p, const json_t *annotations)
+{
+	const json_t *value = json_object_get(annotations, COUNTRIES_ANNOTATION);
+	char list[400], *rest = list;
+	bool good = str_copy(list, sizeof(list), json_text_or(value, ""));
+	for (char *country; good && (country = strsep(&rest, ","));)
+		good = !format_check(FORMAT_COUNTRY, country);
+	if (value && !good)
+		find_invalid(f, PATH_KEY(PATH_FIELD(p, "annotations"), COUNTRIES_ANNOTATION), value,
+			"must be countries of two capital letters each (ISO 3166-1) with commas "
+			"between them, such as 'DE,FR'");
+}
+
 static void check_annotations(const struct validation *v, const struct path *p,
 	const json_t *annotations)
 {
@@ -68,6 +82,7 @@ static void check_annotations(const struct validation *v, const struct path *p,
 	const char *key;
 	json_t *value;
 	validate_singleton(v->findings, p, annotations);
+	validate_countries(v->findings, p, annotations);
 	json_object_foreach ((json_t *)(uintptr_t)annotations, key, value) {
 		size += strlen(key) + json_string_length(value);
 	}

@@ -66,6 +66,8 @@ void validate_template(struct findings *f, const struct path *p, const json_t *o
 		json_at(template, "metadata", "labels"));
 	validate_singleton(f, PATH_FIELD(at, "metadata"),
 		json_at(template, "metadata", "annotations"));
+	validate_countries(f, PATH_FIELD(at, "metadata"),
+		json_at(template, "metadata", "annotations"));
 	const json_t *pod = json_object_get(template, "spec");
 	const struct path *pod_at = PATH_FIELD(at, "spec");
 	if (!json_object_get(pod, "containers")) {

@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "codec/base64.h"
+#include "model/node_figures.h"
 #include "model/pod_security.h"
 #include "server/addresses.h"
 
@@ -150,6 +151,23 @@ static int admit_secret(struct request *r, json_t *tree, const json_t *old, stru
 	return 0;
 }
 
+/* ---- Nodes ---- */
+
+/* What an agent says of itself and what was stored before is not held up here: the scheduler leaves
+ * it out and says so. */
+static int admit_node(struct request *r, json_t *tree, const json_t *old, struct err *e)
+{
+	CLEANUP(buf_done) struct buf now = BUF_INIT;
+	CLEANUP(buf_done) struct buf before = BUF_INIT;
+	struct node_figures figures;
+	node_figures_read(tree, &figures, &now);
+	node_figures_read(old, &figures, &before);
+	if (now.size == 0 || str_equal(buf_text(&now), buf_text(&before)))
+		return 0;
+	return err_set(e, ERR_INVALID, "Node \"%.80s\" is invalid: metadata: %s", r->name,
+		buf_text(&now));
+}
+
 /* ---- Sites and Applications ---- */
 
 static bool exists(struct request *r, const struct kind *k, const char *name)
@@ -223,6 +241,7 @@ static const struct {
 	{&kind_service, admit_service},
 	{&kind_namespace, admit_namespace},
 	{&kind_secret, admit_secret},
+	{&kind_node, admit_node},
 	{&kind_site, admit_site},
 	{&kind_application, admit_application},
 };

@@ -158,6 +158,20 @@ static void sites_may_lead_to_sites_that_come_later(void **state)
 		"line 1");
 }
 
+static void figures_of_nodes_are_checked_when_they_are_set(void **state)
+{
+	struct fixture *f = *state;
+	expect_refusal(f, 422, "/api/v1/nodes",
+		"{'metadata':{'name':'n','annotations':{'continuo.dev/idle-watts':'lots'}}}",
+		"annotation continuo.dev/idle-watts: \"lots\" is no number of 0 or more");
+	json_decref(fixture_expect(f, 201, "POST", "/api/v1/nodes",
+		"{'metadata':{'name':'n','annotations':{'continuo.dev/idle-watts':'12.5'}}}"));
+	json_t *refused = fixture_expect(f, 422, "PATCH", "/api/v1/nodes/n",
+		"{'metadata':{'labels':{'continuo.dev/trust':'101'}}}");
+	assert_non_null(strstr(text_at(refused, "message", NULL), "continuo.dev/trust"));
+	json_decref(refused);
+}
+
 /* ---- lists ---- */
 
 static void lists_are_paged_at_one_revision(void **state)
@@ -371,6 +385,7 @@ int main(void)
 		TEST(what_is_too_large_or_too_deep_is_refused),
 		TEST(unknown_fields_are_named_in_warnings),
 		TEST(sites_may_lead_to_sites_that_come_later),
+		TEST(figures_of_nodes_are_checked_when_they_are_set),
 		TEST(lists_are_paged_at_one_revision),
 		TEST(a_watch_sees_each_change_once_and_selectors_move_objects),
 		TEST(finalizers_keep_an_object_until_they_are_gone),
