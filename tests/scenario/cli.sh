@@ -52,6 +52,12 @@ tap_check 'what the manifest dropped is gone' tap_says 1 '' grep -q '^    c: d' 
 tap_check 'what somebody else set stays' grep -q '^    other: kept' "$work/web.yaml"
 tap_check 'what changed is changed' grep -q '^  replicas: 3' "$work/web.yaml"
 
+continuo apply -f demo/application.yaml >"$work/shop.out" 2>&1
+tap_check 'the example of an Application is taken' grep -q '^application.continuo.dev/shop created' "$work/shop.out"
+tap_check 'with a warning for what is not carried out' grep -q 'spec.links is stored, but' "$work/shop.out"
+tap_check 'get shows it' tap_says 0 '0/2' continuo get app -n bakery
+tap_check 'describe says why' tap_says 0 'web waits for store' continuo describe application shop -n bakery
+
 printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n---\nkind: [\n' >"$work/broken.yaml"
 tap_check 'a syntax error has file, line and column' tap_says 1 'broken.yaml: line' continuo apply -f "$work/broken.yaml"
 printf 'apiVersion: v1\nkind: Nonsense\nmetadata: {name: x}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: two}\n' \

@@ -241,6 +241,61 @@ repod tidy '.spec.tolerations = [{key: ($t | split("=")[0]), operator: "Equal", 
 tap_check "tolerating that taint it runs" wait_for 10 runs tidy
 node node1 '.spec.taints = []'
 
+# ---- an application as a whole ----
+
+# By kubectl where there is one; the schema that it would check against is not served.
+manifest() { # VERB FILE
+	if command -v kubectl >/dev/null; then
+		local options=
+		[ "$1" = apply ] && options=--validate=false
+		timeout 20 nsenter --net="/run/netns/$topo_id-server" kubectl "$1" $options -f "$2"
+	else
+		cli "$1" -f "$2"
+	fi
+}
+sites() {
+	for n in 1 2; do
+		jq -n --arg name "site-$n" --arg country "$([ "$n" = 1 ] && echo DE || echo FR)" \
+			--arg to "site-$((3 - n))" '{apiVersion: "continuo.dev/v1alpha1", kind: "Site", metadata: {name: $name},
+			spec: {country: $country, paths: [{to: $to, latency: "9ms", bandwidth: "1G"}]}}'
+	done
+}
+component() { # NAME [jq filter]
+	jq -n --arg name "$1" --arg image "$box" '{name: $name, template: {spec: {terminationGracePeriodSeconds: 0,
+		containers: [{name: "main", image: $image, command: ["sh", "-c", "exec sleep 3600"]}]}}}' | jq "${2:-.}"
+}
+application() { # COMPONENT...: JSON
+	printf '%s\n' "$@" | jq -s '{apiVersion: "continuo.dev/v1alpha1", kind: "Application", metadata: {name: "shop"},
+		spec: {components: ., data: [{name: "orders", site: "site-2", size: "1Mi", readers: ["store"],
+		privacy: {countries: ["FR"]}}]}}'
+}
+shop() { # FILTER that must hold of the Application
+	cli get application shop -o json | jq -e "$1"
+}
+pods_of() { cli get pods -l "app.kubernetes.io/part-of=shop${1:+,app.kubernetes.io/component=$1}" -o json; }
+ready() { shop "(.status.conditions[] | select(.type == \"Ready\").status) == \"True\" and
+	.status.observedGeneration == .metadata.generation and .status.readyComponents == $1"; }
+no_pods_of() { pods_of "$1" | jq -e '.items | length == 0'; }
+sites >"$w/sites.json"
+application "$(component store)" "$(component web '.replicas = 2 | .requires = ["store"]')" >"$w/shop.json"
+tap_check "Sites are taken" manifest apply "$w/sites.json"
+tap_check "and listed" eval '[ "$(cli get sites | grep -c "^site-[12]  *[DF]")" = 2 ]'
+tap_check "an Application is taken" manifest apply "$w/shop.json"
+tap_check "and its components run" wait_for 30 ready 2
+tap_check "as many as asked for" eval '[ "$(pods_of web | jq "[.items[] | select(.status.phase == \"Running\")] | length")" = 2 ]'
+tap_check "the one whose data must stay in France is there" eval \
+	'[ "$(pods_of store | jq -r ".items[].spec.nodeName")" = node2 ]'
+tap_check "what requires it began later" eval '[ "$(pods_of store | jq -r ".items[0].status.startTime")" = "$(
+	pods_of | jq -r "[.items[].status.startTime] | min")" ]'
+application "$(component store)" >"$w/shop.json"
+tap_check "without a component" manifest apply "$w/shop.json"
+tap_check "the rest is ready" wait_for 20 ready 1
+tap_check "and its pods are gone" wait_for 20 no_pods_of web
+application "$(component store '.requires = ["web"]')" "$(component web '.requires = ["store"]')" >"$w/circle.json"
+tap_check "a circle is refused by its names" tap_says 1 "store -> web -> store" cli apply -f "$w/circle.json"
+tap_check "the Application is deleted" manifest delete "$w/shop.json"
+tap_check "and all that was its own" wait_for 20 no_pods_of ""
+
 pod filmed "$idle" '.spec.containers[0].resources.limits = {"continuo.dev/camera": 1}'
 pending filmed 2 "not enough of the resource"
 restarts() { # of all containers, and when they began
