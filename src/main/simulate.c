@@ -37,7 +37,7 @@ static int plant_of(const char *name)
 	return -1;
 }
 
-#define STORY_NAMES "half, storm, island, restore, bad-days"
+#define STORY_NAMES "half, storm, island, restore, bad-days, application"
 
 static int story_of(const char *name)
 {
@@ -45,7 +45,8 @@ static int story_of(const char *name)
 		[SIM_STORY_STORM] = "storm",
 		[SIM_STORY_ISLAND] = "island",
 		[SIM_STORY_RESTORE] = "restore",
-		[SIM_STORY_BAD_DAYS] = "bad-days"};
+		[SIM_STORY_BAD_DAYS] = "bad-days",
+		[SIM_STORY_APPLICATION] = "application"};
 	if (!name)
 		return SIM_STORY_NONE;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

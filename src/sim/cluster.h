@@ -170,10 +170,11 @@ void sim_run_until(struct sim_cluster *c, int64_t until_us); /* or the first vio
 void sim_converge(struct sim_cluster *c);
 void sim_work(struct sim_cluster *c, bool paused); /* everybody who asks for things */
 
-/* ---- stories.c, bad_days.c ---- */
+/* ---- stories.c, bad_days.c, applications.c ---- */
 
 void sim_story_run(struct sim_cluster *c, enum sim_story story);
 void sim_bad_days(struct sim_cluster *c, int count);
+void sim_application_story(struct sim_cluster *c);
 
 /* ---- check.c ---- */
 

@@ -50,6 +50,7 @@ enum sim_story {
 	SIM_STORY_ISLAND,   /* a site without its server, where a node loses its power */
 	SIM_STORY_RESTORE,  /* the server comes back with an old copy of its store, a new epoch */
 	SIM_STORY_BAD_DAYS, /* each role is killed at each step of a pod's life */
+	SIM_STORY_APPLICATION, /* one is made, changed amid trouble and deleted */
 };
 
 #define SIM_NODES_MAX 1000

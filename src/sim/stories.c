@@ -291,6 +291,9 @@ void sim_story_run(struct sim_cluster *c, enum sim_story story)
 	case SIM_STORY_BAD_DAYS:
 		sim_bad_days(c, c->config->bad_days);
 		break;
+	case SIM_STORY_APPLICATION:
+		sim_application_story(c);
+		break;
 	case SIM_STORY_NONE:
 		break;
 	}

@@ -104,6 +104,16 @@ static void test_a_server_s_restart_under_a_thousand_nodes(void **state)
 	tell(SIM_STORY_STORM, SIM_NODES_MAX);
 }
 
+static void test_an_application_amid_trouble(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		struct sim_result r = run((struct sim_config){
+			.seed = seed, .nodes = 10, .story = SIM_STORY_APPLICATION});
+		assert_true(r.ok);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_finds_late_fences),
@@ -111,6 +121,7 @@ int main(void)
 		cmocka_unit_test(test_finds_an_early_handover),
 		cmocka_unit_test(test_finds_clocks_beyond_the_bound),
 		cmocka_unit_test(test_half_of_all_nodes_gone_evicts_nobody),
+		cmocka_unit_test(test_an_application_amid_trouble),
 		cmocka_unit_test(test_an_island_lives_and_merges),
 		cmocka_unit_test(test_an_old_copy_with_a_new_epoch_restarts_nothing),
 		cmocka_unit_test(test_a_server_s_restart_under_a_thousand_nodes)};
