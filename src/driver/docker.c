@@ -293,7 +293,7 @@ void docker_attempt_seen(struct docker *d, const char *uid, const char *name, in
 	map_put(names, name, (void *)(intptr_t)(attempt + 1));
 }
 
-static void attempts_free(void *names)
+void docker_attempts_free(void *names)
 {
 	map_done(names);
 	free(names);
@@ -442,7 +442,7 @@ int driver_docker_new(const struct driver_config *config, struct driver **ret_dr
 		.references = 1};
 	map_init(&d->containers, docker_container_free);
 	map_init(&d->sandboxes, NULL);
-	map_init(&d->attempts, attempts_free);
+	map_init(&d->attempts, docker_attempts_free);
 	map_init(&d->loading, NULL);
 	list_init(&d->followers);
 	list_init(&d->execs);

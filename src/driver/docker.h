@@ -98,6 +98,7 @@ void docker_container_name(const char *uid, const char *name, int attempt,
 void docker_pause_name(const char *uid, char ret_name[static DOCKER_NAME_SIZE]);
 /* The engine has this attempt of a container: known until the pod is forgotten. */
 void docker_attempt_seen(struct docker *d, const char *uid, const char *name, int attempt);
+void docker_attempts_free(void *names);                                  /* of one pod */
 char *docker_cgroup(const struct docker *d, const char *uid) MUST_CHECK; /* of a pod */
 bool docker_pod_is_known(const struct docker *d, const char *uid);       /* it has a folder */
 /* Labels of what is made for a pod; role "container" or "pause". */

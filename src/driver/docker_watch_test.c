@@ -127,7 +127,7 @@ static int set_up(void **state)
 		.references = 1};
 	map_init(&d->containers, docker_container_free);
 	map_init(&d->sandboxes, NULL);
-	map_init(&d->attempts, NULL);
+	map_init(&d->attempts, docker_attempts_free);
 	struct docker_container *c = docker_container_new(d, ID, UID, "main", 0);
 	c->running = true;
 	c->pid = 42;

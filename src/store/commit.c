@@ -384,7 +384,8 @@ static void cancel_item(struct store_commit_item *item, const struct err *e)
 		item->done(item->arg, &result);
 }
 
-/* The items of the batch are freed with it, when its job has returned. */
+/* The items of the batch are freed with it, when its job has returned. Whoever is told may ask
+ * anew: that is told at once, too. */
 void store_queue_cancel(struct store *s)
 {
 	struct err e;
@@ -392,13 +393,17 @@ void store_queue_cancel(struct store *s)
 	if (s->batch)
 		LIST_EACH (&s->batch->items, link)
 			cancel_item(LIST_ITEM(link, struct store_commit_item, link), &e);
-	LIST_EACH (&s->queue, link) {
-		struct store_commit_item *item = LIST_ITEM(link, struct store_commit_item, link);
-		list_remove(link);
-		cancel_item(item, &e);
-		free_item(item);
-	}
-	run_barriers(s, &e);
+	do {
+		while (!list_empty(&s->queue)) {
+			struct list *link = s->queue.next;
+			struct store_commit_item *item =
+				LIST_ITEM(link, struct store_commit_item, link);
+			list_remove(link);
+			cancel_item(item, &e);
+			free_item(item);
+		}
+		run_barriers(s, &e);
+	} while (!list_empty(&s->queue) || !list_empty(&s->barriers));
 }
 
 /* ---- asking ---- */
@@ -445,10 +450,6 @@ static void copy_commit(struct store_commit_item *item, const struct store_compa
 void store_commit(struct store *s, const struct store_compare *compares, size_t compare_count,
 	const struct store_op *ops, size_t op_count, store_commit_cb *done, void *arg)
 {
-	if (s->closing) {
-		drop_objects(ops, op_count);
-		return;
-	}
 	struct store_commit_item *item = mem_new(struct store_commit_item);
 	item->done = done;
 	item->arg = arg;

@@ -852,3 +852,54 @@ void store_never_repeats_revisions(void **state)
 		assert_true(next > last);
 	}
 }
+
+/* ---- closing ---- */
+
+/* Asks anew when the first answer comes. */
+struct asks_anew {
+	struct store *store;
+	const char *name;
+	struct store_outcome first, second;
+	int barriers;
+};
+
+static void on_cancelled(void *arg, const struct err *e)
+{
+	struct asks_anew *a = arg;
+	assert_non_null(e);
+	assert_int_equal(e->code, ERR_CANCELLED);
+	a->barriers++;
+}
+
+static void ask(struct asks_anew *a, store_commit_cb *done, void *arg)
+{
+	char key[OBJECT_KEY_MAX];
+	key_of(a->name, key);
+	struct store_op op = {
+		.key = key, .object = store_sample(&kind_configmap, "ns", a->name, "1")};
+	store_commit(a->store, NULL, 0, &op, 1, done, arg);
+}
+
+static void on_first(void *arg, const struct store_result *result)
+{
+	struct asks_anew *a = arg;
+	store_outcome_set(&a->first, result);
+	ask(a, store_outcome_set, &a->second);
+	store_barrier(a->store, on_cancelled, a);
+}
+
+void store_answers_what_is_asked_while_it_closes(void **state)
+{
+	struct store_world *w = *state;
+	struct asks_anew asks[] = {
+		{.store = w->store, .name = "a"}, {.store = w->store, .name = "b"}};
+	ask(&asks[0], on_first, &asks[0]);
+	ask(&asks[1], on_first, &asks[1]);
+	store_world_reopen(w);
+	for (size_t i = 0; i < ARRAY_SIZE(asks); i++) {
+		assert_int_equal(asks[i].first.err.code, ERR_CANCELLED);
+		assert_true(asks[i].second.done);
+		assert_int_equal(asks[i].second.err.code, ERR_CANCELLED);
+		assert_int_equal(asks[i].barriers, 1);
+	}
+}

@@ -87,7 +87,8 @@ void store_outcome_set(void *outcome, const struct store_result *result);
 	X(store_cancels_when_freed)                                                                \
 	X(store_limits_the_queue)                                                                  \
 	X(store_survives_reopening)                                                                \
-	X(store_never_repeats_revisions)
+	X(store_never_repeats_revisions)                                                           \
+	X(store_answers_what_is_asked_while_it_closes)
 
 #define STORE_DECLARE(function) void function(void **state);
 STORE_CONFORMANCE_LIST(STORE_DECLARE)

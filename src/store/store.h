@@ -41,7 +41,9 @@ int store_sqlite_open(struct loop *l, const struct kind_registry *kinds, const c
 	const char *vfs, const struct store_seal *seal, struct store **ret_store,
 	struct err *e) MUST_CHECK;
 
-void store_free(struct store *s); /* waiting commits get -ERR_CANCELLED: their outcome is unknown */
+/* Waiting commits and barriers get -ERR_CANCELLED, their outcome is unknown; and so do those that
+ * are asked for when that is told: asking again and again then never ends. */
+void store_free(struct store *s);
 
 /* ---- reading ---- */
 
