@@ -242,28 +242,39 @@ uint32_t place_pod_count(const struct place *p);
 
 /* ---- applications ---- */
 
-/* Reserved for the graph of an application; place_solve answers -ERR_UNSUPPORTED when given one. */
+/* The graph of one application: what its components have to do with each other, with data and with
+ * users. All replicas are placed at once; those that run stay where they are and count. Traffic of
+ * a component is that of all its replicas together, and is spread evenly over them. A path that is
+ * not known meets no bound that is required. */
 struct place_link {
-	uint32_t from, to; /* indexes of wants */
-	double bits_per_s;
-	double latency_ms; /* bound; 0: none */
-	bool required;     /* the bound holds; else it costs */
+	uint32_t from, to; /* components */
+	double bits_per_s; /* from, to */
+	double latency_ms; /* bound, one way; 0: none */
+	bool required;     /* the bounds hold; else missing them costs */
 };
-struct place_data {
+struct place_data { /* each replica of the reader fetches it once */
 	const char *name;
 	const char *site;
-	int64_t size_bytes;
-	uint32_t user;                /* index of the want that reads it */
-	const char *const *countries; /* where it may be processed; none: anywhere */
-	uint32_t country_count;
+	double size_bytes;
+	uint32_t reader; /* component */
 };
 struct place_consumer { /* users at a site */
 	const char *site;
-	uint32_t want;
-	double bits_per_s, latency_ms;
+	uint32_t component;
+	double bits_per_s; /* to them */
+	double latency_ms; /* as of a link */
+	bool required;
+};
+struct place_present { /* a replica that runs */
+	uint32_t component;
+	uint32_t pod; /* in the tables */
 };
 struct place_application {
 	const char *name;
+	const char *const *components; /* names, for reasons; wants say which one they are of */
+	uint32_t component_count;
+	const struct place_present *present;
+	uint32_t present_count;
 	const struct place_link *links;
 	uint32_t link_count;
 	const struct place_data *data;
@@ -316,6 +327,10 @@ struct place_want {
 	int priority;
 	uint32_t node;         /* PLACE_NONE: any; else only this one */
 	uint32_t gang_minimum; /* reserved: 0 */
+	/* With an application: */
+	uint32_t component;
+	bool expected; /* replicas that will come: they are planned with, and not put into the
+			* tables */
 };
 
 struct place_problem {
