@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "place/assign_sample.h"
+#include "place/assign/sample.h"
 
 static int64_t number(const char *name, int64_t usual)
 {

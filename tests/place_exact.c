@@ -14,8 +14,8 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "place/assign_sample.h"
-#include "place/assign_tables.h"
+#include "place/assign/sample.h"
+#include "place/assign/tables.h"
 
 struct writer {
 	FILE *file;

@@ -4,7 +4,7 @@
  *
  * A path holds in the direction in which it is stated, and in the other one too unless the other
  * site states it differently. What a path leaves out is no limit. The tables cannot forget a path:
- * one that nobody states any more has 0 bit/s, which stands for no path (place/assign.h).
+ * one that nobody states any more has 0 bit/s, which stands for no path (place/assign/assign.h).
  */
 #ifndef CONTINUO_CONTROL_SITES_H
 #define CONTINUO_CONTROL_SITES_H

@@ -124,7 +124,7 @@ static struct place_plan solve_mode(struct place *p, const struct sample *s, uin
 	uint64_t seed, bool apply)
 {
 	struct err e = ERR_INIT;
-	struct place_want w = {0, count, 0, PLACE_NONE, 0};
+	struct place_want w = {.count = count, .node = PLACE_NONE};
 	assert_int_equal(place_shape(p, &s->spec, &w.shape, &e), 0);
 	struct place_problem problem = {.mode = PLACE_BATCH,
 		.wants = &w,
@@ -365,7 +365,8 @@ static void test_a_million_that_fit_nowhere(void **state)
 	struct place_want *wants = mem_alloc_array(1000000, sizeof(*wants));
 	assert_int_equal(place_shape(p, &spec, &wants[0].shape, NULL), 0);
 	for (int i = 0; i < 1000000; i++)
-		wants[i] = (struct place_want){wants[0].shape, 1, 0, PLACE_NONE, 0};
+		wants[i] = (struct place_want){
+			.shape = wants[0].shape, .count = 1, .node = PLACE_NONE};
 	struct place_problem problem = {
 		.mode = PLACE_BATCH, .wants = wants, .want_count = 1000000, .apply = true};
 	struct place_plan plan = {0};

@@ -61,7 +61,7 @@ static struct place_plan solve(struct place *p, const struct place_spec *spec, u
 	struct err e = ERR_INIT;
 	struct place_plan plan = {0};
 	assert_int_equal(place_shape(p, spec, &shape, &e), 0);
-	struct place_want want = {shape, count, 0, PLACE_NONE, 0};
+	struct place_want want = {.shape = shape, .count = count, .node = PLACE_NONE};
 	struct place_problem problem = {.mode = PLACE_BATCH,
 		.wants = &want,
 		.want_count = 1,
@@ -311,7 +311,8 @@ static void test_affinity_to_itself_and_to_later_ones(void **state)
 		.pod_terms = &together,
 		.pod_term_count = 1};
 	struct place_spec plain = web_spec();
-	struct place_want wants[2] = {{0, 1, 0, PLACE_NONE, 0}, {0, 1, 0, PLACE_NONE, 0}};
+	struct place_want wants[2] = {
+		{.count = 1, .node = PLACE_NONE}, {.count = 1, .node = PLACE_NONE}};
 	assert_int_equal(place_shape(p, &near, &wants[0].shape, NULL), 0);
 	assert_int_equal(place_shape(p, &plain, &wants[1].shape, NULL), 0);
 	struct place_problem problem = {.mode = PLACE_BATCH, .wants = wants, .want_count = 2};
@@ -459,7 +460,8 @@ static void test_priority_order(void **state)
 	add_node(p, "only", "a", "ssd");
 	struct place_amount most[] = {{"cpu", 3000, false}};
 	struct place_spec s = {.namespace = "shop", .requests = most, .request_count = 1};
-	struct place_want wants[2] = {{0, 1, 0, PLACE_NONE, 0}, {0, 1, 9, PLACE_NONE, 0}};
+	struct place_want wants[2] = {
+		{.count = 1, .node = PLACE_NONE}, {.count = 1, .priority = 9, .node = PLACE_NONE}};
 	assert_int_equal(place_shape(p, &s, &wants[0].shape, NULL), 0);
 	wants[1].shape = wants[0].shape;
 	struct place_problem problem = {.mode = PLACE_BATCH, .wants = wants, .want_count = 2};
@@ -491,7 +493,8 @@ static void test_wishes_come_first(void **state)
 	struct place_spec picky = web_spec();
 	picky.preferred = &prefer;
 	picky.preferred_count = 1;
-	struct place_want wants[2] = {{0, 1, 0, PLACE_NONE, 0}, {0, 1, 0, PLACE_NONE, 0}};
+	struct place_want wants[2] = {
+		{.count = 1, .node = PLACE_NONE}, {.count = 1, .node = PLACE_NONE}};
 	assert_int_equal(place_shape(p, &keeps_away, &wants[0].shape, NULL), 0);
 	assert_int_equal(place_shape(p, &picky, &wants[1].shape, NULL), 0);
 	for (uint64_t seed = 0; seed < 16; seed++) {

@@ -1,7 +1,7 @@
 /* The assignment solver by example: what it chooses, what it refuses and why, what it does not
  * take. */
 #include "base/buf.h"
-#include "place/assign.h"
+#include "place/assign/assign.h"
 
 #include <math.h>
 #include <setjmp.h>

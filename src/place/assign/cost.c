@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "place/assign_tables.h"
+#include "place/assign/tables.h"
 
 double assign_latency(const struct assign_problem *p, uint32_t from, uint32_t to)
 {

@@ -10,7 +10,7 @@
 #define CONTINUO_PLACE_ASSIGN_SAMPLE_H
 
 #include "base/arena.h"
-#include "place/assign.h"
+#include "place/assign/assign.h"
 
 struct assign_sample {
 	uint32_t components, links, bins, sites;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "place/assign_tables.h"
+#include "place/assign/tables.h"
 
 static void coarsen_bins(const struct tables *t, struct tables *ret)
 {

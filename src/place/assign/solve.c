@@ -5,7 +5,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
-#include "place/assign_tables.h"
+#include "place/assign/tables.h"
 
 #define FRESH_HEAT 0.5 /* of that scale, of a round from a new assignment */
 #define WARM_HEAT 0.08 /* of a round from the best one */

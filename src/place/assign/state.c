@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "place/assign_tables.h"
+#include "place/assign/tables.h"
 
 void assign_state_init(struct state *s, const struct tables *t)
 {

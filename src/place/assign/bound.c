@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "place/assign_tables.h"
+#include "place/assign/tables.h"
 
 /* What holds for one bin whatever is on it. */
 struct floor {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "place/assign_tables.h"
+#include "place/assign/tables.h"
 
 #define STAGES 128
 #define COOLING 0.951 /* a stage; 1/600 at the end */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "place/assign_tables.h"
+#include "place/assign/tables.h"
 
 /* Half of what an int64_t holds: what is added on the way must not overflow either. */
 #define SUM_MOST (ASSIGN_COST_MAX * 256)

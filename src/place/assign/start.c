@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "place/assign_tables.h"
+#include "place/assign/tables.h"
 
 #define SAMPLE 256      /* moves by which the scale of costs is judged */
 #define STRICT 4        /* times that scale is what OVER_ONE / 4 costs */

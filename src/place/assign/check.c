@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "place/assign_tables.h"
+#include "place/assign/tables.h"
 
 #define TRAFFIC_MOST 1152921504606846976.0 /* 2^60 */
 

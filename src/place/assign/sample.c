@@ -2,7 +2,7 @@
 
 #include "base/rand.h"
 #include "base/vec.h"
-#include "place/assign_sample.h"
+#include "place/assign/sample.h"
 
 #define RESOURCES 3 /* cpu, memory, devices */
 

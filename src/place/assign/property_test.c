@@ -1,8 +1,8 @@
 /* Over many made-up applications: what is kept up to date equals what is computed anew, no plan
  * breaks a hard constraint or undercuts the bound, one seed gives one plan. */
 #include "base/mem.h"
-#include "place/assign_sample.h"
-#include "place/assign_tables.h"
+#include "place/assign/sample.h"
+#include "place/assign/tables.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "place/assign_tables.h"
+#include "place/assign/tables.h"
 
 #define REGRET_MOST 30 /* items of which each is priced again after each decision */
 

@@ -1,5 +1,5 @@
 /*
- * The tables of the assignment solver, private to src/place/assign*.
+ * The tables of the assignment solver, private to src/place/assign.
  *
  * A problem is compiled into struct tables once: costs in integers, links as matrices of site by
  * site, a price list of the bins of each component at each site. struct state is an assignment that
@@ -16,7 +16,7 @@
 
 #include "base/rand.h"
 #include "base/vec.h"
-#include "place/assign.h"
+#include "place/assign/assign.h"
 
 #define OVER_ONE ((int64_t)1 << 20)
 #define OVER_MOST (OVER_ONE << 10) /* of one bin's resource or one path */
@@ -79,7 +79,7 @@ struct tables {
 };
 #define ASSIGN_NEVER INT64_MAX
 
-/* ---- assign_cost.c: numbers of the problem as integers, by site ---- */
+/* ---- cost.c: numbers of the problem as integers, by site ---- */
 
 /* What one pair of replicas pays for a link between two sites; the terms too unless null. */
 int64_t assign_link_cost(const struct assign_problem *p, const struct assign_link *l, uint32_t from,
@@ -107,7 +107,7 @@ bool assign_allows(const struct assign_component *c, uint32_t bin);
 /* Of what is used, from base and slopes as they are laid out in a problem or in tables. */
 int64_t assign_plane_value(double base, const double *slope, const int64_t *used, uint32_t r);
 
-/* ---- assign_compile.c ---- */
+/* ---- compile.c ---- */
 
 int assign_compile(const struct assign_problem *problem, struct tables *ret_t,
 	struct err *e) MUST_CHECK;
@@ -131,7 +131,7 @@ static inline int64_t assign_potential(const struct tables *t, const struct bin 
 	return assign_fix(value);
 }
 
-/* ---- assign_state.c ---- */
+/* ---- state.c ---- */
 
 struct price {
 	int64_t cost, over;
@@ -181,7 +181,7 @@ uint32_t assign_best(struct state *s, uint32_t item, double strict, uint32_t not
 	struct price *ret_price);
 void assign_restore(struct state *s, const uint32_t *bin_of);
 
-/* ---- assign_build.c ---- */
+/* ---- build.c ---- */
 
 enum assign_order {
 	ASSIGN_LARGE_FIRST,
@@ -194,7 +194,7 @@ void assign_build(struct state *s, enum assign_order order, double strict, struc
 /* All that can be at the site are there, the others where they cost least then. */
 void assign_build_at(struct state *s, uint32_t site, double strict);
 
-/* ---- assign_search.c ---- */
+/* ---- search.c ---- */
 
 struct best {
 	uint32_t *bin_of;
@@ -219,13 +219,13 @@ bool assign_descend_items(struct search *x, uint64_t until);
 void assign_descend(struct search *x, uint64_t until);
 void assign_anneal(struct search *x, uint64_t until, double heat);
 
-/* ---- assign_coarse.c: one bin a site; the rest is shared with the tables ---- */
+/* ---- coarse.c: one bin a site; the rest is shared with the tables ---- */
 
 /* crowd: of how many bins of a site, the best ones, the mean is what a replica costs there. */
 void assign_coarsen(const struct tables *t, uint32_t crowd, struct tables *ret);
 void assign_coarse_done(struct tables *t);
 
-/* ---- assign_start.c ---- */
+/* ---- start.c ---- */
 
 /* The best assignment is kept in bin_of. */
 void assign_search_init(struct search *x, struct state *s, uint64_t seed, uint32_t *bin_of);
@@ -233,7 +233,7 @@ void assign_search_done(struct search *x);
 /* Finds a first assignment and sets `strict`. Returns how much a move changes the cost, usually. */
 double assign_start(struct search *x, uint64_t budget);
 
-/* ---- assign_bound.c, assign_reason.c ---- */
+/* ---- bound.c, reason.c ---- */
 
 int64_t assign_bound(const struct tables *t);
 /* A single constraint that no plan can meet. */
