@@ -14,9 +14,6 @@
 #include "model/application.h"
 
 #define COMPONENT "application-controller"
-#define PART_OF_LABEL "app.kubernetes.io/part-of"
-#define COMPONENT_LABEL "app.kubernetes.io/component"
-#define MANAGED_BY_LABEL "app.kubernetes.io/managed-by"
 #define TOLD_MAX 3 /* components that a message names */
 
 static void on_change(struct control_view *v, const struct object *object,
@@ -128,46 +125,16 @@ static void application_done(struct application *a)
 
 /* ---- what there should be ---- */
 
-static void set_labels(const struct application *a, const struct component *c, json_t *metadata)
-{
-	json_t *labels = json_ensure_object(metadata, "labels");
-	json_object_set_new(labels, PART_OF_LABEL, json_string(a->object->name));
-	json_object_set_new(labels, COMPONENT_LABEL, json_string(c->name));
-	json_object_set_new(labels, MANAGED_BY_LABEL, json_string("continuo"));
-}
-
-static void set_countries(const struct application *a, const struct component *c, json_t *metadata)
-{
-	CLEANUP(json_done) json_t *countries = application_countries(a->tree, c->name);
-	CLEANUP(buf_done) struct buf text = BUF_INIT;
-	size_t i;
-	json_t *country;
-	if (!countries)
-		return;
-	json_array_foreach (countries, i, country)
-		buf_printf(&text, "%s%s", i ? "," : "", json_text_or(country, ""));
-	json_object_set_new(json_ensure_object(metadata, "annotations"), COUNTRIES_ANNOTATION,
-		json_string(buf_text(&text)));
-}
-
-static json_t *template_of(const struct application *a, const struct component *c)
-{
-	json_t *template = json_deep_copy(json_object_get(c->json, "template"));
-	json_t *metadata = json_ensure_object(template, "metadata");
-	set_labels(a, c, metadata);
-	set_countries(a, c, metadata);
-	return template;
-}
-
 static void start(struct application *a, struct component *c)
 {
 	json_t *metadata = json_pack("{s:s, s:s, s:[o]}", "name", c->deployment, "namespace",
 		a->object->namespace, "ownerReferences", step_owner(a->object));
-	set_labels(a, c, metadata);
+	application_set_labels(a->tree, c->json, metadata);
 	step_create(a->out, &kind_deployment,
 		json_pack("{s:o, s:{s:I, s:{s:{s:s, s:s}}, s:o}}", "metadata", metadata, "spec",
-			"replicas", (json_int_t)c->wanted, "selector", "matchLabels", PART_OF_LABEL,
-			a->object->name, COMPONENT_LABEL, c->name, "template", template_of(a, c)));
+			"replicas", (json_int_t)c->wanted, "selector", "matchLabels",
+			APPLICATION_PART_OF_LABEL, a->object->name, APPLICATION_COMPONENT_LABEL,
+			c->name, "template", application_template(a->tree, c->json)));
 	step_event(a->out, a->object, COMPONENT, false, "ComponentStarted",
 		"Started component %s with %" PRId64 " replicas", c->name, c->wanted);
 }
@@ -177,8 +144,8 @@ static void correct(struct application *a, struct component *c)
 	json_t *tree = json_deep_copy(c->tree);
 	json_t *spec = json_ensure_object(tree, "spec");
 	json_object_set_new(spec, "replicas", json_integer(c->wanted));
-	json_object_set_new(spec, "template", template_of(a, c));
-	set_labels(a, c, json_ensure_object(tree, "metadata"));
+	json_object_set_new(spec, "template", application_template(a->tree, c->json));
+	application_set_labels(a->tree, c->json, json_ensure_object(tree, "metadata"));
 	if (json_equal(tree, c->tree)) {
 		json_decref(tree);
 		return;

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "control/runtime.h"
-#include "control/schedule_job.h"
+#include "control/schedule/job.h"
 #include "control/step.h"
 
 #define COMPONENT "default-scheduler"
@@ -41,7 +41,7 @@ struct running_job {
 struct scheduler {
 	struct control *control;
 	struct map waiting; /* key -> struct waiting */
-	struct map changes; /* "n…", "s…", "z…", "p…" -> struct schedule_change */
+	struct map changes; /* "n…", "s…", "z…", "a…", "p…" -> struct schedule_change */
 	struct schedule_tables *tables; /* null while the job has them */
 	struct running_job *running;
 	struct loop_timer *start, *retry, *idle;
@@ -172,6 +172,10 @@ void scheduler_on_change(struct scheduler *s, const struct object *object,
 	} else if (any->kind == &kind_site) {
 		note_change(s, 'z', SCHEDULE_SITE, any->name, object);
 		retry_refused(s); /* its country may be what data asks for */
+	} else if (any->kind == &kind_application) {
+		CLEANUP(mem_free_ptr) char *id = mem_format("%s/%s", any->namespace, any->name);
+		note_change(s, 'a', SCHEDULE_APPLICATION, id, object);
+		retry_refused(s);
 	}
 }
 
@@ -342,7 +346,7 @@ static void tell_problems(struct scheduler *s, const struct schedule_job *job)
 {
 	VEC_EACH (&job->problems, struct schedule_problem, problem) {
 		const struct control_event event = {
-			problem->node, true, "InvalidPlacementInput", problem->text, COMPONENT};
+			problem->about, true, "InvalidPlacementInput", problem->text, COMPONENT};
 		recorder_add(s->control->recorder, &event);
 	}
 }

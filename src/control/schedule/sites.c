@@ -1,4 +1,4 @@
-#include "control/sites.h"
+#include "control/schedule/sites.h"
 
 #include <stdlib.h>
 

@@ -6,8 +6,8 @@
  * site states it differently. What a path leaves out is no limit. The tables cannot forget a path:
  * one that nobody states any more has 0 bit/s, which stands for no path (place/assign/assign.h).
  */
-#ifndef CONTINUO_CONTROL_SITES_H
-#define CONTINUO_CONTROL_SITES_H
+#ifndef CONTINUO_CONTROL_SCHEDULE_SITES_H
+#define CONTINUO_CONTROL_SCHEDULE_SITES_H
 
 #include "base/map.h"
 #include "control/control.h"

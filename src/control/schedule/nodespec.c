@@ -1,11 +1,11 @@
-#include "control/nodespec.h"
+#include "control/schedule/nodespec.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
-#include "control/podspec.h"
+#include "control/schedule/podspec.h"
 #include "model/node_figures.h"
 
 #define HOSTNAME_LABEL "kubernetes.io/hostname"

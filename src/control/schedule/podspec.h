@@ -2,8 +2,8 @@
  * From objects to the tables of the placement engine. Pure; runs in the placement job. All arrays
  * and strings of results live in the arena or in the tree. Private to src/control.
  */
-#ifndef CONTINUO_CONTROL_PODSPEC_H
-#define CONTINUO_CONTROL_PODSPEC_H
+#ifndef CONTINUO_CONTROL_SCHEDULE_PODSPEC_H
+#define CONTINUO_CONTROL_SCHEDULE_PODSPEC_H
 
 #include "base/map.h"
 #include "control/control.h"

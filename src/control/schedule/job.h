@@ -10,21 +10,21 @@
 #include "control/control.h"
 #include "place/place.h"
 
-struct schedule_tables {
-	struct place *place;
-	struct map pods;       /* uid -> struct placed */
-	struct map namespaces; /* name -> object */
-	struct map nodes;      /* name -> struct known_node */
-	struct map sites;      /* see sites.h */
-};
+struct schedule_tables; /* see tables.h */
 struct schedule_tables *schedule_tables_new(void) MUST_CHECK;
 void schedule_tables_free(struct schedule_tables *t);
 
-/* The newest state of a node, a namespace, a Site or a pod that has a node. */
+/* The newest state of a node, a namespace, a Site, an Application or a pod that has a node. */
 struct schedule_change {
-	enum { SCHEDULE_NODE, SCHEDULE_NAMESPACE, SCHEDULE_SITE, SCHEDULE_POD } what;
+	enum {
+		SCHEDULE_NODE,
+		SCHEDULE_NAMESPACE,
+		SCHEDULE_SITE,
+		SCHEDULE_APPLICATION,
+		SCHEDULE_POD
+	} what;
 	struct object *object; /* null: it is gone, or no longer counts */
-	char *id;              /* name, or the pod's uid */
+	char *id;              /* name, "namespace/name" of an Application, or the pod's uid */
 	bool connected;
 };
 void schedule_change_free(void *change);
@@ -39,9 +39,9 @@ struct schedule_candidate {
 	char *explanation; /* JSON for control_explain, without the pod */
 };
 
-/* What is wrong with a node's figures, told once. */
+/* What is wrong with a node's figures or with an Application, told once. */
 struct schedule_problem {
-	struct object *node;
+	struct object *about;
 	char *text;
 };
 

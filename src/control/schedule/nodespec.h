@@ -1,6 +1,6 @@
 /* From a Node to a node of the placement engine; as podspec.h. Private to src/control. */
-#ifndef CONTINUO_CONTROL_NODESPEC_H
-#define CONTINUO_CONTROL_NODESPEC_H
+#ifndef CONTINUO_CONTROL_SCHEDULE_NODESPEC_H
+#define CONTINUO_CONTROL_SCHEDULE_NODESPEC_H
 
 #include "control/control.h"
 #include "place/place.h"

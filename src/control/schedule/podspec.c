@@ -1,10 +1,10 @@
-#include "control/podspec.h"
+#include "control/schedule/podspec.h"
 
 #include <limits.h>
 #include <string.h>
 
 #include "base/str.h"
-#include "control/nodespec.h"
+#include "control/schedule/nodespec.h"
 #include "control/step.h"
 #include "model/application.h"
 #include "model/pod_singleton.h"

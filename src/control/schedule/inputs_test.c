@@ -9,8 +9,8 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "control/nodespec.h"
-#include "control/sites.h"
+#include "control/schedule/nodespec.h"
+#include "control/schedule/sites.h"
 #include "control/testing.h"
 #include "model/application.h"
 #include "model/node_figures.h"
