@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/time.h"
 #include "control/schedule/nodespec.h"
 #include "control/schedule/sites.h"
 #include "control/testing.h"
@@ -117,6 +118,30 @@ static void test_paths_hold_both_ways_unless_stated(void **state)
 	assert_int_equal(sites_change(&g->sites, g->place, "b", NULL, &moved, NULL), 0);
 	expect_path(g, "a", "b", 0, 0);
 	expect_path(g, "b", "a", 0, 0);
+}
+
+static void expect_carbon(struct ground *g, const char *at, double carbon)
+{
+	int64_t wall_ms = 0;
+	assert_int_equal(time_parse(at, &wall_ms, NULL), 0);
+	assert_int_equal(sites_turn_hour(&g->sites, g->place, wall_ms, NULL), 0);
+	assert_true(g->place->sites.items[site_index(g, "a")].facts.carbon_g_per_kwh == carbon);
+}
+
+static void test_carbon_is_that_of_the_day_ahead(void **state)
+{
+	struct ground *g = *state;
+	put_site(g, "a",
+		"{'electricity':{'carbonGramsPerKWh':300,'carbonForecast':{'start':'2026-12-01T12:"
+		"00:00Z',"
+		"'gramsPerKWh':[0,0,0,0,0,0,120,120,120,120,120,120]}}}");
+	expect_carbon(g, "2026-12-01T12:59:00Z", 180);
+	expect_carbon(g, "2026-12-01T18:00:00Z", 255);
+	expect_carbon(g, "2026-11-30T18:59:59Z", 225);
+	expect_carbon(g, "2026-11-30T12:00:00Z", 300);
+	expect_carbon(g, "2026-12-03T00:00:00Z", 300);
+	put_site(g, "a", "{'electricity':{'carbonGramsPerKWh':50}}");
+	expect_carbon(g, "2026-12-01T12:00:00Z", 50);
 }
 
 /* ---- nodes ---- */
@@ -362,6 +387,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		GROUND(test_a_site_is_in_the_tables),
 		GROUND(test_paths_hold_both_ways_unless_stated),
+		GROUND(test_carbon_is_that_of_the_day_ahead),
 		cmocka_unit_test(test_figures),
 		cmocka_unit_test(test_a_node_says_what_it_is),
 		cmocka_unit_test(test_the_site_says_the_country),

@@ -4,6 +4,9 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/time.h"
+
+#define HOUR_MS INT64_C(3600000)
 
 struct site_path {
 	char *to;
@@ -13,6 +16,10 @@ struct site_path {
 struct site_row {
 	uint32_t index; /* in the tables */
 	char *country;  /* null: unknown */
+	double carbon_now, price_per_kwh, price_per_gigabyte_out;
+	double carbon;        /* as it is in the tables */
+	int64_t forecast_ms;  /* when its first hour begins */
+	VEC(double) forecast; /* g/kWh, by hour; none: there is none */
 	VEC(struct site_path) paths;
 };
 
@@ -27,6 +34,7 @@ void sites_free_row(void *value)
 {
 	struct site_row *row = value;
 	drop_paths(row);
+	vec_done(&row->forecast);
 	free(row->country);
 	free(row);
 }
@@ -44,15 +52,32 @@ static double number(const json_t *json)
 	return json_is_number(json) ? json_number_value(json) : 0;
 }
 
-static void read_site(const char *name, const json_t *tree, struct place_site *ret_site)
+static void read_forecast(const json_t *json, struct site_row *row)
+{
+	const char *start = json_text(json, NULL, "start");
+	size_t i;
+	json_t *grams;
+	vec_done(&row->forecast);
+	if (!start || time_parse(start, &row->forecast_ms, NULL) != 0)
+		return;
+	json_array_foreach (json_object_get(json, "gramsPerKWh"), i, grams)
+		vec_push(&row->forecast, number(grams));
+}
+
+/* True: its country is another one than before. */
+static bool read_facts(const json_t *tree, struct site_row *row)
 {
 	const json_t *electricity = json_at(tree, "spec", "electricity");
-	*ret_site = (struct place_site){.name = name,
-		.country = json_text(tree, NULL, "spec", "country"),
-		.carbon_g_per_kwh = number(json_object_get(electricity, "carbonGramsPerKWh")),
-		.price_per_kwh = number(json_object_get(electricity, "pricePerKWh")),
-		.price_per_gigabyte_out =
-			number(json_at(tree, "spec", "traffic", "pricePerGigabyteOut"))};
+	const char *country = json_text(tree, NULL, "spec", "country");
+	bool moved = !str_equal(row->country, country);
+	free(row->country);
+	row->country = country ? mem_dup_string(country) : NULL;
+	row->carbon_now = number(json_object_get(electricity, "carbonGramsPerKWh"));
+	row->price_per_kwh = number(json_object_get(electricity, "pricePerKWh"));
+	row->price_per_gigabyte_out =
+		number(json_at(tree, "spec", "traffic", "pricePerGigabyteOut"));
+	read_forecast(json_object_get(electricity, "carbonForecast"), row);
+	return moved;
 }
 
 static void read_paths(const json_t *tree, struct site_row *row)
@@ -73,6 +98,43 @@ static void read_paths(const json_t *tree, struct site_row *row)
 }
 
 /* ---- into the tables ---- */
+
+static double carbon_ahead(const struct site_row *row, int64_t wall_ms)
+{
+	int64_t hour = (wall_ms - row->forecast_ms) / HOUR_MS - (wall_ms < row->forecast_ms);
+	double sum = 0;
+	for (int64_t h = hour; h < hour + SITES_CARBON_HOURS; h++)
+		sum += h >= 0 && h < (int64_t)row->forecast.count ? row->forecast.items[h]
+								  : row->carbon_now;
+	return sum / SITES_CARBON_HOURS;
+}
+
+static int set_facts(struct place *p, const char *name, struct site_row *row, struct err *e)
+{
+	const struct place_site site = {.name = name,
+		.country = row->country,
+		.carbon_g_per_kwh = row->carbon,
+		.price_per_kwh = row->price_per_kwh,
+		.price_per_gigabyte_out = row->price_per_gigabyte_out};
+	return place_site_set(p, &site, &row->index, e);
+}
+
+int sites_turn_hour(struct map *sites, struct place *p, int64_t wall_ms, struct err *e)
+{
+	MAP_EACH (sites, entry) {
+		struct site_row *row = entry->value;
+		if (!row->forecast.count)
+			continue;
+		double carbon = carbon_ahead(row, wall_ms);
+		if (carbon == row->carbon)
+			continue;
+		row->carbon = carbon;
+		int rc = set_facts(p, entry->key, row, e);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
 
 static const struct site_path *path_of(const struct site_row *from, const char *to)
 {
@@ -106,15 +168,14 @@ static int set_both(struct place *p, const struct site_row *a, const char *a_nam
 static int ensure_row(struct map *sites, struct place *p, const char *name,
 	struct site_row **ret_row, struct err *e)
 {
-	const struct place_site bare = {.name = name};
 	struct site_row *row = map_get(sites, name);
 	if (!row) {
-		uint32_t index;
-		int rc = place_site_set(p, &bare, &index, e);
+		struct site_row bare = {0};
+		int rc = set_facts(p, name, &bare, e);
 		if (rc != 0)
 			return rc;
 		row = mem_new(struct site_row);
-		row->index = index;
+		*row = bare;
 		map_put(sites, name, row);
 	}
 	*ret_row = row;
@@ -147,19 +208,16 @@ int sites_change(struct map *sites, struct place *p, const char *name, const str
 	bool *ret_moved, struct err *e)
 {
 	CLEANUP(json_done) json_t *tree = object ? object_tree(object) : NULL;
-	struct place_site site;
 	struct site_row *row;
-	uint32_t index;
 	*ret_moved = false;
-	read_site(name, tree, &site);
 	int rc = ensure_row(sites, p, name, &row, e);
-	if (rc == 0)
-		rc = place_site_set(p, &site, &index, e);
 	if (rc != 0)
 		return rc;
-	*ret_moved = !str_equal(row->country, site.country);
-	free(row->country);
-	row->country = site.country ? mem_dup_string(site.country) : NULL;
+	*ret_moved = read_facts(tree, row);
+	row->carbon = row->carbon_now;
+	rc = set_facts(p, name, row, e);
+	if (rc != 0)
+		return rc;
 	struct site_row before = *row;
 	row->paths.items = NULL;
 	row->paths.count = row->paths.capacity = 0;

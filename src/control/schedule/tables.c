@@ -355,7 +355,10 @@ static void move_nodes(struct schedule_job *job, const struct map *moved)
 void tables_apply(struct schedule_job *job)
 {
 	struct map moved = {0};
+	struct err err = ERR_INIT;
 	apply_sites(job, &moved);
+	keep_err(job, sites_turn_hour(&job->tables->sites, job->tables->place, job->wall_ms, &err),
+		"carbon", &err);
 	move_nodes(job, &moved);
 	map_done(&moved);
 	MAP_EACH (&job->changes, entry) {
