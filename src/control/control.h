@@ -136,6 +136,20 @@ void control_node_changed(struct control *c, const char *node);
  * known are absent; null when nothing is known. New reference. Survives a restart: it is kept in
  * the pod's annotation continuo.dev/placement. */
 json_t *control_explain(struct control *c, const char *namespace, const char *pod) MUST_CHECK;
+/* Where the pods of workloads would go if these (Pods, ReplicaSets, Deployments, Applications,
+ * complete with defaults) were applied now, one after the other; nothing is changed. done gets, on
+ * a later turn, JSON that it borrows:
+ * {"workloads":[{"kind":…,"namespace":…,"name":…,"cost":X,"terms":{…},
+ *   "replaced":N,                      pods that would go
+ *   "pods":[{"component":C,"node":N,"site":S,"running":B,"cost":X,"terms":{…},"alternative":{…}}],
+ *   "refused":[{"component":C,"replicas":N,"message":…,"refusals":[…]}],
+ *   "links":[…]}]}                     as the Application has them
+ * running: it is there already and stays; then nothing is said of its cost. Other members are those
+ * of control_explain. Or done gets an error: -ERR_CANCELLED, or what the engine does not take. */
+typedef void control_plan_cb(void *arg, const json_t *result, const struct err *e);
+/* -ERR_UNSUPPORTED (a kind without pods), -ERR_TOO_LARGE: done will not be called. */
+int control_plan(struct control *c, json_t *const *trees, const struct kind *const *kinds,
+	size_t count, control_plan_cb *done, void *arg, struct err *e) MUST_CHECK;
 void control_metrics(const struct control *c, struct buf *b);
 /* A placement job that runs meanwhile ends by itself later; the loop must run on until then.
  * Commits under way are carried out by the store. */

@@ -463,6 +463,12 @@ json_t *control_explain(struct control *c, const char *namespace, const char *po
 	return o ? scheduler_explain(c->scheduler, o) : NULL;
 }
 
+int control_plan(struct control *c, json_t *const *trees, const struct kind *const *kinds,
+	size_t count, control_plan_cb *done, void *arg, struct err *e)
+{
+	return scheduler_plan(c->scheduler, trees, kinds, count, done, arg, e);
+}
+
 void control_metrics(const struct control *c, struct buf *b)
 {
 	static const struct {

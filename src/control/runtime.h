@@ -80,6 +80,9 @@ void scheduler_on_change(struct scheduler *s, const struct object *object,
 	const struct object *previous);
 void scheduler_node_changed(struct scheduler *s, const char *node); /* a session came or went */
 json_t *scheduler_explain(struct scheduler *s, const struct object *pod) MUST_CHECK;
+/* See control_plan; kinds: one for each tree. */
+int scheduler_plan(struct scheduler *s, json_t *const *trees, const struct kind *const *kinds,
+	size_t count, control_plan_cb *done, void *arg, struct err *e) MUST_CHECK;
 void scheduler_metrics(const struct scheduler *s, struct buf *b);
 
 #endif

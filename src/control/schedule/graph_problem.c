@@ -100,7 +100,7 @@ static int expect_replicas(struct graph_problem *g, const struct graph *graph,
 		struct place_want want = {.count = (uint32_t)missing[i],
 			.node = PLACE_NONE,
 			.component = i,
-			.expected = true};
+			.expected = !g->put_expected};
 		if (missing[i] <= 0)
 			continue;
 		int rc = template_shape(g, graph, t, json_array_get(list_of(g, "components"), i),

@@ -14,7 +14,8 @@ struct graph_problem {
 	json_t *tree;       /* of the Application; strings below are in it */
 	struct map numbers; /* component's name -> its number + 1 */
 	VEC(struct place_want) wants;
-	uint32_t waiting; /* how many of them; the rest is expected, with shapes of our own */
+	uint32_t waiting;  /* how many of them; the rest is expected, with shapes of our own */
+	bool put_expected; /* put them into the tables too: of a plan that is undone */
 	struct place_application application;
 	struct place_weights weights;
 	struct arena arena;

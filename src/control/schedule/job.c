@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "control/schedule/graph_problem.h"
+#include "control/schedule/plan.h"
 #include "control/schedule/result.h"
 
 void schedule_change_free(void *value)
@@ -35,6 +36,9 @@ void schedule_job_done(struct schedule_job *job)
 		free(problem->text);
 	}
 	vec_done(&job->problems);
+	VEC_EACH (&job->plans, struct schedule_plan *, plan)
+		plan_free(*plan);
+	vec_done(&job->plans);
 }
 
 /* ---- what is decided together ---- */
@@ -251,4 +255,6 @@ void schedule_job_run(struct schedule_job *job)
 		solve_on_their_own(job, &all, i, end);
 	}
 	units_done(&all);
+	VEC_EACH (&job->plans, struct schedule_plan *, plan)
+		plan_make(job, *plan);
 }

@@ -45,11 +45,16 @@ struct schedule_problem {
 	char *text;
 };
 
+struct schedule_plan; /* see plan.h */
+
 struct schedule_job {
 	struct schedule_tables *tables;
 	struct map changes;
 	VEC(struct schedule_candidate) candidates;
 	VEC(struct schedule_problem) problems; /* result */
+	VEC(struct schedule_plan *)
+	plans; /* to be made when the candidates have their places;
+		* theirs is who told of them */
 	uint64_t seed;
 	int64_t wall_ms;
 	struct err err; /* of the first change that could not be read, or of the engine */

@@ -7,7 +7,7 @@
 
 /* ---- explanations ---- */
 
-static json_t *terms_json(const struct place_weights *weights, const struct place_cost *cost)
+json_t *result_terms(const struct place_weights *weights, const struct place_cost *cost)
 {
 	json_t *terms = json_object();
 	for (int i = 0; i < PLACE_TERM_COUNT; i++)
@@ -17,7 +17,7 @@ static json_t *terms_json(const struct place_weights *weights, const struct plac
 	return terms;
 }
 
-static json_t *reasons_json(const struct place_reason *reasons, uint32_t count)
+json_t *result_reasons(const struct place_reason *reasons, uint32_t count)
 {
 	json_t *list = json_array();
 	for (uint32_t i = 0; i < count; i++) {
@@ -38,20 +38,24 @@ static char *explanation_text(json_t *json)
 	return text;
 }
 
+json_t *result_alternative(const struct place_weights *weights, const struct place *p,
+	const struct place_assignment *a)
+{
+	return json_pack("{s:s, s:f, s:o}", "node", place_node_name(p, a->alternative), "cost",
+		a->alternative_cost.total, "terms", result_terms(weights, &a->alternative_cost));
+}
+
 static char *explain_assignment(const struct result_context *x, const struct place_assignment *a)
 {
 	const struct place *p = x->job->tables->place;
 	json_t *json = json_pack("{s:s, s:I, s:I, s:f, s:o}", "node", place_node_name(p, a->node),
 		"nodes", (json_int_t)place_node_count(p), "feasible", (json_int_t)a->feasible,
-		"cost", a->cost.total, "terms", terms_json(&x->weights, &a->cost));
+		"cost", a->cost.total, "terms", result_terms(&x->weights, &a->cost));
 	if (x->application)
 		json_object_set_new(json, "application", json_string(x->application));
 	if (a->alternative != PLACE_NONE)
-		json_object_set_new(json, "alternative",
-			json_pack("{s:s, s:f, s:o}", "node", place_node_name(p, a->alternative),
-				"cost", a->alternative_cost.total, "terms",
-				terms_json(&x->weights, &a->alternative_cost)));
-	json_object_set_new(json, "refusals", reasons_json(a->reasons, a->reason_count));
+		json_object_set_new(json, "alternative", result_alternative(&x->weights, p, a));
+	json_object_set_new(json, "refusals", result_reasons(a->reasons, a->reason_count));
 	return explanation_text(json);
 }
 
@@ -121,7 +125,7 @@ void result_refused(const struct result_context *x, struct schedule_candidate *c
 	place_refusal_write(r, &message);
 	c->message = buf_take(&message, NULL);
 	json_t *json = json_pack("{s:n, s:s, s:I, s:o}", "node", "message", c->message, "nodes",
-		(json_int_t)r->nodes, "refusals", reasons_json(r->reasons, r->reason_count));
+		(json_int_t)r->nodes, "refusals", result_reasons(r->reasons, r->reason_count));
 	if (x->application)
 		json_object_set_new(json, "application", json_string(x->application));
 	c->explanation = explanation_text(json);

@@ -22,4 +22,11 @@ void result_refused(const struct result_context *x, struct schedule_candidate *c
 /* Nothing could be decided. */
 void result_failed(struct schedule_job *job, struct schedule_candidate *c, const struct err *e);
 
+/* ---- parts of explanations; new references ---- */
+
+json_t *result_terms(const struct place_weights *weights, const struct place_cost *cost);
+json_t *result_reasons(const struct place_reason *reasons, uint32_t count);
+json_t *result_alternative(const struct place_weights *weights, const struct place *p,
+	const struct place_assignment *a); /* it has one */
+
 #endif

@@ -12,7 +12,9 @@
 #include "base/str.h"
 #include "control/runtime.h"
 #include "control/schedule/job.h"
+#include "control/schedule/plan.h"
 #include "control/step.h"
+#include "control/view.h"
 
 #define COMPONENT "default-scheduler"
 #define CHANGES_MAX 2000    /* that wait for the next job before one is started for them */
@@ -45,7 +47,8 @@ struct scheduler {
 	struct schedule_tables *tables; /* null while the job has them */
 	struct running_job *running;
 	struct loop_timer *start, *retry, *idle;
-	struct list binds; /* on their way */
+	struct list binds;                 /* on their way */
+	VEC(struct schedule_plan *) plans; /* for the next job */
 	int64_t last_job_ms;
 	uint64_t jobs;
 	int64_t placed, refused, bind_conflicts;
@@ -404,6 +407,8 @@ static void done(void *arg)
 				&running->job.err, "job=%llu", (unsigned long long)s->jobs);
 		tell_problems(s, &running->job);
 		take_results(s, &running->job);
+		VEC_EACH (&running->job.plans, struct schedule_plan *, plan)
+			plan_tell(*plan, NULL);
 		start_if_needed(s);
 	} else {
 		schedule_tables_free(running->job.tables);
@@ -450,7 +455,10 @@ static void start_with(struct scheduler *s, bool changes_alone)
 	if (s->running)
 		return; /* its end looks again */
 	collect(s, &job);
-	if (job.candidates.count || (changes_alone && s->changes.count))
+	VEC_EACH (&s->plans, struct schedule_plan *, plan)
+		vec_push(&job.plans, *plan);
+	vec_done(&s->plans);
+	if (job.candidates.count || job.plans.count || (changes_alone && s->changes.count))
 		start(s, &job);
 }
 
@@ -502,6 +510,40 @@ json_t *scheduler_explain(struct scheduler *s, const struct object *pod)
 	return json;
 }
 
+int scheduler_plan(struct scheduler *s, json_t *const *trees, const struct kind *const *kinds,
+	size_t count, control_plan_cb *on_plan, void *arg, struct err *e)
+{
+	struct schedule_plan *plan = mem_new(struct schedule_plan);
+	int rc = 0;
+	for (size_t i = 0; i < count && rc == 0; i++)
+		rc = plan_add(plan, s->control->view, kinds[i], trees[i], e);
+	view_end_step(s->control->view);
+	if (rc != 0) {
+		plan_free(plan);
+		return rc;
+	}
+	plan->done = on_plan;
+	plan->arg = arg;
+	vec_push(&s->plans, plan);
+	loop_timer_start(s->start, 0);
+	return 0;
+}
+
+/* Those in a running job are freed with it. */
+static void cancel_plans(struct scheduler *s)
+{
+	struct err e;
+	err_set(&e, ERR_CANCELLED, "the server stops");
+	VEC_EACH (&s->plans, struct schedule_plan *, plan) {
+		plan_tell(*plan, &e);
+		plan_free(*plan);
+	}
+	vec_done(&s->plans);
+	if (s->running)
+		VEC_EACH (&s->running->job.plans, struct schedule_plan *, plan)
+			plan_tell(*plan, &e);
+}
+
 void scheduler_metrics(const struct scheduler *s, struct buf *b)
 {
 	const struct {
@@ -547,6 +589,7 @@ void scheduler_free(struct scheduler *s)
 {
 	if (!s)
 		return;
+	cancel_plans(s);
 	if (s->running)
 		s->running->scheduler = NULL;
 	LIST_EACH (&s->binds, link)

@@ -271,6 +271,12 @@ static struct known_node *know_node(struct schedule_tables *t, const struct sche
 	return x;
 }
 
+const char *tables_site_of(const struct schedule_tables *t, const char *node)
+{
+	const struct known_node *x = map_get(&t->nodes, node);
+	return x ? nodespec_site(x->object) : NULL;
+}
+
 static int change_node(struct schedule_job *job, const struct schedule_change *change,
 	struct err *e)
 {

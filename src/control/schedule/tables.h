@@ -51,4 +51,7 @@ void tables_forget_pod(struct schedule_tables *t, const char *uid);
 /* By what its labels say; null: no Application is known by that name. */
 struct graph *tables_graph_of(struct schedule_tables *t, const struct object *pod);
 
+/* Of a node; null: it has none, or is not known. Until the node changes. */
+const char *tables_site_of(const struct schedule_tables *t, const char *node);
+
 #endif
