@@ -85,6 +85,7 @@ int verb_image(int argc, char **argv);
 int verb_leave(int argc, char **argv);
 int verb_logs(int argc, char **argv);
 int verb_node(int argc, char **argv);
+int verb_plan(int argc, char **argv);
 int verb_token(int argc, char **argv);
 int verb_version(int argc, char **argv);
 int verb_watch(int argc, char **argv);

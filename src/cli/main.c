@@ -14,6 +14,7 @@ static const struct cli_verb verbs[] = {
 	{"logs", "show what a pod's container wrote", verb_logs},
 	{"exec", "run a command in a container", verb_exec},
 	{"explain", "say why a pod is where it is, or why it is nowhere", verb_explain},
+	{"plan", "show where the pods of manifests would go, and apply nothing", verb_plan},
 	{"watch", "follow pods: node, state, pull progress, why", verb_watch},
 	{"adopt", "make workloads of the containers that Docker runs, as they are", verb_adopt},
 	{"leave", "give a node's containers back and take it out of the domain", verb_leave},

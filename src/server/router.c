@@ -9,6 +9,7 @@
 #include "server/discovery.h"
 #include "server/feed.h"
 #include "server/metrics.h"
+#include "server/plan.h"
 #include "server/progress.h"
 #include "server/read.h"
 #include "server/revocations.h"
@@ -269,6 +270,8 @@ static void serve_own(struct server *s, struct http_request *http, const struct 
 		tokens_delete(r);
 	} else if (path_is(p, 2, "explain") && get) {
 		serve_explain(r, p);
+	} else if (path_is(p, 2, "plan") && p->count == 3 && post) {
+		plan_serve(r);
 	} else if (path_is(p, 2, "nodes") && p->count == 5 && path_is(p, 4, "revoke") && post) {
 		serve_revoke(r, p->parts[3]);
 	} else if (path_is(p, 2, "progress") && get) {
