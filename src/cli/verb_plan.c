@@ -132,8 +132,9 @@ static void print_cost(const json_t *workload)
 	json_t *refused;
 	json_array_foreach (json_object_get(workload, "refused"), i, refused) {
 		const char *component = json_text(refused, NULL, "component");
-		printf("  %s%s%lld find no node: %s\n", component ? component : "",
-			component ? ": " : "", (long long)json_int(refused, 0, "replicas"),
+		long long replicas = json_int(refused, 0, "replicas");
+		printf("  %s%sno node for %lld replica%s: %s\n", component ? component : "",
+			component ? ": " : "", replicas, replicas == 1 ? "" : "s",
 			json_text(refused, "", "message"));
 	}
 }

@@ -52,9 +52,15 @@ tap_check 'what the manifest dropped is gone' tap_says 1 '' grep -q '^    c: d' 
 tap_check 'what somebody else set stays' grep -q '^    other: kept' "$work/web.yaml"
 tap_check 'what changed is changed' grep -q '^  replicas: 3' "$work/web.yaml"
 
+tap_check 'plan says what finds no node, before anything of it is there' tap_says 1 \
+	'store: no node for 1 replica: no nodes available' continuo plan -f demo/application.yaml
+tap_check 'with nothing that has pods there is no plan' tap_says 2 'nothing in the manifests has pods' \
+	continuo plan -f <(printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n')
+tap_check 'a plan of what the server would refuse is refused' tap_says 1 'spec.replicas' \
+	continuo plan -f <(sed 's/replicas: [0-9]/replicas: -2/' "$work/app.yaml")
 continuo apply -f demo/application.yaml >"$work/shop.out" 2>&1
 tap_check 'the example of an Application is taken' grep -q '^application.continuo.dev/shop created' "$work/shop.out"
-tap_check 'with a warning for what is not carried out' grep -q 'spec.links is stored, but' "$work/shop.out"
+tap_check 'and all of it is carried out' tap_says 1 '' grep -q 'is stored, but' "$work/shop.out"
 tap_check 'get shows it' tap_says 0 '0/2' continuo get app -n bakery
 tap_check 'describe says why' tap_says 0 'web waits for store' continuo describe application shop -n bakery
 
