@@ -23,6 +23,11 @@ static const struct {
 	{"podAffinity", "pod affinity"},
 	{"podAntiAffinity", "pod anti-affinity"},
 	{"existingAntiAffinity", "anti-affinity of a pod that is there"},
+	{"latency", "latency bound"},
+	{"bandwidth", "not enough bandwidth"},
+	{"trust", "node is not trusted enough"},
+	{"runtime", "node does not offer the isolation"},
+	{"fence", "node has no fence for a handover pod"},
 };
 
 static const char *text_of(const char *constraint)
@@ -72,6 +77,9 @@ static void print_placed(const json_t *answer, const char *pod)
 		printf(": %lld of %lld node%s fit, this one at the lowest cost", feasible, nodes,
 			nodes == 1 ? "" : "s");
 	putchar('\n');
+	if (json_object_get(answer, "application"))
+		printf("It was placed with application %s as a whole.\n",
+			json_text(answer, "", "application"));
 	if (json_object_get(answer, "terms")) {
 		printf("\nCost %.3f (less is better):\n",
 			json_number_value(json_object_get(answer, "cost")));

@@ -267,7 +267,11 @@ component() { # NAME [jq filter]
 application() { # COMPONENT...: JSON
 	printf '%s\n' "$@" | jq -s '{apiVersion: "continuo.dev/v1alpha1", kind: "Application", metadata: {name: "shop"},
 		spec: {components: ., data: [{name: "orders", site: "site-2", size: "1Mi", readers: ["store"],
-		privacy: {countries: ["FR"]}}]}}'
+		privacy: {countries: ["FR"]}}]}} | if (.spec.components | length) == 2 then
+		.spec.links = [{from: "web", to: "store", latency: "5ms", bandwidth: "1M", required: true}] else . end'
+}
+planned() { # FILTER that must hold of the plan's only workload
+	cli plan -f "$w/shop.json" -o json | jq -e ".workloads[0] | $1"
 }
 shop() { # FILTER that must hold of the Application
 	cli get application shop -o json | jq -e "$1"
@@ -280,11 +284,19 @@ sites >"$w/sites.json"
 application "$(component store)" "$(component web '.replicas = 2 | .requires = ["store"]')" >"$w/shop.json"
 tap_check "Sites are taken" manifest apply "$w/sites.json"
 tap_check "and listed" eval '[ "$(cli get sites | grep -c "^site-[12]  *[DF]")" = 2 ]'
+tap_check "a plan puts all of it near the data that must stay in France" planned \
+	'(.pods | length) == 3 and all(.pods[]; .node == "node2" and .running == false) and .refused == []'
+tap_check "and nothing came of it" no_pods_of ""
 tap_check "an Application is taken" manifest apply "$w/shop.json"
 tap_check "and its components run" wait_for 30 ready 2
 tap_check "as many as asked for" eval '[ "$(pods_of web | jq "[.items[] | select(.status.phase == \"Running\")] | length")" = 2 ]'
 tap_check "the one whose data must stay in France is there" eval \
 	'[ "$(pods_of store | jq -r ".items[].spec.nodeName")" = node2 ]'
+tap_check "and what is linked to it, too" eval \
+	'[ "$(pods_of web | jq -r "[.items[].spec.nodeName] | unique[]")" = node2 ]'
+tap_check "which explain says" tap_says 0 "placed with application shop as a whole" cli explain \
+	"$(pods_of store | jq -r '.items[0].metadata.name')"
+tap_check "planned again it stays" planned 'all(.pods[]; .running) and .replaced == 0'
 tap_check "what requires it began later" eval '[ "$(pods_of store | jq -r ".items[0].status.startTime")" = "$(
 	pods_of | jq -r "[.items[].status.startTime] | min")" ]'
 application "$(component store)" >"$w/shop.json"
