@@ -147,6 +147,22 @@ struct assign_anchor {
 	double cost_per_s;  /* of fetching */
 };
 
+/* What the search is made of, for ablations. */
+enum assign_step {
+	ASSIGN_STEP_COARSE,   /* beginning with one bin a site */
+	ASSIGN_STEP_STARTS,   /* beginning with more than one assignment */
+	ASSIGN_STEP_ANNEAL,   /* accepting what is worse */
+	ASSIGN_STEP_SWAP,     /* two items change places */
+	ASSIGN_STEP_EXCHANGE, /* so do all items of two bins */
+	ASSIGN_STEP_GROUP,    /* a component and a partner move to a site */
+	ASSIGN_STEP_EJECTION, /* an item takes the place of others, which look for another one */
+	ASSIGN_STEP_EMPTYING, /* all items leave a bin */
+	ASSIGN_STEP_SITE,     /* all items leave a site */
+	ASSIGN_STEP_DESCENT,  /* descent by pairs and groups at the end */
+	ASSIGN_STEP_COUNT
+};
+const char *assign_step_name(enum assign_step step); /* "coarse" */
+
 struct assign_problem {
 	uint32_t resource_count;
 	const char *const *resources; /* names */
@@ -160,7 +176,8 @@ struct assign_problem {
 	const struct assign_anchor *anchors;
 	uint32_t anchor_count;
 	uint64_t seed;
-	uint64_t steps; /* budget; 0: the usual one for its size */
+	uint64_t steps;   /* budget; 0: the usual one for its size */
+	uint32_t without; /* 1 << enum assign_step: left out */
 };
 
 struct assign_cost {

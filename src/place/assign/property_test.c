@@ -145,12 +145,39 @@ static void plans_hold_and_are_repeated(void **state)
 	assert_true(feasible >= 30);
 }
 
+/* No step of the search is what keeps a plan right, and each of them changes something. */
+static void every_step_can_be_left_out(void **state)
+{
+	(void)state;
+	for (int step = 0; step < ASSIGN_STEP_COUNT; step++) {
+		uint32_t changed = 0;
+		for (uint64_t seed = 1; seed <= 4; seed++) {
+			CLEANUP(arena_done) struct arena a = {0};
+			CLEANUP(assign_result_done) struct assign_result usual = {0}, less = {0};
+			struct assign_sample s = assign_sample_large(seed);
+			struct assign_problem *p = assign_sample_make(&s, &a);
+			struct assign_cost cost;
+			p->steps = 20000;
+			assert_int_equal(assign_solve(p, &usual, NULL), 0);
+			p->without = 1u << step;
+			assert_int_equal(assign_solve(p, &less, NULL), 0);
+			assert_true(less.feasible);
+			assert_int_equal(assign_evaluate(p, less.bin_of, &cost, NULL, 0), 0);
+			assert_int_equal(cost.total, less.cost.total);
+			changed += less.cost.total != usual.cost.total;
+		}
+		assert_true(changed > 0);
+		assert_string_not_equal(assign_step_name((enum assign_step)step), "unknown");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kept_cost_equals_the_cost_anew),
 		cmocka_unit_test(best_bin_is_the_best_of_all),
 		cmocka_unit_test(plans_hold_and_are_repeated),
+		cmocka_unit_test(every_step_can_be_left_out),
 	};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests_name("place/assign property", tests, NULL, NULL);

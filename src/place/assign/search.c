@@ -295,11 +295,33 @@ static bool descend_groups(struct search *x, uint64_t until)
 	return better;
 }
 
+const char *assign_step_name(enum assign_step step)
+{
+	static const char *const names[] = {[ASSIGN_STEP_COARSE] = "coarse",
+		[ASSIGN_STEP_STARTS] = "starts",
+		[ASSIGN_STEP_ANNEAL] = "anneal",
+		[ASSIGN_STEP_SWAP] = "swap",
+		[ASSIGN_STEP_EXCHANGE] = "exchange",
+		[ASSIGN_STEP_GROUP] = "group",
+		[ASSIGN_STEP_EJECTION] = "ejection",
+		[ASSIGN_STEP_EMPTYING] = "emptying",
+		[ASSIGN_STEP_SITE] = "site",
+		[ASSIGN_STEP_DESCENT] = "descent"};
+	return (unsigned)step < ARRAY_SIZE(names) ? names[step] : "unknown";
+}
+
+bool assign_is_without(const struct search *x, enum assign_step step)
+{
+	return x->s->t->problem->without >> step & 1;
+}
+
 void assign_descend(struct search *x, uint64_t until)
 {
 	bool better = true;
 	while (better && x->s->steps < until) {
 		assign_descend_items(x, until);
+		if (assign_is_without(x, ASSIGN_STEP_DESCENT))
+			break;
 		better = descend_pairs(x, until);
 		better |= descend_groups(x, until);
 	}
@@ -330,6 +352,20 @@ static uint32_t draw_partner(struct search *x, uint32_t c)
 	return x->s->t->edges[k->edge_first + rand_below(&x->rand, k->edge_count)].partner;
 }
 
+static bool kind_is_left_out(const struct search *x, uint32_t kind)
+{
+	enum assign_step step = ASSIGN_STEP_COUNT;
+	if (kind == 0)
+		step = ASSIGN_STEP_SITE;
+	else if (kind >= 96)
+		step = kind < 110   ? ASSIGN_STEP_SWAP
+		       : kind < 115 ? ASSIGN_STEP_EXCHANGE
+		       : kind < 121 ? ASSIGN_STEP_GROUP
+		       : kind < 124 ? ASSIGN_STEP_EJECTION
+				    : ASSIGN_STEP_EMPTYING;
+	return x->s->t->problem->without && step != ASSIGN_STEP_COUNT && assign_is_without(x, step);
+}
+
 static void propose(struct search *x, double heat)
 {
 	struct state *s = x->s;
@@ -338,6 +374,9 @@ static void propose(struct search *x, double heat)
 		 j = (uint32_t)rand_below(&x->rand, items);
 	uint32_t c = s->t->component_of[i], kind = (uint32_t)rand_below(&x->rand, 128);
 	double slack = heat * draw_exponential(&x->rand);
+	s->steps++;
+	if (kind_is_left_out(x, kind))
+		kind = 1;
 	if (kind == 0 && rand_next(&x->rand) % 4 == 0)
 		try_site(x, s->t->bin[s->bin_of[i]].site, draw_site(x, c), slack);
 	else if (kind < 76)
@@ -356,12 +395,13 @@ static void propose(struct search *x, double heat)
 		try_ejection(x, i, s->bin_of[j], slack);
 	else
 		try_emptying(x, s->bin_of[i], kind < 126 ? draw_site(x, c) : ASSIGN_NONE, slack);
-	s->steps++;
 }
 
 void assign_anneal(struct search *x, uint64_t until, double heat)
 {
 	double usual = x->strict;
+	if (assign_is_without(x, ASSIGN_STEP_ANNEAL))
+		heat = 0;
 	uint64_t begun = x->s->steps, all = until > begun ? until - begun : 0;
 	for (uint32_t stage = 1; stage <= STAGES; stage++) {
 		while (x->s->steps < begun + all * stage / STAGES)

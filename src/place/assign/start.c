@@ -92,7 +92,7 @@ static void keep_start(struct search *x)
 static void build_starts(struct search *x, uint64_t budget)
 {
 	struct state *s = x->s;
-	uint64_t until = s->steps + budget;
+	uint64_t until = assign_is_without(x, ASSIGN_STEP_STARTS) ? 0 : s->steps + budget;
 	for (int order = 0; order < ASSIGN_ORDERS && (order == 0 || s->steps < until); order++) {
 		assign_build(s, (enum assign_order)order, x->strict, &x->rand);
 		keep_start(x);
@@ -166,7 +166,8 @@ double assign_start(struct search *x, uint64_t budget)
 {
 	static const uint32_t crowds[] = {CROWDS};
 	double scale = judge_scale(x);
-	if (x->s->t->bins > MANY_BINS * x->s->t->sites && x->s->t->bins > ASSIGN_FEW_BINS)
+	bool many = x->s->t->bins > MANY_BINS * x->s->t->sites && x->s->t->bins > ASSIGN_FEW_BINS;
+	if (many && !assign_is_without(x, ASSIGN_STEP_COARSE))
 		for (uint32_t i = 0; i < ARRAY_SIZE(crowds); i++)
 			start_coarse(x, crowds[i], budget / COARSE_SHARE / ARRAY_SIZE(crowds));
 	else

@@ -215,6 +215,7 @@ struct search {
 void assign_note(struct search *x); /* keeps the state if it is the best one */
 /* Items one by one until none can be put anywhere for less. */
 bool assign_descend_items(struct search *x, uint64_t until);
+bool assign_is_without(const struct search *x, enum assign_step step);
 /* The same with pairs, components and bins. */
 void assign_descend(struct search *x, uint64_t until);
 void assign_anneal(struct search *x, uint64_t until, double heat);
