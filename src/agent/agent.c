@@ -116,9 +116,30 @@ static void on_forgotten(void *arg)
 	check_network(a);
 }
 
+/* Pods that wait for it are on their way here; others shall not come (condition
+ * NetworkUnavailable). */
+static void note_network(struct agent *a, const char *problem)
+{
+	struct agent_facts *facts = &a->config.facts;
+	char text[sizeof(facts->network_problem)];
+	snprintf(text, sizeof(text), "%s", problem);
+	if (str_equal(text, facts->network_problem))
+		return;
+	memcpy(facts->network_problem, text, sizeof(text));
+	facts->network_known = true;
+	if (a->probed && a->session)
+		report_node(a);
+}
+
+static void on_network_problem(void *arg, const struct err *e)
+{
+	note_network(arg, e->text);
+}
+
 static void on_network_open(void *arg, const char *cluster_domain, const char *dns_address)
 {
 	struct agent *a = arg;
+	note_network(a, "");
 	a->kept_only = false;
 	check_network(a);
 	agent_pods_set_network(a->pods, cluster_domain, dns_address);
@@ -536,6 +557,7 @@ static int start_parts(struct agent *a, struct err *e)
 		.backend = a->config.network_backend ? a->config.network_backend : "direct",
 		.resolv_conf = a->config.resolv_conf ? a->config.resolv_conf : "/etc/resolv.conf",
 		.on_open = on_network_open,
+		.on_problem = on_network_problem,
 		.arg = a};
 	int r = start_spool(a, e);
 	if (r < 0)

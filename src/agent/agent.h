@@ -129,6 +129,8 @@ struct agent_facts {
 	int64_t memory_bytes;           /* of the machine, or the limit of the agent's own cgroup */
 	int64_t disk_bytes;             /* free where the state folder is; 0 unknown */
 	bool disk_known, disk_pressure; /* the agent's own finding (disk.h) */
+	bool network_known;             /* a problem was told, now or earlier */
+	char network_problem[300];      /* why the pod network is not open; "": it is */
 	char architecture[16];          /* Kubernetes' names: "amd64", "arm64" */
 	char kernel[80];                /* "6.1.0-18-cloud-amd64" */
 	char os_image[80];              /* "Debian GNU/Linux 12 (bookworm)" */

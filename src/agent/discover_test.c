@@ -95,6 +95,18 @@ static void test_node_object(void **state)
 	assert_string_equal(json_text(lame, "", "status", "allocatable", "pods"), "0");
 	assert_string_equal(json_text(lame, "", "metadata", "labels", "continuo.dev/fence"),
 		"cgroup");
+	assert_null(json_at(lame, "status", "conditions"));
+	c.facts.network_known = true;
+	strcpy(c.facts.network_problem, "port 53 is taken");
+	CLEANUP(json_done) json_t *cut_off = agent_node_make(&c, "n1", &probe, NULL);
+	const json_t *condition = json_array_get(json_at(cut_off, "status", "conditions"), 0);
+	assert_string_equal(json_text(condition, "", "type"), "NetworkUnavailable");
+	assert_string_equal(json_text(condition, "", "status"), "True");
+	assert_string_equal(json_text(condition, "", "message"), "port 53 is taken");
+	c.facts.network_problem[0] = '\0';
+	CLEANUP(json_done) json_t *well = agent_node_make(&c, "n1", &probe, NULL);
+	condition = json_array_get(json_at(well, "status", "conditions"), 0);
+	assert_string_equal(json_text(condition, "", "status"), "False");
 }
 
 int main(void)

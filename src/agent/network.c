@@ -63,6 +63,7 @@ static void try_open(struct agent_network *n)
 	}
 	if (open_with(n, session, &e) < 0) {
 		retry(n, "network_not_open", &e);
+		n->config.on_problem(n->config.arg, &e);
 		return;
 	}
 	n->failures = 0;

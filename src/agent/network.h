@@ -17,6 +17,8 @@ struct agent_network_config {
 	const char *node_name, *node_address, *state_folder, *backend, *resolv_conf;
 	/* It is open (again): pods may start. Before anything else is set. */
 	void (*on_open)(void *arg, const char *cluster_domain, const char *dns_address);
+	/* It cannot be opened; told at each try. */
+	void (*on_problem)(void *arg, const struct err *e);
 	void *arg;
 };
 

@@ -91,17 +91,32 @@ static json_t *make_info(const struct agent_config *c, const struct driver_probe
 		"systemUUID", c->facts.machine_id);
 }
 
+static void add_condition(json_t *conditions, const char *type, bool status, const char *reason,
+	const char *message)
+{
+	json_array_append_new(conditions,
+		json_pack("{s:s, s:s, s:s, s:s}", "type", type, "status", status ? "True" : "False",
+			"reason", reason, "message", message));
+}
+
 /* Null: nothing is known. */
 static json_t *make_conditions(const struct agent_config *c)
 {
-	if (!c->facts.disk_known)
-		return NULL;
+	json_t *conditions = json_array();
+	const char *problem = c->facts.network_problem;
 	bool pressure = c->facts.disk_pressure;
-	return json_pack("[{s:s, s:s, s:s, s:s}]", "type", "DiskPressure", "status",
-		pressure ? "True" : "False", "reason",
-		pressure ? "AgentHasDiskPressure" : "AgentHasNoDiskPressure", "message",
-		pressure ? "the disk is fuller than it may be, and no image can be removed"
-			 : "there is room on the disk");
+	if (c->facts.disk_known)
+		add_condition(conditions, "DiskPressure", pressure,
+			pressure ? "AgentHasDiskPressure" : "AgentHasNoDiskPressure",
+			pressure ? "the disk is fuller than it may be, and no image can be removed"
+				 : "there is room on the disk");
+	if (c->facts.network_known)
+		add_condition(conditions, "NetworkUnavailable", *problem,
+			*problem ? "NetworkNotOpen" : "NetworkOpen",
+			*problem ? problem : "pods get addresses, services and names");
+	if (json_array_size(conditions) == 0)
+		json_done(&conditions);
+	return conditions;
 }
 
 json_t *agent_node_make(const struct agent_config *c, const char *name,

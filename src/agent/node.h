@@ -7,7 +7,7 @@
 #include "codec/json.h"
 
 /* New reference. probe: what the driver said; devices: what there is now; both may be null.
- * Of the conditions DiskPressure alone is the agent's to know. */
+ * Of the conditions DiskPressure and NetworkUnavailable are the agent's to know. */
 json_t *agent_node_make(const struct agent_config *c, const char *name,
 	const struct driver_probe *probe, const struct agent_devices *devices) MUST_CHECK;
 

@@ -302,6 +302,17 @@ static void a_node_without_room_gets_no_pods(void **state)
 	assert_int_equal(bench_run(b, &reconciler_node_pressure, "core/nodes//n0"), 0);
 	w = bench_only_write(b, CONTROL_UPDATE, &kind_node);
 	assert_false(has_taint(w->tree, "NoSchedule"));
+	bench_put(b, &kind_node,
+		"{'apiVersion':'v1','kind':'Node','metadata':{'name':'n0','uid':'n0'},'spec':{"
+		"'taints':[{'key':'node.kubernetes.io/disk-pressure','effect':'NoSchedule'}]},"
+		"'status':{'conditions':[{'type':'DiskPressure','status':'False'},{'type':"
+		"'NetworkUnavailable','status':'True'}]}}"); /* one for the other */
+	assert_int_equal(bench_run(b, &reconciler_node_pressure, "core/nodes//n0"), 0);
+	w = bench_only_write(b, CONTROL_UPDATE, &kind_node);
+	assert_int_equal(json_array_size(json_at(w->tree, "spec", "taints")), 1);
+	assert_string_equal(json_text(json_array_get(json_at(w->tree, "spec", "taints"), 0), "",
+				    "key"),
+		"node.kubernetes.io/network-unavailable");
 	put_node(b, "n0", "a", true, unreachable); /* says nothing of its disk */
 	assert_int_equal(bench_run(b, &reconciler_node_pressure, "core/nodes//n0"), 0);
 	assert_int_equal(bench_count_writes(b, CONTROL_UPDATE, &kind_node), 0);

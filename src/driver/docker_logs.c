@@ -124,7 +124,9 @@ struct driver_logs_call *docker_logs(struct container_engine *x, const char *uid
 {
 	struct docker *d = docker_of(x);
 	char *file CLEANUP(mem_free_ptr) = oci_log_path(d->oci, uid, name, attempt);
-	if (access(file, F_OK) == 0)
+	char *part CLEANUP(mem_free_ptr) = mem_format("%s.1", file);
+	/* While it is rotated the file has its other name only. */
+	if (access(file, F_OK) == 0 || access(part, F_OK) == 0)
 		return oci_logs(&d->oci->base, uid, name, attempt, live, spec);
 	struct docker_logs *l = mem_new(struct docker_logs);
 	char *path CLEANUP(mem_free_ptr) =

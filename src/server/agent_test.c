@@ -96,6 +96,15 @@ static void a_node_tells_of_its_disk(void **state)
 	node = fixture_expect(f, 200, "GET", "/api/v1/nodes/node-a", NULL);
 	assert_string_equal(condition(node, "DiskPressure"), "True");
 	assert_string_equal(condition(node, "Ready"), "True");
+	assert_string_equal(condition(node, "NetworkUnavailable"), "");
+	json_decref(node);
+	assert_int_equal(report(f, "{'type':'node','status':{'conditions':[{'type':"
+				   "'NetworkUnavailable','status':'True','reason':'R',"
+				   "'message':'m'}]}}\n"),
+		200);
+	node = fixture_expect(f, 200, "GET", "/api/v1/nodes/node-a", NULL);
+	assert_string_equal(condition(node, "DiskPressure"), "True");
+	assert_string_equal(condition(node, "NetworkUnavailable"), "True");
 	json_decref(node);
 	fixture_stream_free(feed);
 }

@@ -162,17 +162,19 @@ static void set_ready(struct server *s, json_t *status, const char *value, const
 	set_condition(s, status, "Ready", value, reason, message);
 }
 
-/* Of the conditions that an agent sends: the one that it alone can know. */
+/* Of the conditions that an agent sends: those that it alone can know. */
 static void merge_conditions(struct server *s, json_t *status, const json_t *sent)
 {
+	static const char *const known[] = {"DiskPressure", "NetworkUnavailable"};
 	size_t i;
 	json_t *c;
-	json_array_foreach (json_object_get(sent, "conditions"), i, c) {
-		if (str_equal(json_text(c, "", "type"), "DiskPressure"))
-			set_condition(s, status, "DiskPressure",
-				str_equal(json_text(c, "", "status"), "True") ? "True" : "False",
-				json_text(c, "", "reason"), json_text(c, "", "message"));
-	}
+	json_array_foreach (json_object_get(sent, "conditions"), i, c)
+		for (size_t k = 0; k < ARRAY_SIZE(known); k++)
+			if (str_equal(json_text(c, "", "type"), known[k]))
+				set_condition(s, status, known[k],
+					str_equal(json_text(c, "", "status"), "True") ? "True"
+										      : "False",
+					json_text(c, "", "reason"), json_text(c, "", "message"));
 }
 
 /* The agent's status over the old one; most conditions are the server's. */

@@ -1,6 +1,6 @@
 #!/bin/bash
 # A node without a registry, and with little room: a pod from a loaded archive, what goes when the disk fills, what
-# stays, and the node's condition when nothing is left to go.
+# stays, and the node's condition when nothing is left to go. Another one on which somebody else has the port of names.
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 . tests/lib/topology.sh
@@ -16,7 +16,7 @@ raise() {
 	continuum_folder=$(mktemp -d /var/tmp/continuo-room-XXXXXX)
 	at_exit continuum_end
 	topo_start && topo_site c 10.10.3.1/24 && topo_host server c 10.10.3.10/24 10.10.3.1 &&
-		topo_host node c 10.10.3.11/24 10.10.3.1 || bail "no network"
+		topo_host node c 10.10.3.11/24 10.10.3.1 && topo_host deaf c 10.10.3.12/24 10.10.3.1 || bail "no network"
 	mkdir -p "$continuum_folder/node/state"
 	mount -t tmpfs -o size=64m tmpfs "$continuum_folder/node/state"
 	at_exit "umount -l '$continuum_folder/node/state'"
@@ -45,8 +45,11 @@ gone() { ! continuum get pod "$1"; }
 has() { ls "$continuum_folder/node/state/images/layers/"*"/$1"; }
 has_not() { ! has "$1"; }
 fill() { head -c "$2" /dev/zero >"$continuum_folder/node/state/$1"; } # FILE BYTES
-pressure_is() { [ "$(continuum get node node -o json | jq -r '.status.conditions[] | select(.type == "DiskPressure").status')" = "$1" ]; }
-tainted() { continuum get node node -o json | jq -e 'any(.spec.taints[]?; .key == "node.kubernetes.io/disk-pressure" and .effect == "NoSchedule")'; }
+condition_is() { [ "$(continuum get node "$1" -o json | jq -r --arg type "$2" '.status.conditions[] | select(.type == $type).status')" = "$3" ]; }
+pressure_is() { condition_is node DiskPressure "$1"; }
+has_taint() { continuum get node "$1" -o json | jq -e --arg key "$2" 'any(.spec.taints[]?; .key == $key and .effect == "NoSchedule")'; }
+tainted() { has_taint node node.kubernetes.io/disk-pressure; }
+no_network_taint() { ! has_taint deaf node.kubernetes.io/network-unavailable; }
 not_tainted() { ! tainted; }
 touch_off() { # a pod comes and goes, upon which the agent looks at its disk
 	pod "$1" one Never && wait_for 20 runs "$1"
@@ -79,4 +82,19 @@ rm "$continuum_folder"/node/state/ballast*
 continuum delete pod one >/dev/null
 tap_check "with room again that is over" wait_for 20 pressure_is False
 tap_check "the taint too" wait_for 10 not_tainted
+
+continuum_run names nsenter --net="/run/netns/$topo_id-deaf" python3 -c 'import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", 53))
+time.sleep(600)'
+taken() { topo_in deaf ss -lun | grep -q '0.0.0.0:53 '; }
+wait_for 10 taken || bail "port 53 is free"
+continuum_agent deaf 10.10.3.12 edge c || bail "no second node"
+tap_check "a node where others have port 53 says that it has no network" wait_for 20 condition_is deaf NetworkUnavailable True
+tap_check "and why" eval 'continuum get node deaf -o json | jq -e ".status.conditions[] |
+	select(.type == \"NetworkUnavailable\").message | contains(\":53\")"'
+tap_check "and is tainted" wait_for 10 has_taint deaf node.kubernetes.io/network-unavailable
+continuum_kill names
+tap_check "when it is free that is over" wait_for 20 condition_is deaf NetworkUnavailable False
+tap_check "the taint too" wait_for 10 no_network_taint
 tap_finish
