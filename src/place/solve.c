@@ -38,7 +38,7 @@ static int check_weights(const struct place_weights *w, struct err *e)
 		const char *name = place_term_name((enum place_term)i);
 		if (!isfinite(w->of[i]) || w->of[i] < -1000 || w->of[i] > 1000)
 			return err_set(e, ERR_INVALID, "weight of %s is not -1000 to 1000", name);
-		if (w->of[i] != 0 && i > PLACE_TERM_IMAGE)
+		if (w->of[i] != 0 && (i == PLACE_TERM_FRAGMENTATION || i == PLACE_TERM_MOVE))
 			return err_set(e, ERR_UNSUPPORTED, "objective %s is not supported yet",
 				name);
 	}
@@ -100,7 +100,7 @@ static void refuse(struct solver *s, uint32_t want, uint32_t count)
 	if (any_node && known->refusal && known->assignments == s->assignments.count)
 		copy_reasons(&r, &s->refusals.items[known->refusal - 1]);
 	else if (!out_of_steps(s))
-		place_explain(s->p, w->shape, w->node, &r, &s->steps);
+		place_explain(s->p, w->shape, w->node, NULL, &r, &s->steps);
 	else
 		r.undecided = true;
 	vec_push(&s->refusals, r);
@@ -156,7 +156,7 @@ static int place_replicas(struct solver *s, uint32_t want, uint32_t *left, struc
 		struct place_choice c;
 		place_choose(s->p,
 			&(struct place_question){
-				w->shape, w->node, s->weights, s->problem->explain, false},
+				w->shape, w->node, s->weights, s->problem->explain, false, NULL},
 			&c);
 		s->steps += c.steps;
 		if (c.node == PLACE_NONE)
