@@ -170,9 +170,15 @@ void place_explain(struct place *p, uint32_t shape, uint32_t node, const struct 
 
 uint32_t place_survey(struct place *p, uint32_t shape, struct place_refusal *ret_refusal)
 {
+	return place_survey_with(p, shape, NULL, ret_refusal);
+}
+
+uint32_t place_survey_with(struct place *p, uint32_t shape, const struct site_bars *bars,
+	struct place_refusal *ret_refusal)
+{
 	struct survey s = {0};
 	uint64_t steps = 0;
-	(void)survey(&(struct subject){p, shape, PLACE_NONE, NULL}, true, NULL, &s, &steps);
+	(void)survey(&(struct subject){p, shape, PLACE_NONE, bars}, true, NULL, &s, &steps);
 	if (s.reasons.count)
 		qsort(s.reasons.items, s.reasons.count, sizeof(*s.reasons.items), compare_reasons);
 	*ret_refusal = (struct place_refusal){.nodes = p->node_count,

@@ -227,35 +227,45 @@ static double share_of(const struct look *l, const struct node *n, uint32_t reso
 	return share < most ? share : most;
 }
 
-/* Watts that come with the pod: its share of cpu, and those of an empty node that it is the first
- * on. */
-static double watts_of(const struct look *l, const struct node *n)
-{
-	double slope = n->full_watts > n->idle_watts ? n->full_watts - n->idle_watts : 0;
-	return slope * share_of(l, n, PLACE_CPU) + (n->first_pod == PLACE_NONE ? n->idle_watts : 0);
-}
-
-static void score_upkeep(const struct look *l, const struct node *n, int64_t *ret_terms)
-{
-	static const struct place_site nowhere = {0};
-	const struct place_site *site =
-		n->site == PLACE_NONE ? &nowhere : &l->p->sites.items[n->site].facts;
-	double watts = watts_of(l, n), cpu = share_of(l, n, PLACE_CPU),
-	       memory = share_of(l, n, PLACE_MEMORY);
-	double money = n->price_per_hour * (cpu > memory ? cpu : memory) +
-		       watts / 1000 * site->price_per_kwh;
-	ret_terms[PLACE_TERM_ENERGY] = place_cost_fix(watts / PLACE_ENERGY_WATTS);
-	ret_terms[PLACE_TERM_CARBON] =
-		place_cost_fix(watts / 1000 * site->carbon_g_per_kwh / PLACE_CARBON_G_PER_HOUR);
-	ret_terms[PLACE_TERM_MONEY] = place_cost_fix(money / PLACE_MONEY_PER_HOUR);
-	ret_terms[PLACE_TERM_TRUST] = (100 - n->trust) * RANK_UNIT / 100;
-}
-
 /* Terms that are 0 for who does not ask for them. */
 static bool weighs_upkeep(const int64_t *w)
 {
 	return (w[PLACE_TERM_ENERGY] | w[PLACE_TERM_CARBON] | w[PLACE_TERM_MONEY] |
 		       w[PLACE_TERM_TRUST]) != 0;
+}
+
+/* What watts cost, and what the machine itself does, in the terms' own scales. */
+static void score_watts(const struct look *l, const struct node *n, double watts, double *terms)
+{
+	static const struct place_site nowhere = {0};
+	const struct place_site *site =
+		n->site == PLACE_NONE ? &nowhere : &l->p->sites.items[n->site].facts;
+	terms[PLACE_TERM_ENERGY] += watts / PLACE_ENERGY_WATTS;
+	terms[PLACE_TERM_CARBON] +=
+		watts / 1000 * site->carbon_g_per_kwh / PLACE_CARBON_G_PER_HOUR;
+	terms[PLACE_TERM_MONEY] += watts / 1000 * site->price_per_kwh / PLACE_MONEY_PER_HOUR;
+}
+
+void place_look_add_idle(const struct look *l, uint32_t node, double share, double *terms)
+{
+	const struct node *n = &l->p->nodes.items[node];
+	if (weighs_upkeep(l->weights))
+		score_watts(l, n, share * n->idle_watts, terms);
+}
+
+/* Watts that come with the pod: its share of cpu, and those of an empty node that it is the first
+ * on. */
+static void score_upkeep(const struct look *l, const struct node *n, int64_t *ret_terms)
+{
+	double slope = n->full_watts > n->idle_watts ? n->full_watts - n->idle_watts : 0;
+	double cpu = share_of(l, n, PLACE_CPU), memory = share_of(l, n, PLACE_MEMORY);
+	double terms[PLACE_TERM_COUNT] = {0};
+	score_watts(l, n, slope * cpu + (n->first_pod == PLACE_NONE ? n->idle_watts : 0), terms);
+	terms[PLACE_TERM_MONEY] +=
+		n->price_per_hour * (cpu > memory ? cpu : memory) / PLACE_MONEY_PER_HOUR;
+	for (int i = PLACE_TERM_ENERGY; i <= PLACE_TERM_MONEY; i++)
+		ret_terms[i] = place_cost_fix(terms[i]);
+	ret_terms[PLACE_TERM_TRUST] = (100 - n->trust) * RANK_UNIT / 100;
 }
 
 int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "place/graph.h"
 #include "place/tables.h"
 
 /* Pods alike are refused alike, as long as nothing else was placed. */
@@ -49,10 +50,8 @@ static int check(const struct place *p, const struct place_problem *problem, str
 {
 	if (problem->mode != PLACE_ONLINE && problem->mode != PLACE_BATCH)
 		return err_set(e, ERR_UNSUPPORTED, "this mode of placement is not supported yet");
-	if (problem->application || problem->moves_max)
-		return err_set(e, ERR_UNSUPPORTED,
-			"placement of an application's graph is not "
-			"supported yet");
+	if (problem->moves_max)
+		return err_set(e, ERR_UNSUPPORTED, "moves are not supported yet");
 	uint64_t pods = p->pod_count;
 	for (uint32_t i = 0; i < problem->want_count; i++) {
 		const struct place_want *w = &problem->wants[i];
@@ -287,6 +286,8 @@ int place_solve(struct place *p, const struct place_problem *problem, struct pla
 	struct solver s = {.p = p, .problem = problem};
 	struct place_weights usual = place_weights_default();
 	place_weights_fix(problem->weights ? problem->weights : &usual, s.weights);
+	if (problem->application)
+		return place_graph_solve(p, problem, s.weights, ret_plan, e);
 	uint32_t *left = mem_alloc_array(problem->want_count, sizeof(*left));
 	for (uint32_t i = 0; i < problem->want_count; i++)
 		left[i] = problem->wants[i].count;

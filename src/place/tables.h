@@ -489,6 +489,8 @@ int64_t place_cost_fix(double cost);
 /* In RANK_UNIT; the terms too when wanted, but those of links, data and moves. */
 int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms);
 void place_look_score(const struct look *l, uint32_t node, struct place_cost *ret_cost);
+/* Adds a share of what it costs that the node is on, unweighted, if anything of it is asked for. */
+void place_look_add_idle(const struct look *l, uint32_t node, double share, double *terms);
 
 /* ---- choose.c ---- */
 
@@ -542,5 +544,7 @@ void place_counts_done(struct node_counts *c);
 /* bars: of an application; null: none. */
 void place_explain(struct place *p, uint32_t shape, uint32_t node, const struct site_bars *bars,
 	struct place_refusal *refusal, uint64_t *steps);
+uint32_t place_survey_with(struct place *p, uint32_t shape, const struct site_bars *bars,
+	struct place_refusal *ret_refusal);
 
 #endif
