@@ -198,9 +198,8 @@ static void add_consumer(struct graph *g, const struct place_consumer *c)
 static void add_data(struct graph *g, const struct place_data *d)
 {
 	struct parcel *x = &g->parcels[g->parcel_count];
-	*x = (struct parcel){.reader = d->reader,
-		.place = find_place(g, d->site),
-		.size_bytes = d->size_bytes};
+	*x = (struct parcel){
+		.reader = d->reader, .place = find_place(g, d->site), .size_bytes = d->size_bytes};
 	x->text = intern(g, mem_format("data %s at %s", d->name ? d->name : "?", d->site));
 	vec_push(&g->components[d->reader].parcels, g->parcel_count);
 	g->parcel_count++;
@@ -252,8 +251,7 @@ static void shift_flows_of_tie(struct graph *g, const struct tie *t, uint32_t pl
 	size_t count;
 	const struct held *others = graph_partners(g, t, outward, &count);
 	for (size_t i = 0; i < count; i++) {
-		int64_t amount =
-			sign * t->flow * (int64_t)(others[i].running + others[i].planned);
+		int64_t amount = sign * t->flow * (int64_t)(others[i].running + others[i].planned);
 		if (outward)
 			add_flow(g, place, others[i].place, amount, t->required);
 		else

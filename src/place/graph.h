@@ -32,10 +32,10 @@
 
 #define GRAPH_BINS_MOST 2000u
 #define GRAPH_COMPONENTS_MAX 1000u
-#define GRAPH_LINKS_MAX 10000u        /* links, users and data */
-#define GRAPH_TRAFFIC_MAX 1e15        /* bits a second of all links */
-#define GRAPH_NOWHERE UINT32_MAX      /* a place that is not in the tables */
-#define GRAPH_FLOW_UNIT 1024          /* parts of a bit a second */
+#define GRAPH_LINKS_MAX 10000u   /* links, users and data */
+#define GRAPH_TRAFFIC_MAX 1e15   /* bits a second of all links */
+#define GRAPH_NOWHERE UINT32_MAX /* a place that is not in the tables */
+#define GRAPH_FLOW_UNIT 1024     /* parts of a bit a second */
 
 struct held { /* replicas of a component at a place */
 	uint32_t place, running, planned;

@@ -81,7 +81,8 @@ static void judge_pairs(const struct case_of *c, const struct held *other, bool 
 	struct span s = graph_span(g, from, to);
 	struct flow f = s.within ? (struct flow){0} : graph_flow(g, from, to);
 	check_bounds(c, &s, &f);
-	double whole = other->running + other->planned, half = other->running + other->planned / 2.0;
+	double whole = other->running + other->planned,
+	       half = other->running + other->planned / 2.0;
 	double latency = t->weight * latency_cost(t, &s, &f), traffic = 0, money = 0;
 	if (!s.within) {
 		double price = from ? g->p->sites.items[from - 1].facts.price_per_gigabyte_out : 0;

@@ -38,8 +38,8 @@ static int compare_missing(const struct graph *g, const struct trial *a, const s
 		const struct place_want *w = &g->problem->wants[i];
 		if (a->left[i] == b->left[i])
 			continue;
-		bool before = found && (w->expected != expected ? w->expected
-								: w->priority <= priority);
+		bool before =
+			found && (w->expected != expected ? w->expected : w->priority <= priority);
 		uint64_t x = missing(g, a, w->expected, w->priority);
 		uint64_t y = missing(g, b, w->expected, w->priority);
 		if (before || x == y)

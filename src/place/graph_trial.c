@@ -93,8 +93,8 @@ static struct turn *order(const struct place_problem *problem)
 	uint32_t first = 0;
 	for (uint32_t i = 0; i < problem->want_count; i++) {
 		const struct place_want *w = &problem->wants[i];
-		turns[i] = (struct turn){i, first,
-			problem->mode == PLACE_BATCH ? w->priority : 0, w->expected};
+		turns[i] = (struct turn){
+			i, first, problem->mode == PLACE_BATCH ? w->priority : 0, w->expected};
 		first += w->count;
 	}
 	if (problem->want_count)

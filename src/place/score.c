@@ -241,8 +241,7 @@ static void score_watts(const struct look *l, const struct node *n, double watts
 	const struct place_site *site =
 		n->site == PLACE_NONE ? &nowhere : &l->p->sites.items[n->site].facts;
 	terms[PLACE_TERM_ENERGY] += watts / PLACE_ENERGY_WATTS;
-	terms[PLACE_TERM_CARBON] +=
-		watts / 1000 * site->carbon_g_per_kwh / PLACE_CARBON_G_PER_HOUR;
+	terms[PLACE_TERM_CARBON] += watts / 1000 * site->carbon_g_per_kwh / PLACE_CARBON_G_PER_HOUR;
 	terms[PLACE_TERM_MONEY] += watts / 1000 * site->price_per_kwh / PLACE_MONEY_PER_HOUR;
 }
 
