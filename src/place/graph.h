@@ -126,11 +126,20 @@ void graph_find_bars(struct graph *g, uint32_t component, struct site_bars *ret_
 
 /* ---- graph_assign.c ---- */
 
-/* The node of each replica, want by want; PLACE_NONE: none found. counts: replicas by want. False:
- * there is no plan for all of them, or none that the solver can look for. */
-bool graph_assign(struct graph *g, const uint32_t *counts, uint32_t *ret_nodes);
+/* The node of each replica, want by want; PLACE_NONE: none found. counts: replicas by want. steps:
+ * of the solver; 0: as many as it likes. False: there is no plan for all of them, or none that the
+ * solver can look for; ret_nodes is as it was. */
+bool graph_assign(struct graph *g, const uint32_t *counts, uint64_t steps, uint32_t *ret_nodes);
 
 /* ---- graph_trial.c ---- */
+
+struct graph_turn {
+	uint32_t want, first; /* first: of its replicas, counted want by want */
+	int priority;
+	bool expected;
+};
+/* The order in which wants are served, one a want. The caller frees it. */
+struct graph_turn *graph_order(const struct place_problem *problem) MUST_CHECK;
 
 struct put {
 	uint32_t want, node, pod;

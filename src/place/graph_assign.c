@@ -348,7 +348,7 @@ static void build_problem(struct build *b)
 	x->components = components;
 	x->component_count = b->part_count;
 	x->seed = b->g->problem->seed;
-	x->steps = b->g->problem->steps_max;
+	x->terse = true;
 }
 
 static bool solve(struct build *b, bool all_traffic, uint32_t *ret_nodes)
@@ -373,18 +373,21 @@ static bool solve(struct build *b, bool all_traffic, uint32_t *ret_nodes)
 	return feasible;
 }
 
-bool graph_assign(struct graph *g, const uint32_t *counts, uint32_t *ret_nodes)
+bool graph_assign(struct graph *g, const uint32_t *counts, uint64_t steps, uint32_t *ret_nodes)
 {
 	struct build b = {.g = g};
 	uint64_t items = 0;
 	bool found = false;
 	for (uint32_t i = 0; i < g->problem->want_count; i++)
 		items += counts[i];
-	if (items > ASSIGN_ITEMS_MAX || g->problem->want_count > ASSIGN_COMPONENTS_MAX)
+	uint64_t cells = (uint64_t)g->problem->want_count * g->p->nodes.count;
+	if (items > ASSIGN_ITEMS_MAX || g->problem->want_count > ASSIGN_COMPONENTS_MAX ||
+		cells > ASSIGN_CELLS_MAX)
 		return false;
 	list_parts(&b, counts);
 	if (b.part_count && !b.missing) {
 		build_problem(&b);
+		b.problem.steps = steps;
 		found = solve(&b, true, ret_nodes);
 		if (!found && b.has_soft_traffic)
 			found = solve(&b, false, ret_nodes);

@@ -7,12 +7,15 @@
 #include "place/graph.h"
 
 #define IMPROVE_ROUNDS 3
+#define GROW_MOST 1024u /* replicas of a want */
+#define GROW_ATTEMPTS 24u
+#define GROW_STEPS 20000u
 
 struct run {
 	struct graph g;
 	struct trial best;
 	bool any;
-	uint32_t item_count;
+	uint32_t item_count, attempts;
 };
 
 /* ---- which of two ways is better ---- */
@@ -120,22 +123,64 @@ static int try_nodes(struct run *r, const uint32_t *nodes, struct err *e)
 	return rc;
 }
 
-/* The whole; if that is not to be had, as much of it as one after the other found room for. */
+/* As many replicas of a want as there is a plan for, with those of `counts` before it. */
+static bool grow_one(struct run *r, uint32_t want, uint32_t *counts, uint32_t *nodes)
+{
+	uint32_t low = 0, most = r->g.problem->wants[want].count;
+	uint32_t high = (most < GROW_MOST ? most : GROW_MOST) + 1;
+	bool found = false;
+	counts[want] = high - 1;
+	while (low + 1 < high && r->attempts < GROW_ATTEMPTS && !graph_out_of_steps(&r->g)) {
+		r->attempts++;
+		if (graph_assign(&r->g, counts, GROW_STEPS, nodes)) {
+			low = counts[want];
+			found = true;
+		} else {
+			high = counts[want];
+		}
+		counts[want] = low + (high - low) / 2;
+	}
+	counts[want] = low;
+	return found;
+}
+
+/* Want by want in their order, when all of them cannot be had: one after the other may have stood
+ * where the bounds of links leave no room for the rest. */
+static int try_growing(struct run *r, uint32_t *counts, uint32_t *nodes, struct err *e)
+{
+	const struct place_problem *problem = r->g.problem;
+	CLEANUP(mem_free_ptr) struct graph_turn *turns = graph_order(problem);
+	bool bound = false, found = false;
+	for (uint32_t i = 0; i < r->g.tie_count; i++)
+		bound = bound || r->g.ties[i].required;
+	if (!bound)
+		return 0;
+	memset(counts, 0, problem->want_count * sizeof(*counts));
+	for (uint32_t i = 0; i < problem->want_count; i++)
+		found = grow_one(r, turns[i].want, counts, nodes) || found;
+	return found ? try_nodes(r, nodes, e) : 0;
+}
+
+/* The whole; if that is not to be had, as much of it as one after the other found room for, and as
+ * much as can be had want by want. */
 static int try_whole(struct run *r, uint32_t *counts, uint32_t *nodes, struct err *e)
 {
 	const struct place_problem *problem = r->g.problem;
 	bool less = false;
 	for (uint32_t i = 0; i < problem->want_count; i++)
 		counts[i] = problem->wants[i].count;
-	if (graph_assign(&r->g, counts, nodes))
+	if (graph_assign(&r->g, counts, 0, nodes))
 		return try_nodes(r, nodes, e);
 	for (uint32_t i = 0; i < problem->want_count; i++) {
 		counts[i] -= r->best.left[i];
 		less = less || r->best.left[i] > 0;
 	}
-	if (less && r->best.puts.count > 1 && graph_assign(&r->g, counts, nodes))
-		return try_nodes(r, nodes, e);
-	return 0;
+	if (!less)
+		return 0;
+	int rc = 0;
+	if (r->best.puts.count > 1 && graph_assign(&r->g, counts, 0, nodes))
+		rc = try_nodes(r, nodes, e);
+	return rc ? rc : try_growing(r, counts, nodes, e);
 }
 
 static int try_all(struct run *r, struct err *e)

@@ -71,15 +71,9 @@ static struct place_choice choose(struct graph *g, const struct place_want *w, b
 
 /* ---- all of them ---- */
 
-struct turn {
-	uint32_t want, first; /* first: its replicas in `nodes` */
-	int priority;
-	bool expected;
-};
-
 static int compare_turns(const void *a, const void *b)
 {
-	const struct turn *x = a, *y = b;
+	const struct graph_turn *x = a, *y = b;
 	if (x->expected != y->expected) /* what is here comes before what will come */
 		return x->expected ? 1 : -1;
 	if (x->priority != y->priority)
@@ -87,13 +81,13 @@ static int compare_turns(const void *a, const void *b)
 	return x->want < y->want ? -1 : x->want > y->want;
 }
 
-static struct turn *order(const struct place_problem *problem)
+struct graph_turn *graph_order(const struct place_problem *problem)
 {
-	struct turn *turns = mem_alloc_array(problem->want_count, sizeof(*turns));
+	struct graph_turn *turns = mem_alloc_array(problem->want_count, sizeof(*turns));
 	uint32_t first = 0;
 	for (uint32_t i = 0; i < problem->want_count; i++) {
 		const struct place_want *w = &problem->wants[i];
-		turns[i] = (struct turn){
+		turns[i] = (struct graph_turn){
 			i, first, problem->mode == PLACE_BATCH ? w->priority : 0, w->expected};
 		first += w->count;
 	}
@@ -103,8 +97,8 @@ static struct turn *order(const struct place_problem *problem)
 }
 
 /* Those that have a node: again as long as one gets there, since some wait for others. */
-static int put_planned(struct graph *g, struct trial *t, const struct turn *turns, uint32_t *nodes,
-	struct err *e)
+static int put_planned(struct graph *g, struct trial *t, const struct graph_turn *turns,
+	uint32_t *nodes, struct err *e)
 {
 	size_t before;
 	int rc = 0;
@@ -124,7 +118,8 @@ static int put_planned(struct graph *g, struct trial *t, const struct turn *turn
 	return rc;
 }
 
-static int put_others(struct graph *g, struct trial *t, const struct turn *turns, struct err *e)
+static int put_others(struct graph *g, struct trial *t, const struct graph_turn *turns,
+	struct err *e)
 {
 	size_t before;
 	int rc = 0;
@@ -148,7 +143,7 @@ int trial_run(struct graph *g, const uint32_t *nodes, struct trial *ret_trial, s
 {
 	const struct place_problem *problem = g->problem;
 	struct trial t = {.left = mem_alloc_array(problem->want_count, sizeof(*t.left))};
-	CLEANUP(mem_free_ptr) struct turn *turns = order(problem);
+	CLEANUP(mem_free_ptr) struct graph_turn *turns = graph_order(problem);
 	uint32_t items = 0;
 	for (uint32_t i = 0; i < problem->want_count; i++) {
 		t.left[i] = problem->wants[i].count;
