@@ -10,10 +10,18 @@
 
 struct chooser {
 	struct look look;
+	const int64_t *by_place;
+	int64_t least_place; /* of by_place */
 	struct place_choice *choice;
 	struct rank_best best[2];
 	uint32_t count;
 };
+
+/* site: PLACE_NONE is place 0. */
+static int64_t cost_at(const struct chooser *c, uint32_t site)
+{
+	return c->by_place ? c->by_place[(uint32_t)(site + 1)] : 0;
+}
 
 static int64_t total_of(void *arg, uint32_t node, int64_t least)
 {
@@ -22,8 +30,10 @@ static int64_t total_of(void *arg, uint32_t node, int64_t least)
 	int64_t here = place_look_here_least(&c->look, node);
 	if (here && (here == RANK_NEVER / 2 || least + here > c->best[c->count - 1].total))
 		return RANK_NEVER;
-	return place_look_fits(&c->look, node, NULL) ? place_look_total(&c->look, node, NULL)
-						     : RANK_NEVER;
+	int64_t there = cost_at(c, c->look.p->nodes.items[node].site);
+	if (there == RANK_NEVER || !place_look_fits(&c->look, node, NULL))
+		return RANK_NEVER;
+	return place_look_total(&c->look, node, NULL) + there;
 }
 
 static void consider(struct chooser *c, uint32_t node)
@@ -102,11 +112,14 @@ static uint32_t list_candidates(struct chooser *c, const struct profile *x,
 	uint32_t count = 0;
 	for (uint32_t i = 0; i < x->groups.count; i++) {
 		const struct node_group *g = &x->groups.items[i];
-		if (ranking_is_empty(&x->ranking, i) || !place_look_group_fits(&c->look, g))
+		int64_t there = g->site == PLACE_NONE ? c->least_place : cost_at(c, g->site);
+		if (there == RANK_NEVER || ranking_is_empty(&x->ranking, i) ||
+			!place_look_group_fits(&c->look, g))
 			continue;
 		struct candidate *one = &candidates[count];
 		*one = (struct candidate){.group = i, .query = common};
 		aim(&one->query, &c->look, g);
+		one->query.rest += there;
 		one->bound = ranking_bound(&x->ranking, i, &one->query);
 		count += one->bound != RANK_NEVER;
 	}
@@ -143,6 +156,14 @@ static bool can_search(const struct look *l)
 	return true;
 }
 
+static void set_places(struct chooser *c, const struct place *p, const int64_t *by_place)
+{
+	c->by_place = by_place;
+	c->least_place = by_place ? RANK_NEVER : 0;
+	for (size_t i = 0; by_place && i <= p->sites.count; i++)
+		c->least_place = by_place[i] < c->least_place ? by_place[i] : c->least_place;
+}
+
 void place_choose(struct place *p, const struct place_question *q, struct place_choice *ret_choice)
 {
 	static const struct rank_best none = {RANK_NEVER, PLACE_NONE, UINT32_MAX};
@@ -151,6 +172,7 @@ void place_choose(struct place *p, const struct place_question *q, struct place_
 	*ret_choice = (struct place_choice){0};
 	place_look_init(&c.look, p, q->shape, q->node, NULL);
 	c.look.weights = q->weights;
+	set_places(&c, p, q->by_place);
 	struct profile *x = &p->profiles.items[p->shapes.items[q->shape].profile];
 	if (q->node != PLACE_NONE) {
 		consider(&c, q->node);

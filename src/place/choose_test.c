@@ -133,7 +133,7 @@ static struct place_choice decide(struct world *w, uint32_t shape)
 			weights.of[i] = (double)rand_between(&w->rand, 0, 5);
 	place_weights_fix(&weights, fixed);
 	struct place_choice found, wanted;
-	struct place_question q = {shape, PLACE_NONE, fixed, true, false};
+	struct place_question q = {shape, PLACE_NONE, fixed, true, false, NULL};
 	place_choose(w->p, &q, &found);
 	q.scan = true;
 	place_choose(w->p, &q, &wanted);

@@ -5,6 +5,13 @@
 #include "base/mem.h"
 #include "place/tables.h"
 
+/* What is asked about. */
+struct subject {
+	struct place *p;
+	uint32_t shape, node;
+	const struct site_bars *bars;
+};
+
 /* What one walk over the nodes found. */
 struct survey {
 	VEC(struct place_reason) reasons;
@@ -69,11 +76,13 @@ static void prefer_most_alone(struct survey *s)
 
 /* Looks at nodes with some constraints relaxed, at all of them or until one fits. Returns whether
  * one fits. */
-static bool survey(struct place *p, uint32_t shape, uint32_t node, bool all,
-	const struct failures *relaxed, struct survey *ret_survey, uint64_t *steps)
+static bool survey(const struct subject *x, bool all, const struct failures *relaxed,
+	struct survey *ret_survey, uint64_t *steps)
 {
+	struct place *p = x->p;
 	struct look l;
-	place_look_init(&l, p, shape, node, relaxed);
+	place_look_init(&l, p, x->shape, x->node, relaxed);
+	l.bars = x->bars;
 	CLEANUP(failures_done)
 	struct failures f = {0};
 	ret_survey->fitting = 0;
@@ -91,24 +100,22 @@ static bool survey(struct place *p, uint32_t shape, uint32_t node, bool all,
 	return ret_survey->fitting > 0;
 }
 
-static bool fits_without(struct place *p, uint32_t shape, uint32_t node,
-	const struct failures *relaxed, uint64_t *steps)
+static bool fits_without(const struct subject *x, const struct failures *relaxed, uint64_t *steps)
 {
 	CLEANUP(survey_done)
 	struct survey s = {0};
-	return survey(p, shape, node, false, relaxed, &s, steps);
+	return survey(x, false, relaxed, &s, steps);
 }
 
 /* Constraints can depend on one another (which domains a spread counts depends on the affinity), so
  * the smallest set is tried: what still stands in the way is added, what turns out not to be needed
  * is dropped. */
-static void find_fault(struct place *p, uint32_t shape, uint32_t node, struct failures *fault,
-	uint64_t *steps)
+static void find_fault(const struct subject *x, struct failures *fault, uint64_t *steps)
 {
 	for (int round = 0; round < 32; round++) {
 		CLEANUP(survey_done)
 		struct survey s = {0};
-		if (survey(p, shape, node, false, fault, &s, steps))
+		if (survey(x, false, fault, &s, steps))
 			break;
 		prefer_most_alone(&s);
 		VEC_EACH (&s.fewest.items, struct failure, f)
@@ -117,7 +124,7 @@ static void find_fault(struct place *p, uint32_t shape, uint32_t node, struct fa
 	for (size_t i = 0; fault->items.count > 1 && i < fault->items.count;) {
 		struct failure dropped = fault->items.items[i];
 		vec_remove(&fault->items, i);
-		if (fits_without(p, shape, node, fault, steps))
+		if (fits_without(x, fault, steps))
 			continue;
 		vec_push(&fault->items, dropped);
 		struct failure *items = fault->items.items;
@@ -136,9 +143,10 @@ static int compare_reasons(const void *a, const void *b)
 	return x->index < y->index ? -1 : x->index > y->index;
 }
 
-void place_explain(struct place *p, uint32_t shape, uint32_t node, struct place_refusal *refusal,
-	uint64_t *steps)
+void place_explain(struct place *p, uint32_t shape, uint32_t node, const struct site_bars *bars,
+	struct place_refusal *refusal, uint64_t *steps)
 {
+	struct subject x = {p, shape, node, bars};
 	refusal->nodes = p->node_count;
 	if (p->node_count == 0)
 		return;
@@ -146,12 +154,12 @@ void place_explain(struct place *p, uint32_t shape, uint32_t node, struct place_
 	struct survey s = {0};
 	CLEANUP(failures_done)
 	struct failures fault = {0};
-	if (survey(p, shape, node, false, NULL, &s, steps))
+	if (survey(&x, false, NULL, &s, steps))
 		return;
 	prefer_most_alone(&s);
 	VEC_EACH (&s.fewest.items, struct failure, f)
 		vec_push(&fault.items, *f);
-	find_fault(p, shape, node, &fault, steps);
+	find_fault(&x, &fault, steps);
 	VEC_EACH (&fault.items, struct failure, f)
 		reason_of(&s, p, f)->at_fault = true;
 	qsort(s.reasons.items, s.reasons.count, sizeof(*s.reasons.items), compare_reasons);
@@ -162,9 +170,15 @@ void place_explain(struct place *p, uint32_t shape, uint32_t node, struct place_
 
 uint32_t place_survey(struct place *p, uint32_t shape, struct place_refusal *ret_refusal)
 {
+	return place_survey_with(p, shape, NULL, ret_refusal);
+}
+
+uint32_t place_survey_with(struct place *p, uint32_t shape, const struct site_bars *bars,
+	struct place_refusal *ret_refusal)
+{
 	struct survey s = {0};
 	uint64_t steps = 0;
-	(void)survey(p, shape, PLACE_NONE, true, NULL, &s, &steps);
+	(void)survey(&(struct subject){p, shape, PLACE_NONE, bars}, true, NULL, &s, &steps);
 	if (s.reasons.count)
 		qsort(s.reasons.items, s.reasons.count, sizeof(*s.reasons.items), compare_reasons);
 	*ret_refusal = (struct place_refusal){.nodes = p->node_count,
@@ -224,6 +238,9 @@ static void kubernetes_words(const struct place_reason *r, struct buf *b)
 		[PLACE_C_POD_ANTI_AFFINITY] = "node(s) didn't match pod anti-affinity rules",
 		[PLACE_C_EXISTING_ANTI_AFFINITY] =
 			"node(s) didn't satisfy existing pods anti-affinity rules",
+		[PLACE_C_LATENCY] = "node(s) were too far away for the application's links",
+		[PLACE_C_BANDWIDTH] =
+			"node(s) had too little bandwidth for the application's links",
 		[PLACE_C_TRUST] = "node(s) were not trusted enough",
 		[PLACE_C_RUNTIME] = "node(s) didn't offer the runtime",
 		[PLACE_C_FENCE] = "node(s) had no fence for a handover pod",

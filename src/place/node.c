@@ -1,9 +1,15 @@
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/str.h"
 #include "place/tables.h"
+
+static bool impossible(double number)
+{
+	return !isfinite(number) || number < 0;
+}
 
 static int check(const struct place_node *from, struct err *e)
 {
@@ -35,6 +41,10 @@ static int check(const struct place_node *from, struct err *e)
 	if (from->trust < 0 || from->trust > 100)
 		return err_set(e, ERR_INVALID, "node %s: trust %d is not 0 to 100", from->name,
 			from->trust);
+	if (impossible(from->idle_watts) || impossible(from->full_watts) ||
+		impossible(from->price_per_hour))
+		return err_set(e, ERR_INVALID,
+			"node %s: watts or a price that are no number from 0", from->name);
 	if (from->flags & PLACE_NODE_OFF)
 		return err_set(e, ERR_UNSUPPORTED,
 			"node %s: switched off nodes are not supported yet", from->name);
@@ -149,6 +159,9 @@ static void fill_rest(struct place *p, struct node *n, const struct place_node *
 		place_pairs_compile(p, from->labels, from->label_count, n->labels.items);
 	fill_taints(p, n, from);
 	n->trust = from->trust;
+	n->idle_watts = from->idle_watts;
+	n->full_watts = from->full_watts;
+	n->price_per_hour = from->price_per_hour;
 	n->runtimes.count = 0;
 	for (uint32_t i = 0; i < from->runtime_count; i++)
 		vec_push(&n->runtimes, place_intern(p, from->runtimes[i]));

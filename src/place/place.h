@@ -110,6 +110,9 @@ int place_site_set(struct place *p, const struct place_site *site, uint32_t *ret
 int place_path_set(struct place *p, uint32_t from, uint32_t to, double latency_ms,
 	double bits_per_s, struct err *e) MUST_CHECK;
 
+/* The tables know of no path then; nothing happens when they knew none. */
+void place_path_remove(struct place *p, uint32_t from, uint32_t to);
+
 /* ---- nodes ---- */
 
 enum place_node_flags {
@@ -286,7 +289,39 @@ struct place_application {
 /* ---- solving ---- */
 
 /* A plan minimises the weighted sum of these. Each term of one assignment is 0 (best) to about 1.
- */
+ *
+ * Of an application, each pair of replicas that a link joins has a share of it. A pair costs each
+ * of its two ends half; all of it is the planned one's when the other runs already. With N and M
+ * replicas at the ends (planned and running together), a pair's traffic is bits_per_s / (N M), and
+ * its latency counts (N + M) / (2 N M) times: each replica pays for half of the mean latency to its
+ * partners. Each replica pays for the whole mean latency to users.
+ *
+ *   LATENCY   ms / PLACE_LATENCY_MS; a ms above a bound that is not required counts
+ *             PLACE_LATENCY_OVER times. A path that is not known, or that has no room for what is
+ *             not required, counts as PLACE_FAR_MS
+ *   TRAFFIC   bits a second between sites / PLACE_TRAFFIC_BITS_PER_S
+ *   DATA      seconds to fetch what is at another site / PLACE_DATA_S, at the bandwidth of the path
+ *             but at most PLACE_DATA_FAST; at PLACE_DATA_SLOW where no path is known
+ *   ENERGY    watts / PLACE_ENERGY_WATTS: (full - idle) times the share of the node's cpu that is
+ *             asked for, and idle watts when nothing else is on the node
+ *   CARBON    of these watts, grams an hour / PLACE_CARBON_G_PER_HOUR
+ *   MONEY     an hour / PLACE_MONEY_PER_HOUR: price_per_hour of the node times the greater share of
+ *             cpu and memory, price_per_kwh of the watts, price_per_gigabyte_out of the traffic
+ *   TRUST     (100 - the node's trust) / 100
+ *
+ * Figures that are not known are 0. ENERGY to TRUST count for any pod, TRAFFIC and DATA for those
+ * of an application. With a weight for them more nodes are looked at, since rankings do not know
+ * them. */
+#define PLACE_LATENCY_MS 100.0
+#define PLACE_LATENCY_OVER 5.0
+#define PLACE_FAR_MS 500.0
+#define PLACE_TRAFFIC_BITS_PER_S 1e8
+#define PLACE_DATA_S 100.0
+#define PLACE_DATA_FAST 1e9 /* bits a second */
+#define PLACE_DATA_SLOW 1e7
+#define PLACE_ENERGY_WATTS 100.0
+#define PLACE_CARBON_G_PER_HOUR 50.0
+#define PLACE_MONEY_PER_HOUR 0.1 /* the domain's currency */
 enum place_term {
 	PLACE_TERM_BALANCE, /* how full the node becomes, and how lopsided; weight < 0: consolidate
 			     */

@@ -5,8 +5,6 @@
 
 #include "place/tables.h"
 
-#define TERMS_BUILT (PLACE_TERM_IMAGE + 1)
-
 /* 0 for none, 1/2 for `half`, towards 1: more always counts for more, the first most. */
 static int64_t saturate(int64_t count, int64_t half)
 {
@@ -205,17 +203,86 @@ static int64_t image(const struct look *l, const struct node *n)
 	return missing ? missing * RANK_UNIT / (int64_t)l->shape->images.count : 0;
 }
 
+/* A cost of a real number, weighted or not; more than 2^20 is all the same. */
+int64_t place_cost_fix(double cost)
+{
+	double most = 1048576;
+	return (int64_t)llround((cost < most ? cost : most) * (double)RANK_UNIT);
+}
+
+static double requested(const struct shape *s, uint32_t resource)
+{
+	VEC_EACH (&s->requests, struct want_amount, r) {
+		if (r->resource == resource)
+			return (double)r->amount;
+	}
+	return 0;
+}
+
+static double share_of(const struct look *l, const struct node *n, uint32_t resource)
+{
+	int64_t capacity = place_node_capacity(n, resource);
+	double most = 1,
+	       share = capacity > 0 ? requested(l->shape, resource) / (double)capacity : 0;
+	return share < most ? share : most;
+}
+
+/* Terms that are 0 for who does not ask for them. */
+static bool weighs_upkeep(const int64_t *w)
+{
+	return (w[PLACE_TERM_ENERGY] | w[PLACE_TERM_CARBON] | w[PLACE_TERM_MONEY] |
+		       w[PLACE_TERM_TRUST]) != 0;
+}
+
+/* What watts cost, and what the machine itself does, in the terms' own scales. */
+static void score_watts(const struct look *l, const struct node *n, double watts, double *terms)
+{
+	static const struct place_site nowhere = {0};
+	const struct place_site *site =
+		n->site == PLACE_NONE ? &nowhere : &l->p->sites.items[n->site].facts;
+	terms[PLACE_TERM_ENERGY] += watts / PLACE_ENERGY_WATTS;
+	terms[PLACE_TERM_CARBON] += watts / 1000 * site->carbon_g_per_kwh / PLACE_CARBON_G_PER_HOUR;
+	terms[PLACE_TERM_MONEY] += watts / 1000 * site->price_per_kwh / PLACE_MONEY_PER_HOUR;
+}
+
+void place_look_add_idle(const struct look *l, uint32_t node, double share, double *terms)
+{
+	const struct node *n = &l->p->nodes.items[node];
+	if (weighs_upkeep(l->weights))
+		score_watts(l, n, share * n->idle_watts, terms);
+}
+
+/* Watts that come with the pod: its share of cpu, and those of an empty node that it is the first
+ * on. */
+static void score_upkeep(const struct look *l, const struct node *n, int64_t *ret_terms)
+{
+	double slope = n->full_watts > n->idle_watts ? n->full_watts - n->idle_watts : 0;
+	double cpu = share_of(l, n, PLACE_CPU), memory = share_of(l, n, PLACE_MEMORY);
+	double terms[PLACE_TERM_COUNT] = {0};
+	score_watts(l, n, slope * cpu + (n->first_pod == PLACE_NONE ? n->idle_watts : 0), terms);
+	terms[PLACE_TERM_MONEY] +=
+		n->price_per_hour * (cpu > memory ? cpu : memory) / PLACE_MONEY_PER_HOUR;
+	for (int i = PLACE_TERM_ENERGY; i <= PLACE_TERM_MONEY; i++)
+		ret_terms[i] = place_cost_fix(terms[i]);
+	ret_terms[PLACE_TERM_TRUST] = (100 - n->trust) * RANK_UNIT / 100;
+}
+
 int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms)
 {
 	const struct node *n = &l->p->nodes.items[node];
 	const int64_t *w = l->weights;
-	int64_t terms[TERMS_BUILT] = {0}, total = 0;
+	int64_t terms[PLACE_TERM_COUNT] = {0}, total = 0;
 	terms[PLACE_TERM_BALANCE] = w[PLACE_TERM_BALANCE] ? balance(l, n) : 0;
 	terms[PLACE_TERM_PREFERENCE] = w[PLACE_TERM_PREFERENCE] ? preference(l, node, n) : 0;
 	terms[PLACE_TERM_SPREAD] = w[PLACE_TERM_SPREAD] ? spread(l, node, n) : 0;
 	terms[PLACE_TERM_IMAGE] = w[PLACE_TERM_IMAGE] && l->shape->images.count ? image(l, n) : 0;
-	for (int i = 0; i < TERMS_BUILT; i++)
+	for (int i = 0; i <= PLACE_TERM_IMAGE; i++)
 		total += place_weigh(w[i], terms[i]);
+	if (weighs_upkeep(w)) {
+		score_upkeep(l, n, terms);
+		for (int i = PLACE_TERM_ENERGY; i <= PLACE_TERM_TRUST; i++)
+			total += place_weigh(w[i], terms[i]);
+	}
 	if (ret_terms)
 		memcpy(ret_terms, terms, sizeof(terms));
 	return total;
@@ -223,10 +290,10 @@ int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms
 
 void place_look_score(const struct look *l, uint32_t node, struct place_cost *ret_cost)
 {
-	int64_t terms[TERMS_BUILT];
+	int64_t terms[PLACE_TERM_COUNT];
 	*ret_cost = (struct place_cost){
 		.total = (double)place_look_total(l, node, terms) / (double)RANK_UNIT};
-	for (int i = 0; i < TERMS_BUILT; i++)
+	for (int i = 0; i < PLACE_TERM_COUNT; i++)
 		ret_cost->terms[i] = (double)terms[i] / (double)RANK_UNIT;
 }
 
@@ -237,6 +304,7 @@ struct place_weights place_weights_default(void)
 	w.of[PLACE_TERM_PREFERENCE] = 2;
 	w.of[PLACE_TERM_SPREAD] = 1;
 	w.of[PLACE_TERM_IMAGE] = 0.25;
+	w.of[PLACE_TERM_LATENCY] = w.of[PLACE_TERM_TRAFFIC] = w.of[PLACE_TERM_DATA] = 1;
 	return w;
 }
 

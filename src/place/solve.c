@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "place/graph.h"
 #include "place/tables.h"
 
 /* Pods alike are refused alike, as long as nothing else was placed. */
@@ -38,7 +39,7 @@ static int check_weights(const struct place_weights *w, struct err *e)
 		const char *name = place_term_name((enum place_term)i);
 		if (!isfinite(w->of[i]) || w->of[i] < -1000 || w->of[i] > 1000)
 			return err_set(e, ERR_INVALID, "weight of %s is not -1000 to 1000", name);
-		if (w->of[i] != 0 && i > PLACE_TERM_IMAGE)
+		if (w->of[i] != 0 && (i == PLACE_TERM_FRAGMENTATION || i == PLACE_TERM_MOVE))
 			return err_set(e, ERR_UNSUPPORTED, "objective %s is not supported yet",
 				name);
 	}
@@ -49,10 +50,8 @@ static int check(const struct place *p, const struct place_problem *problem, str
 {
 	if (problem->mode != PLACE_ONLINE && problem->mode != PLACE_BATCH)
 		return err_set(e, ERR_UNSUPPORTED, "this mode of placement is not supported yet");
-	if (problem->application || problem->moves_max)
-		return err_set(e, ERR_UNSUPPORTED,
-			"placement of an application's graph is not "
-			"supported yet");
+	if (problem->moves_max)
+		return err_set(e, ERR_UNSUPPORTED, "moves are not supported yet");
 	uint64_t pods = p->pod_count;
 	for (uint32_t i = 0; i < problem->want_count; i++) {
 		const struct place_want *w = &problem->wants[i];
@@ -100,7 +99,7 @@ static void refuse(struct solver *s, uint32_t want, uint32_t count)
 	if (any_node && known->refusal && known->assignments == s->assignments.count)
 		copy_reasons(&r, &s->refusals.items[known->refusal - 1]);
 	else if (!out_of_steps(s))
-		place_explain(s->p, w->shape, w->node, &r, &s->steps);
+		place_explain(s->p, w->shape, w->node, NULL, &r, &s->steps);
 	else
 		r.undecided = true;
 	vec_push(&s->refusals, r);
@@ -156,7 +155,7 @@ static int place_replicas(struct solver *s, uint32_t want, uint32_t *left, struc
 		struct place_choice c;
 		place_choose(s->p,
 			&(struct place_question){
-				w->shape, w->node, s->weights, s->problem->explain, false},
+				w->shape, w->node, s->weights, s->problem->explain, false, NULL},
 			&c);
 		s->steps += c.steps;
 		if (c.node == PLACE_NONE)
@@ -287,6 +286,8 @@ int place_solve(struct place *p, const struct place_problem *problem, struct pla
 	struct solver s = {.p = p, .problem = problem};
 	struct place_weights usual = place_weights_default();
 	place_weights_fix(problem->weights ? problem->weights : &usual, s.weights);
+	if (problem->application)
+		return place_graph_solve(p, problem, s.weights, ret_plan, e);
 	uint32_t *left = mem_alloc_array(problem->want_count, sizeof(*left));
 	for (uint32_t i = 0; i < problem->want_count; i++)
 		left[i] = problem->wants[i].count;

@@ -538,7 +538,7 @@ static void test_no_nodes_and_bad_input(void **state)
 	problem = (struct place_problem){.mode = PLACE_BATCH, .weights = &w};
 	assert_int_equal(place_solve(p, &problem, &plan, &e), -ERR_INVALID);
 	w = place_weights_default();
-	w.of[PLACE_TERM_CARBON] = 1;
+	w.of[PLACE_TERM_MOVE] = 1;
 	assert_int_equal(place_solve(p, &problem, &plan, &e), -ERR_UNSUPPORTED);
 	place_free(p);
 }

@@ -1,5 +1,6 @@
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -46,8 +47,9 @@ void place_free(struct place *p)
 	map_done(&p->site_ids);
 	vec_done(&p->strings);
 	vec_done(&p->resources);
+	VEC_EACH (&p->sites, struct site, site)
+		vec_done(&site->paths);
 	vec_done(&p->sites);
-	vec_done(&p->paths);
 	vec_done(&p->taints);
 	vec_done(&p->topologies);
 	vec_done(&p->counters);
@@ -89,6 +91,29 @@ int place_site_set(struct place *p, const struct place_site *site, uint32_t *ret
 	return 0;
 }
 
+/* Where the path to a site is, or would be. */
+static size_t path_slot(const struct site *s, uint32_t to)
+{
+	size_t low = 0, high = s->paths.count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (s->paths.items[middle].to < to)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+const struct path *place_path_find(const struct place *p, uint32_t from, uint32_t to)
+{
+	if (from >= p->sites.count)
+		return NULL;
+	const struct site *s = &p->sites.items[from];
+	size_t at = path_slot(s, to);
+	return at < s->paths.count && s->paths.items[at].to == to ? &s->paths.items[at] : NULL;
+}
+
 int place_path_set(struct place *p, uint32_t from, uint32_t to, double latency_ms,
 	double bits_per_s, struct err *e)
 {
@@ -98,14 +123,23 @@ int place_path_set(struct place *p, uint32_t from, uint32_t to, double latency_m
 		return err_set(e, ERR_INVALID,
 			"path from %s to %s: latency or bandwidth is impossible",
 			p->sites.items[from].facts.name, p->sites.items[to].facts.name);
-	VEC_EACH (&p->paths, struct path, path) {
-		if (path->from == from && path->to == to) {
-			*path = (struct path){from, to, latency_ms, bits_per_s};
-			return 0;
-		}
+	struct site *s = &p->sites.items[from];
+	size_t at = path_slot(s, to);
+	if (at == s->paths.count || s->paths.items[at].to != to) {
+		(void)vec_add(&s->paths);
+		memmove(s->paths.items + at + 1, s->paths.items + at,
+			(s->paths.count - 1 - at) * sizeof(*s->paths.items));
 	}
-	vec_push(&p->paths, (struct path){from, to, latency_ms, bits_per_s});
+	s->paths.items[at] = (struct path){to, latency_ms, bits_per_s};
 	return 0;
+}
+
+void place_path_remove(struct place *p, uint32_t from, uint32_t to)
+{
+	if (!place_path_find(p, from, to))
+		return;
+	struct site *s = &p->sites.items[from];
+	vec_remove(&s->paths, path_slot(s, to));
 }
 
 /* ---- pods ---- */

@@ -96,6 +96,7 @@ struct node {
 	VEC(uint32_t) images;    /* into place.images */
 	int trust;
 	VEC(uint32_t) runtimes;
+	double idle_watts, full_watts, price_per_hour;
 	uint32_t next_free;
 };
 
@@ -105,13 +106,14 @@ struct taint {
 	uint32_t text; /* "key=value:NoSchedule" */
 };
 
+struct path {
+	uint32_t to;
+	double latency_ms, bits_per_s;
+};
 struct site {
 	uint32_t name;
 	struct place_site facts; /* strings are interned */
-};
-struct path {
-	uint32_t from, to;
-	double latency_ms, bits_per_s;
+	VEC(struct path) paths;  /* from it, sorted by where they lead to */
 };
 
 /* ---- neighbours ---- */
@@ -271,7 +273,6 @@ struct place {
 	VEC(char *) strings;   /* [0] is "" */
 	VEC(uint32_t) resources;
 	VEC(struct site) sites;
-	VEC(struct path) paths;
 	VEC(struct taint) taints;
 	VEC(struct topology) topologies;
 	VEC(struct counter) counters;
@@ -287,6 +288,11 @@ struct place {
 	uint32_t free_node, free_profile, free_shape, free_pod, free_counter;
 	uint32_t node_count, pod_count;
 };
+
+/* ---- table.c ---- */
+
+/* Null: not known. Valid until the next place_path_set. */
+const struct path *place_path_find(const struct place *p, uint32_t from, uint32_t to);
 
 /* ---- strings.c ---- */
 
@@ -417,6 +423,16 @@ struct spread_view {      /* one spread constraint as of this decision */
 	uint32_t least, most;
 };
 
+/* A bound of an application that keeps the pod from a site, as things are. */
+struct site_bar {
+	uint32_t place; /* 0: nodes without a site; site + 1 */
+	enum place_constraint constraint;
+	uint32_t index, text;
+};
+struct site_bars {
+	VEC(struct site_bar) items;
+};
+
 /* One decision's view of the tables. */
 struct look {
 	const struct place *p;
@@ -430,6 +446,7 @@ struct look {
 	const struct counter *repels;   /* it keeps apart from its own kind; null */
 	struct spread_view *spreads;
 	int64_t preference_sum;
+	const struct site_bars *bars; /* null: none */
 };
 void place_look_init(struct look *l, struct place *p, uint32_t shape, uint32_t node,
 	const struct failures *relaxed);
@@ -467,9 +484,13 @@ int64_t place_look_spread_least(const struct look *l, const struct node_group *g
 /* What comes to that on a node that has pods of this shape, weighted; RANK_NEVER / 2: they keep
  * this one out. */
 int64_t place_look_here_least(const struct look *l, uint32_t node);
-/* In RANK_UNIT; the terms too when wanted, up to the image term. */
+/* A cost of a real number in RANK_UNIT. */
+int64_t place_cost_fix(double cost);
+/* In RANK_UNIT; the terms too when wanted, but those of links, data and moves. */
 int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms);
 void place_look_score(const struct look *l, uint32_t node, struct place_cost *ret_cost);
+/* Adds a share of what it costs that the node is on, unweighted, if anything of it is asked for. */
+void place_look_add_idle(const struct look *l, uint32_t node, double share, double *terms);
 
 /* ---- choose.c ---- */
 
@@ -483,6 +504,9 @@ struct place_question {
 	const int64_t *weights;
 	bool alternative; /* wanted too */
 	bool scan;        /* look at all nodes: what the ranking is checked against */
+	/* What the pod costs at each place more than on its nodes, from 0; RANK_NEVER: it may not
+	 * go there. By place: 0: nodes without a site; site + 1. Null: nothing. */
+	const int64_t *by_place;
 };
 /* The best node for a pod. */
 void place_choose(struct place *p, const struct place_question *q, struct place_choice *ret_choice);
@@ -517,7 +541,10 @@ void place_counts_done(struct node_counts *c);
 
 /* ---- explain.c ---- */
 
-void place_explain(struct place *p, uint32_t shape, uint32_t node, struct place_refusal *refusal,
-	uint64_t *steps);
+/* bars: of an application; null: none. */
+void place_explain(struct place *p, uint32_t shape, uint32_t node, const struct site_bars *bars,
+	struct place_refusal *refusal, uint64_t *steps);
+uint32_t place_survey_with(struct place *p, uint32_t shape, const struct site_bars *bars,
+	struct place_refusal *ret_refusal);
 
 #endif

@@ -177,6 +177,7 @@ struct assign_problem {
 	uint32_t anchor_count;
 	uint64_t seed;
 	uint64_t steps;   /* budget; 0: the usual one for its size */
+	bool terse;       /* no reasons are looked for beyond what is proven */
 	uint32_t without; /* 1 << enum assign_step: left out */
 };
 

@@ -181,7 +181,7 @@ int assign_solve(const struct assign_problem *p, struct assign_result *ret_resul
 		result.bound = assign_bound(&t);
 		run_search(&t, p->steps, &result);
 		(void)assign_evaluate(p, result.bin_of, &result.cost, NULL, 0);
-		if (!result.feasible)
+		if (!result.feasible && !p->terse)
 			find_reasons(p, &result);
 	}
 	assign_tables_done(&t);
