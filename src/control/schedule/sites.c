@@ -148,12 +148,13 @@ static const struct site_path *path_of(const struct site_row *from, const char *
 static int set_path(struct place *p, const struct site_row *from, const char *from_name,
 	const struct site_row *to, const char *to_name, struct err *e)
 {
-	static const struct site_path none = {.bits_per_s = 0};
 	const struct site_path *path = path_of(from, to_name);
 	if (!path)
 		path = path_of(to, from_name);
-	if (!path)
-		path = &none;
+	if (!path) {
+		place_path_remove(p, from->index, to->index);
+		return 0;
+	}
 	return place_path_set(p, from->index, to->index, path->latency_ms, path->bits_per_s, e);
 }
 

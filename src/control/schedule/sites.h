@@ -3,8 +3,7 @@
  * them. Runs in the placement job. Private to src/control.
  *
  * A path holds in the direction in which it is stated, and in the other one too unless the other
- * site states it differently. What a path leaves out is no limit. The tables cannot forget a path:
- * one that nobody states any more has 0 bit/s, which stands for no path (place/assign/assign.h).
+ * site states it differently. What a path leaves out is no limit.
  */
 #ifndef CONTINUO_CONTROL_SCHEDULE_SITES_H
 #define CONTINUO_CONTROL_SCHEDULE_SITES_H
