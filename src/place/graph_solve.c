@@ -217,6 +217,8 @@ static int compare_puts(const void *a, const void *b)
 	const struct put *x = a, *y = b;
 	if (x->want != y->want)
 		return x->want < y->want ? -1 : 1;
+	if (x->node != y->node) /* numbers of pods are not the same each time */
+		return x->node < y->node ? -1 : 1;
 	return x->pod < y->pod ? -1 : x->pod > y->pod;
 }
 
