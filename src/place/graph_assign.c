@@ -351,7 +351,13 @@ static void build_problem(struct build *b)
 	x->terse = true;
 }
 
-static bool solve(struct build *b, bool all_traffic, uint32_t *ret_nodes)
+/* Whether less traffic may help. */
+static bool may_be_bandwidth(const struct assign_result *r)
+{
+	return !r->proven || r->reasons[0].constraint == ASSIGN_C_BANDWIDTH;
+}
+
+static bool solve(struct build *b, bool all_traffic, uint32_t *ret_nodes, bool *ret_retry)
 {
 	struct assign_result result;
 	uint32_t item = 0, first = 0, part = 0;
@@ -359,6 +365,8 @@ static bool solve(struct build *b, bool all_traffic, uint32_t *ret_nodes)
 	graph_assign_links(b, all_traffic);
 	if (assign_solve(&b->problem, &result, NULL) != 0)
 		return false; /* too large for it */
+	*ret_retry =
+		all_traffic && b->has_soft_traffic && !result.feasible && may_be_bandwidth(&result);
 	b->g->steps += result.steps;
 	bool feasible = result.feasible;
 	for (uint32_t i = 0; feasible && i < problem->want_count; i++) {
@@ -377,7 +385,7 @@ bool graph_assign(struct graph *g, const uint32_t *counts, uint64_t steps, uint3
 {
 	struct build b = {.g = g};
 	uint64_t items = 0;
-	bool found = false;
+	bool found = false, retry = false;
 	for (uint32_t i = 0; i < g->problem->want_count; i++)
 		items += counts[i];
 	uint64_t cells = (uint64_t)g->problem->want_count * g->p->nodes.count;
@@ -388,9 +396,9 @@ bool graph_assign(struct graph *g, const uint32_t *counts, uint64_t steps, uint3
 	if (b.part_count && !b.missing) {
 		build_problem(&b);
 		b.problem.steps = steps;
-		found = solve(&b, true, ret_nodes);
-		if (!found && b.has_soft_traffic)
-			found = solve(&b, false, ret_nodes);
+		found = solve(&b, true, ret_nodes, &retry);
+		if (retry)
+			found = solve(&b, false, ret_nodes, &retry);
 	}
 	arena_done(&b.arena);
 	return found;
