@@ -187,30 +187,42 @@ static void rank_nodes(struct build *b, uint32_t *rank)
 	}
 }
 
-/* Of a large fleet the best nodes of each place, as many of each. */
+/* As many of each place, the best ones. */
+static void keep_best(struct build *b)
+{
+	uint32_t count = b->bin_count, places = 0, at = 0;
+	CLEANUP(mem_free_ptr)
+	uint32_t *rank = mem_alloc_array(b->g->p->nodes.count, sizeof(*rank));
+	CLEANUP(mem_free_ptr) struct candidate *all = mem_alloc_array(count, sizeof(*all));
+	rank_nodes(b, rank);
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t node = b->nodes[i];
+		all[i] = (struct candidate){
+			graph_place_of(b->g, node), rank[node], place_order_of(node), node};
+	}
+	qsort(all, count, sizeof(*all), compare_candidates);
+	for (uint32_t i = 0; i < count; i++)
+		places += i == 0 || all[i].place != all[i - 1].place;
+	uint32_t most = GRAPH_BINS_MOST / places;
+	most = most ? most : 1;
+	b->bin_count = 0;
+	for (uint32_t i = 0; i < count; i++, at++) {
+		if (i == 0 || all[i].place != all[i - 1].place)
+			at = 0;
+		if (at < most)
+			b->nodes[b->bin_count++] = all[i].node;
+	}
+}
+
 static void choose_bins(struct build *b)
 {
 	size_t count = b->g->p->nodes.count;
-	uint32_t n = 0, places = 0, at = 0;
-	CLEANUP(mem_free_ptr) uint32_t *rank = mem_alloc_array(count, sizeof(*rank));
-	CLEANUP(mem_free_ptr) struct candidate *all = mem_alloc_array(count, sizeof(*all));
-	rank_nodes(b, rank);
+	b->nodes = arena_new_array(&b->arena, count + 1, uint32_t);
 	for (uint32_t node = 0; node < count; node++)
 		if (is_open(b, node))
-			all[n++] = (struct candidate){
-				graph_place_of(b->g, node), rank[node], place_order_of(node), node};
-	qsort(all, n, sizeof(*all), compare_candidates);
-	for (uint32_t i = 0; i < n; i++)
-		places += i == 0 || all[i].place != all[i - 1].place;
-	uint32_t most = places ? GRAPH_BINS_MOST / places : 0;
-	most = most ? most : 1;
-	b->nodes = arena_new_array(&b->arena, n + 1, uint32_t);
-	for (uint32_t i = 0; i < n; i++, at++) {
-		if (i == 0 || all[i].place != all[i - 1].place)
-			at = 0;
-		if (n <= GRAPH_BINS_MOST || at < most)
-			b->nodes[b->bin_count++] = all[i].node;
-	}
+			b->nodes[b->bin_count++] = node;
+	if (b->bin_count > GRAPH_BINS_MOST)
+		keep_best(b);
 }
 
 /* The mean over the replicas of what one adds to the fullness of a node. */
@@ -230,8 +242,8 @@ static void mean_fullness(const struct build *b, const struct node *n, double *r
 }
 
 /* Each pod pays for how full the node is in the end. What the first of them pays is in the costs by
- * node; n pods of mean size s pay n (n - 1) s more, which is the greatest of the lines
- * 2 k (U - (k + 1) / 2 s) of their sum U. */
+ * node; n pods of mean size s pay n (n - 1) s more, with the sum U = n s. Between counts i and j
+ * that is at most (i + j - 1) U - i j s: the greatest of such lines. */
 static void fill_planes(struct build *b, const struct node *n, struct assign_bin *bin)
 {
 	double weight = b->g->weigh[PLACE_TERM_BALANCE], mean[2];
@@ -239,16 +251,19 @@ static void fill_planes(struct build *b, const struct node *n, struct assign_bin
 	       memory = n->measure.memory / RANK_FULL / 8 * (1 << MEMORY_SHIFT);
 	struct assign_plane *planes =
 		arena_new_array(&b->arena, 2 * STEPS + 1, struct assign_plane);
+	static const double at[STEPS + 1] = {1, 2, 3, 5, 9, 17};
 	if (weight == 0)
 		return;
 	mean_fullness(b, n, &mean[0], &mean[1]);
 	for (uint32_t i = 0; i <= 2 * STEPS; i++) {
 		double *slope = arena_new_array(&b->arena, b->resource_count, double);
-		double k = i == 0 ? 0 : (i - 1) / 2 + 1;
+		uint32_t k = i == 0 ? 0 : (i - 1) / 2;
+		double steep = i == 0 ? 0 : at[k] + at[k + 1] - 1;
+		double back = i == 0 ? 0 : at[k] * at[k + 1];
 		bool u = i % 2 == 1;
-		slope[0] = weight * 2 * k * cpu * (u ? 5 : 1);
-		slope[1] = weight * 2 * k * memory * (u ? 1 : 5);
-		planes[i] = (struct assign_plane){-weight * k * (k + 1) * mean[u ? 0 : 1], slope};
+		slope[0] = weight * steep * cpu * (u ? 5 : 1);
+		slope[1] = weight * steep * memory * (u ? 1 : 5);
+		planes[i] = (struct assign_plane){-weight * back * mean[u ? 0 : 1], slope};
 	}
 	bin->planes = planes;
 	bin->plane_count = 2 * STEPS + 1;

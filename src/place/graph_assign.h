@@ -10,7 +10,7 @@
 #define PART_NEVER INT32_MAX /* may not go there */
 #define FIRST_REAL 2u        /* before it: what cpu and memory count for in the balance */
 #define MEMORY_SHIFT 20
-#define STEPS 4u /* of the balance; a plane is one more */
+#define STEPS 5u /* of the balance, for cpu and for memory */
 
 struct part { /* a want, or as many of its replicas as there is room for */
 	uint32_t want, count, open;

@@ -115,8 +115,8 @@ static uint32_t link_parts(const struct build *b, const struct tie *t, bool all_
 {
 	uint32_t count = 0;
 	for (uint32_t i = 0; i < b->part_count; i++) {
-		for (uint32_t k = 0; k < b->part_count; k++) {
-			if (component_of(b, i) != t->from || component_of(b, k) != t->to)
+		for (uint32_t k = 0; component_of(b, i) == t->from && k < b->part_count; k++) {
+			if (component_of(b, k) != t->to)
 				continue;
 			double n = b->parts[i].count, m = b->parts[k].count - (i == k ? 1.0 : 0.0);
 			if (m > 0 && links) {
