@@ -396,6 +396,14 @@ static bool solve(struct build *b, bool all_traffic, uint32_t *ret_nodes, bool *
 	return feasible;
 }
 
+/* No more than is left. */
+static uint64_t budget(const struct graph *g, uint64_t steps)
+{
+	uint64_t most = g->problem->steps_max;
+	uint64_t left = most > g->steps ? most - g->steps : 1;
+	return most && (steps == 0 || steps > left) ? left : steps;
+}
+
 bool graph_assign(struct graph *g, const uint32_t *counts, uint64_t steps, uint32_t *ret_nodes)
 {
 	struct build b = {.g = g};
@@ -410,7 +418,7 @@ bool graph_assign(struct graph *g, const uint32_t *counts, uint64_t steps, uint3
 	list_parts(&b, counts);
 	if (b.part_count && !b.missing) {
 		build_problem(&b);
-		b.problem.steps = steps;
+		b.problem.steps = budget(g, steps);
 		found = solve(&b, true, ret_nodes, &retry);
 		if (retry)
 			found = solve(&b, false, ret_nodes, &retry);
