@@ -132,99 +132,6 @@ static void fill_component(struct build *b, const struct part *part, struct assi
 
 /* ---- bins ---- */
 
-static bool is_open(const struct build *b, uint32_t node)
-{
-	for (uint32_t i = 0; i < b->part_count; i++)
-		if (b->parts[i].cost[node] != PART_NEVER)
-			return true;
-	return false;
-}
-
-struct candidate {
-	uint32_t place, rank, order, node;
-};
-
-static int compare_candidates(const void *a, const void *b)
-{
-	const struct candidate *x = a, *y = b;
-	if (x->place != y->place)
-		return x->place < y->place ? -1 : 1;
-	if (x->rank != y->rank)
-		return x->rank < y->rank ? -1 : 1;
-	return x->order < y->order ? -1 : x->order > y->order;
-}
-
-static int compare_costs(const void *a, const void *b)
-{
-	const struct priced *x = a, *y = b;
-	if (x->place != y->place)
-		return x->place < y->place ? -1 : 1;
-	if (x->cost != y->cost)
-		return x->cost < y->cost ? -1 : 1;
-	return x->order < y->order ? -1 : x->order > y->order;
-}
-
-/* The rank of a node: the best one that it has at its place for any want. */
-static void rank_nodes(struct build *b, uint32_t *rank)
-{
-	size_t count = b->g->p->nodes.count;
-	CLEANUP(mem_free_ptr) struct priced *priced = mem_alloc_array(count, sizeof(*priced));
-	memset(rank, 0xff, count * sizeof(*rank));
-	for (uint32_t i = 0; i < b->part_count; i++) {
-		uint32_t n = 0, place = PLACE_NONE, at = 0;
-		for (uint32_t node = 0; node < count; node++)
-			if (b->parts[i].cost[node] != PART_NEVER)
-				priced[n++] = (struct priced){graph_place_of(b->g, node),
-					b->parts[i].cost[node], place_order_of(node), node};
-		qsort(priced, n, sizeof(*priced), compare_costs);
-		for (uint32_t k = 0; k < n; k++, at++) {
-			if (priced[k].place != place)
-				at = 0;
-			place = priced[k].place;
-			if (at < rank[priced[k].node])
-				rank[priced[k].node] = at;
-		}
-	}
-}
-
-/* As many of each place, the best ones. */
-static void keep_best(struct build *b)
-{
-	uint32_t count = b->bin_count, places = 0, at = 0;
-	CLEANUP(mem_free_ptr)
-	uint32_t *rank = mem_alloc_array(b->g->p->nodes.count, sizeof(*rank));
-	CLEANUP(mem_free_ptr) struct candidate *all = mem_alloc_array(count, sizeof(*all));
-	rank_nodes(b, rank);
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t node = b->nodes[i];
-		all[i] = (struct candidate){
-			graph_place_of(b->g, node), rank[node], place_order_of(node), node};
-	}
-	qsort(all, count, sizeof(*all), compare_candidates);
-	for (uint32_t i = 0; i < count; i++)
-		places += i == 0 || all[i].place != all[i - 1].place;
-	uint32_t most = GRAPH_BINS_MOST / places;
-	most = most ? most : 1;
-	b->bin_count = 0;
-	for (uint32_t i = 0; i < count; i++, at++) {
-		if (i == 0 || all[i].place != all[i - 1].place)
-			at = 0;
-		if (at < most)
-			b->nodes[b->bin_count++] = all[i].node;
-	}
-}
-
-static void choose_bins(struct build *b)
-{
-	size_t count = b->g->p->nodes.count;
-	b->nodes = arena_new_array(&b->arena, count + 1, uint32_t);
-	for (uint32_t node = 0; node < count; node++)
-		if (is_open(b, node))
-			b->nodes[b->bin_count++] = node;
-	if (b->bin_count > GRAPH_BINS_MOST)
-		keep_best(b);
-}
-
 /* The mean over the replicas of what one adds to the fullness of a node. */
 static void mean_fullness(const struct build *b, const struct node *n, double *ret_u, double *ret_v)
 {
@@ -349,7 +256,7 @@ static void build_problem(struct build *b)
 	struct assign_bin *bins;
 	struct assign_component *components;
 	list_resources(b);
-	choose_bins(b);
+	graph_assign_bins(b);
 	graph_assign_sites(b);
 	bins = arena_new_array(&b->arena, b->bin_count + 1, struct assign_bin);
 	components = arena_new_array(&b->arena, b->part_count, struct assign_component);

@@ -16,12 +16,6 @@ struct part { /* a want, or as many of its replicas as there is room for */
 	uint32_t want, count, open;
 	int32_t *cost; /* by node, in ASSIGN_FINE */
 };
-struct priced {
-	uint32_t place;
-	int32_t cost;
-	uint32_t order, node;
-};
-
 struct build {
 	struct graph *g;
 	struct arena arena;
@@ -40,6 +34,9 @@ struct build {
 	struct assign_problem problem;
 };
 
+/* Chooses the bins. */
+void graph_assign_bins(struct build *b);
+uint32_t graph_assign_link_count(const struct build *b);
 /* Numbers the places that matter. */
 void graph_assign_sites(struct build *b);
 /* Paths, links and anchors; the limits of paths for all traffic, or for what is required only. */

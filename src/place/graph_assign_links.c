@@ -168,15 +168,23 @@ static uint32_t anchor_tie(const struct build *b, const struct tie *t, bool all_
 	return count;
 }
 
+uint32_t graph_assign_link_count(const struct build *b)
+{
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < b->g->tie_count; i++)
+		if (b->g->ties[i].to != PLACE_NONE)
+			count += link_parts(b, &b->g->ties[i], true, NULL);
+	return count;
+}
+
 void graph_assign_links(struct build *b, bool all_traffic)
 {
 	const struct graph *g = b->g;
-	uint32_t links = 0, anchors = 0;
+	uint32_t links = graph_assign_link_count(b), anchors = 0;
 	b->has_soft_traffic = false;
 	for (uint32_t i = 0; i < g->tie_count; i++) {
 		const struct tie *t = &g->ties[i];
 		b->has_soft_traffic |= !t->required && t->flow > 0;
-		links += t->to == PLACE_NONE ? 0 : link_parts(b, t, all_traffic, NULL);
 		anchors += anchor_tie(b, t, all_traffic, NULL);
 	}
 	struct assign_link *link = arena_new_array(&b->arena, links + 1, struct assign_link);

@@ -186,6 +186,8 @@ static int try_whole(struct run *r, uint32_t *counts, uint32_t *nodes, struct er
 {
 	const struct place_problem *problem = r->g.problem;
 	bool less = false;
+	VEC_EACH (&r->best.puts, struct put, put)
+		r->g.favoured[graph_place_of(&r->g, put->node)] = true;
 	for (uint32_t i = 0; i < problem->want_count; i++)
 		counts[i] = problem->wants[i].count;
 	if (graph_assign(&r->g, counts, 0, nodes))

@@ -256,8 +256,8 @@ uint32_t place_pod_count(const struct place *p);
  * Numbers are finite and from 0. -ERR_INVALID names the link, data set, consumer, pod or want that
  * is impossible, also a link from a component to itself when it has one replica in all.
  * -ERR_TOO_LARGE: more than 1,000 components, 10,000 links, data sets and consumers together, or
- * 1e15 bit/s in all. More than 4,096 replicas, or too many sites for so many links, are placed one
- * after the other. graph.h says how it is done. */
+ * 1e15 bit/s in all. More than 4,096 replicas, or more than 8 million
+ * wants times nodes, are placed one after the other. graph.h says how it is done. */
 struct place_link {
 	uint32_t from, to; /* components */
 	double bits_per_s; /* from, to */
