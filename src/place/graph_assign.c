@@ -31,11 +31,16 @@ static int32_t fine(double cost)
 	return (int32_t)lround(cost * ASSIGN_FINE);
 }
 
+bool graph_waits_for_company(const struct place *p, const struct shape_term *t)
+{
+	return t->required && !t->anti && p->counters.items[t->counter].matching == 0;
+}
+
 /* What stands against a node now and may not when others of the application are there. */
-static void relax_company(const struct shape *s, struct failures *relaxed)
+static void relax_company(const struct place *p, const struct shape *s, struct failures *relaxed)
 {
 	for (uint32_t i = 0; i < s->terms.count; i++)
-		if (s->terms.items[i].required && !s->terms.items[i].anti)
+		if (graph_waits_for_company(p, &s->terms.items[i]))
 			vec_push(&relaxed->items,
 				(struct failure){PLACE_C_POD_AFFINITY, i, 0, false});
 	for (uint32_t i = 0; i < s->spreads.count; i++)
@@ -51,7 +56,7 @@ static void survey_part(struct build *b, struct part *part)
 	const struct shape *s = &g->p->shapes.items[w->shape];
 	struct failures relaxed = {0};
 	struct look l, scored;
-	relax_company(s, &relaxed);
+	relax_company(g->p, s, &relaxed);
 	graph_price_places(g, w->component);
 	place_look_init(&l, g->p, w->shape, w->node, relaxed.items.count ? &relaxed : NULL);
 	place_look_init(&scored, g->p, w->shape, PLACE_NONE, NULL);
@@ -88,12 +93,18 @@ static void fill_kin(const struct build *b, const struct shape *s, struct assign
 	c->per_bin_max = s->ports.count ? 1 : 0;
 	VEC_EACH (&s->terms, struct shape_term, t) {
 		const struct counter *k = &p->counters.items[t->counter];
-		if (!t->required || !t->anti || !t->matches_self)
+		bool host = is_topology(p, k, "kubernetes.io/hostname");
+		bool zone = is_topology(p, k, "topology.kubernetes.io/zone");
+		if (!t->matches_self)
 			continue;
-		if (is_topology(p, k, "kubernetes.io/hostname"))
+		if (t->required && t->anti && host)
 			c->per_bin_max = 1;
-		if (is_topology(p, k, "topology.kubernetes.io/zone"))
+		if (t->required && t->anti && zone)
 			c->per_site_max = 1;
+		if (graph_waits_for_company(p, t) && host)
+			c->together = ASSIGN_SAME_BIN;
+		else if (graph_waits_for_company(p, t) && zone && !c->together)
+			c->together = ASSIGN_SAME_SITE;
 	}
 }
 

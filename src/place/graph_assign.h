@@ -34,6 +34,8 @@ struct build {
 	struct assign_problem problem;
 };
 
+/* A required affinity to pods of which there are none yet. */
+bool graph_waits_for_company(const struct place *p, const struct shape_term *t);
 /* Chooses the bins. */
 void graph_assign_bins(struct build *b);
 uint32_t graph_assign_link_count(const struct build *b);

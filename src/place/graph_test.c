@@ -282,6 +282,48 @@ static void rules_between_pods_hold(void **state)
 	world_done(&w);
 }
 
+/* Those at a site need a want that must be where another is, which is placed at the same time. */
+static void keep_company(const char *site)
+{
+	struct world w;
+	world_init(&w, 8);
+	struct place_label labels[] = {{"app", "web"}};
+	const char *values[] = {"store"};
+	struct place_requirement stores = {"app", PLACE_IN, values, 1, false};
+	struct place_pod_term term = {.required = true,
+		.topology_key = "kubernetes.io/hostname",
+		.selector = {&stores, 1}};
+	struct place_amount cpu = {"cpu", 1000, false};
+	struct place_spec spec = {.namespace = "ns",
+		.labels = labels,
+		.label_count = 1,
+		.requests = &cpu,
+		.request_count = 1,
+		.pod_terms = &term,
+		.pod_term_count = 1};
+	place_shape_release(w.p, w.shape[3]);
+	assert_int_equal(place_shape(w.p, &spec, &w.shape[3], NULL), 0);
+	struct place_consumer users = {site, 3, 1e6, 1, true};
+	w.application.consumers = &users;
+	w.application.consumer_count = 1;
+	want(&w, 3, 2);
+	want(&w, 2, 1);
+	CLEANUP(place_plan_done) struct place_plan plan = solve(&w);
+	assert_int_equal(plan.assignment_count, 3);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_true(is_at(&w, &plan, i, site));
+		assert_int_equal(plan.assignments[i].node, plan.assignments[2].node);
+	}
+	world_done(&w);
+}
+
+static void company_is_waited_for(void **state)
+{
+	(void)state;
+	for (int at = 0; at < 3; at++)
+		keep_company(sites[at]);
+}
+
 /* Those that like to be together count on each other, and one node is switched on, not four. */
 static void energy_fills_few_nodes(void **state)
 {
@@ -406,6 +448,7 @@ int main(void)
 		cmocka_unit_test(a_refusal_names_the_link),
 		cmocka_unit_test(as_many_as_possible_by_priority),
 		cmocka_unit_test(rules_between_pods_hold),
+		cmocka_unit_test(company_is_waited_for),
 		cmocka_unit_test(energy_fills_few_nodes),
 		cmocka_unit_test(undone_it_is_as_before),
 		cmocka_unit_test(a_large_fleet_is_cut_down),
