@@ -267,25 +267,36 @@ static void score_upkeep(const struct look *l, const struct node *n, int64_t *re
 	ret_terms[PLACE_TERM_TRUST] = (100 - n->trust) * RANK_UNIT / 100;
 }
 
+/* Apart from what every decision looks at. */
+static __attribute__((noinline)) int64_t upkeep(const struct look *l, const struct node *n,
+	int64_t *ret_terms)
+{
+	int64_t terms[PLACE_TERM_COUNT] = {0}, total = 0;
+	score_upkeep(l, n, terms);
+	for (int i = PLACE_TERM_ENERGY; i <= PLACE_TERM_TRUST; i++) {
+		total += place_weigh(l->weights[i], terms[i]);
+		if (ret_terms)
+			ret_terms[i] = terms[i];
+	}
+	return total;
+}
+
 int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms)
 {
 	const struct node *n = &l->p->nodes.items[node];
 	const int64_t *w = l->weights;
-	int64_t terms[PLACE_TERM_COUNT] = {0}, total = 0;
+	int64_t terms[PLACE_TERM_IMAGE + 1] = {0}, total = 0;
 	terms[PLACE_TERM_BALANCE] = w[PLACE_TERM_BALANCE] ? balance(l, n) : 0;
 	terms[PLACE_TERM_PREFERENCE] = w[PLACE_TERM_PREFERENCE] ? preference(l, node, n) : 0;
 	terms[PLACE_TERM_SPREAD] = w[PLACE_TERM_SPREAD] ? spread(l, node, n) : 0;
 	terms[PLACE_TERM_IMAGE] = w[PLACE_TERM_IMAGE] && l->shape->images.count ? image(l, n) : 0;
 	for (int i = 0; i <= PLACE_TERM_IMAGE; i++)
 		total += place_weigh(w[i], terms[i]);
-	if (weighs_upkeep(w)) {
-		score_upkeep(l, n, terms);
-		for (int i = PLACE_TERM_ENERGY; i <= PLACE_TERM_TRUST; i++)
-			total += place_weigh(w[i], terms[i]);
-	}
-	if (ret_terms)
+	if (ret_terms) {
+		memset(ret_terms, 0, PLACE_TERM_COUNT * sizeof(*ret_terms));
 		memcpy(ret_terms, terms, sizeof(terms));
-	return total;
+	}
+	return weighs_upkeep(w) ? total + upkeep(l, n, ret_terms) : total;
 }
 
 void place_look_score(const struct look *l, uint32_t node, struct place_cost *ret_cost)
