@@ -382,17 +382,18 @@ static void price_machines(const struct world *w, const struct place_plan *plan,
 		const struct place_assignment *a = &plan->assignments[i];
 		const struct node *n = &w->p->nodes.items[a->node];
 		const struct shape *s = &w->p->shapes.items[w->wants[a->want].shape];
+		const struct machine *m = &w->p->machines.items[a->node];
 		const struct place_site *site = &w->p->sites.items[n->site].facts;
 		double cpu = (double)s->requests.items[0].amount / (double)n->usual[0].capacity;
 		double memory = s->requests.count > 2 ? (double)s->requests.items[1].amount /
 								(double)n->usual[1].capacity
 						      : 0;
-		double watts = cpu * (n->full_watts - n->idle_watts) +
-			       (before[a->node] == 0 ? n->idle_watts : 0);
+		double watts = cpu * (m->full_watts - m->idle_watts) +
+			       (before[a->node] == 0 ? m->idle_watts : 0);
 		before[a->node]++; /* switched on once */
 		terms[PLACE_TERM_ENERGY] += watts / 100;
 		terms[PLACE_TERM_CARBON] += watts / 1000 * site->carbon_g_per_kwh / 50;
-		terms[PLACE_TERM_MONEY] += (n->price_per_hour * fmax(cpu, memory) +
+		terms[PLACE_TERM_MONEY] += (m->price_per_hour * fmax(cpu, memory) +
 						   watts / 1000 * site->price_per_kwh) /
 					   0.1;
 		terms[PLACE_TERM_TRUST] += (100 - n->trust) / 100.0;

@@ -234,6 +234,11 @@ static bool weighs_upkeep(const int64_t *w)
 		       w[PLACE_TERM_TRUST]) != 0;
 }
 
+static const struct machine *machine_of(const struct look *l, const struct node *n)
+{
+	return &l->p->machines.items[n - l->p->nodes.items];
+}
+
 /* What watts cost, and what the machine itself does, in the terms' own scales. */
 static void score_watts(const struct look *l, const struct node *n, double watts, double *terms)
 {
@@ -249,19 +254,20 @@ void place_look_add_idle(const struct look *l, uint32_t node, double share, doub
 {
 	const struct node *n = &l->p->nodes.items[node];
 	if (weighs_upkeep(l->weights))
-		score_watts(l, n, share * n->idle_watts, terms);
+		score_watts(l, n, share * machine_of(l, n)->idle_watts, terms);
 }
 
 /* Watts that come with the pod: its share of cpu, and those of an empty node that it is the first
  * on. */
 static void score_upkeep(const struct look *l, const struct node *n, int64_t *ret_terms)
 {
-	double slope = n->full_watts > n->idle_watts ? n->full_watts - n->idle_watts : 0;
+	const struct machine *m = machine_of(l, n);
+	double slope = m->full_watts > m->idle_watts ? m->full_watts - m->idle_watts : 0;
 	double cpu = share_of(l, n, PLACE_CPU), memory = share_of(l, n, PLACE_MEMORY);
 	double terms[PLACE_TERM_COUNT] = {0};
-	score_watts(l, n, slope * cpu + (n->first_pod == PLACE_NONE ? n->idle_watts : 0), terms);
+	score_watts(l, n, slope * cpu + (n->first_pod == PLACE_NONE ? m->idle_watts : 0), terms);
 	terms[PLACE_TERM_MONEY] +=
-		n->price_per_hour * (cpu > memory ? cpu : memory) / PLACE_MONEY_PER_HOUR;
+		m->price_per_hour * (cpu > memory ? cpu : memory) / PLACE_MONEY_PER_HOUR;
 	for (int i = PLACE_TERM_ENERGY; i <= PLACE_TERM_MONEY; i++)
 		ret_terms[i] = place_cost_fix(terms[i]);
 	ret_terms[PLACE_TERM_TRUST] = (100 - n->trust) * RANK_UNIT / 100;

@@ -54,6 +54,7 @@ void place_free(struct place *p)
 	vec_done(&p->topologies);
 	vec_done(&p->counters);
 	vec_done(&p->nodes);
+	vec_done(&p->machines);
 	vec_done(&p->ranked);
 	vec_done(&p->shapes);
 	vec_done(&p->pods);

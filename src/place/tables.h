@@ -96,8 +96,10 @@ struct node {
 	VEC(uint32_t) images;    /* into place.images */
 	int trust;
 	VEC(uint32_t) runtimes;
-	double idle_watts, full_watts, price_per_hour;
 	uint32_t next_free;
+};
+struct machine { /* of a node; apart, since few decisions ask for it */
+	double idle_watts, full_watts, price_per_hour;
 };
 
 struct taint {
@@ -278,6 +280,7 @@ struct place {
 	VEC(struct counter) counters;
 	VEC(struct tally) tallies;
 	VEC(struct node) nodes;
+	VEC(struct machine) machines; /* by node */
 	VEC(struct profile) profiles;
 	VEC(uint32_t) ranked; /* profiles */
 	VEC(struct shape) shapes;
