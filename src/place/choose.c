@@ -30,7 +30,7 @@ static int64_t total_of(void *arg, uint32_t node, int64_t least)
 	int64_t here = place_look_here_least(&c->look, node);
 	if (here && (here == RANK_NEVER / 2 || least + here > c->best[c->count - 1].total))
 		return RANK_NEVER;
-	int64_t there = cost_at(c, c->look.p->nodes.items[node].site);
+	int64_t there = c->by_place ? cost_at(c, c->look.p->nodes.items[node].site) : 0;
 	if (there == RANK_NEVER || !place_look_fits(&c->look, node, NULL))
 		return RANK_NEVER;
 	return place_look_total(&c->look, node, NULL) + there;
@@ -171,7 +171,7 @@ void place_choose(struct place *p, const struct place_question *q, struct place_
 		.choice = ret_choice, .best = {none, none}, .count = q->alternative ? 2 : 1};
 	*ret_choice = (struct place_choice){0};
 	place_look_init(&c.look, p, q->shape, q->node, NULL);
-	c.look.weights = q->weights;
+	place_look_weigh(&c.look, q->weights);
 	set_places(&c, p, q->by_place);
 	struct profile *x = &p->profiles.items[p->shapes.items[q->shape].profile];
 	if (q->node != PLACE_NONE) {

@@ -60,7 +60,7 @@ static void survey_part(struct build *b, struct part *part)
 	graph_price_places(g, w->component);
 	place_look_init(&l, g->p, w->shape, w->node, relaxed.items.count ? &relaxed : NULL);
 	place_look_init(&scored, g->p, w->shape, PLACE_NONE, NULL);
-	scored.weights = g->weights;
+	place_look_weigh(&scored, g->weights);
 	part->cost = arena_new_array(&b->arena, g->p->nodes.count + 1, int32_t);
 	for (uint32_t n = 0; n < g->p->nodes.count; n++) {
 		part->cost[n] = PART_NEVER;
@@ -199,8 +199,9 @@ static void fill_bin(struct build *b, uint32_t index, struct assign_bin *bin)
 	uint32_t node = b->nodes[index];
 	const struct node *n = &g->p->nodes.items[node];
 	int64_t *room = arena_new_array(&b->arena, b->resource_count, int64_t);
-	struct look l = {.p = g->p, .weights = g->weights};
+	struct look l = {.p = g->p};
 	double terms[PLACE_TERM_COUNT] = {0};
+	place_look_weigh(&l, g->weights);
 	room[0] = b->needed[0];
 	room[1] = b->needed[1];
 	for (uint32_t k = FIRST_REAL; k < b->resource_count; k++) {

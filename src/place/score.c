@@ -227,11 +227,11 @@ static double share_of(const struct look *l, const struct node *n, uint32_t reso
 	return share < most ? share : most;
 }
 
-/* Terms that are 0 for who does not ask for them. */
-static bool weighs_upkeep(const int64_t *w)
+void place_look_weigh(struct look *l, const int64_t *weights)
 {
-	return (w[PLACE_TERM_ENERGY] | w[PLACE_TERM_CARBON] | w[PLACE_TERM_MONEY] |
-		       w[PLACE_TERM_TRUST]) != 0;
+	l->weights = weights;
+	l->upkeep = (weights[PLACE_TERM_ENERGY] | weights[PLACE_TERM_CARBON] |
+			    weights[PLACE_TERM_MONEY] | weights[PLACE_TERM_TRUST]) != 0;
 }
 
 static const struct machine *machine_of(const struct look *l, const struct node *n)
@@ -253,7 +253,7 @@ static void score_watts(const struct look *l, const struct node *n, double watts
 void place_look_add_idle(const struct look *l, uint32_t node, double share, double *terms)
 {
 	const struct node *n = &l->p->nodes.items[node];
-	if (weighs_upkeep(l->weights))
+	if (l->upkeep)
 		score_watts(l, n, share * machine_of(l, n)->idle_watts, terms);
 }
 
@@ -302,7 +302,7 @@ int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms
 		memset(ret_terms, 0, PLACE_TERM_COUNT * sizeof(*ret_terms));
 		memcpy(ret_terms, terms, sizeof(terms));
 	}
-	return weighs_upkeep(w) ? total + upkeep(l, n, ret_terms) : total;
+	return l->upkeep ? total + upkeep(l, n, ret_terms) : total;
 }
 
 void place_look_score(const struct look *l, uint32_t node, struct place_cost *ret_cost)

@@ -441,7 +441,8 @@ struct look {
 	const struct place *p;
 	const struct shape *shape;
 	const struct profile *profile;
-	const int64_t *weights; /* place_weights_fix */
+	const int64_t *weights; /* place_look_weigh */
+	bool upkeep;            /* a weight of energy, carbon, money or trust is not 0 */
 	uint32_t shape_index;
 	uint32_t node;                  /* only this one; PLACE_NONE */
 	const struct failures *relaxed; /* constraints that do not count; null */
@@ -487,6 +488,8 @@ int64_t place_look_spread_least(const struct look *l, const struct node_group *g
 /* What comes to that on a node that has pods of this shape, weighted; RANK_NEVER / 2: they keep
  * this one out. */
 int64_t place_look_here_least(const struct look *l, uint32_t node);
+/* Before anything is scored. Weights are those of place_weights_fix. */
+void place_look_weigh(struct look *l, const int64_t *weights);
 /* A cost of a real number in RANK_UNIT. */
 int64_t place_cost_fix(double cost);
 /* In RANK_UNIT; the terms too when wanted, but those of links, data and moves. */
