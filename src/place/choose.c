@@ -17,12 +17,6 @@ struct chooser {
 	uint32_t count;
 };
 
-/* site: PLACE_NONE is place 0. */
-static int64_t cost_at(const struct chooser *c, uint32_t site)
-{
-	return c->by_place ? c->by_place[(uint32_t)(site + 1)] : 0;
-}
-
 static int64_t total_of(void *arg, uint32_t node, int64_t least)
 {
 	struct chooser *c = arg;
@@ -30,7 +24,7 @@ static int64_t total_of(void *arg, uint32_t node, int64_t least)
 	int64_t here = place_look_here_least(&c->look, node);
 	if (here && (here == RANK_NEVER / 2 || least + here > c->best[c->count - 1].total))
 		return RANK_NEVER;
-	int64_t there = c->by_place ? cost_at(c, c->look.p->nodes.items[node].site) : 0;
+	int64_t there = c->by_place ? c->by_place[c->look.p->nodes.items[node].site + 1] : 0;
 	if (there == RANK_NEVER || !place_look_fits(&c->look, node, NULL))
 		return RANK_NEVER;
 	return place_look_total(&c->look, node, NULL) + there;
@@ -104,6 +98,15 @@ static void aim(struct rank_query *q, const struct look *l, const struct node_gr
 		   place_weigh(w[PLACE_TERM_SPREAD], place_look_spread_least(l, g));
 }
 
+/* False: the pod may not go to the group's place. */
+static bool add_place(const struct chooser *c, const struct node_group *g, int64_t *rest)
+{
+	int64_t there = g->site == PLACE_NONE ? c->least_place : c->by_place[g->site + 1];
+	if (there != RANK_NEVER)
+		*rest += there;
+	return there != RANK_NEVER;
+}
+
 /* The groups that may have a node for the pod. */
 static uint32_t list_candidates(struct chooser *c, const struct profile *x,
 	struct candidate *candidates)
@@ -112,14 +115,13 @@ static uint32_t list_candidates(struct chooser *c, const struct profile *x,
 	uint32_t count = 0;
 	for (uint32_t i = 0; i < x->groups.count; i++) {
 		const struct node_group *g = &x->groups.items[i];
-		int64_t there = g->site == PLACE_NONE ? c->least_place : cost_at(c, g->site);
-		if (there == RANK_NEVER || ranking_is_empty(&x->ranking, i) ||
-			!place_look_group_fits(&c->look, g))
+		if (ranking_is_empty(&x->ranking, i) || !place_look_group_fits(&c->look, g))
 			continue;
 		struct candidate *one = &candidates[count];
 		*one = (struct candidate){.group = i, .query = common};
 		aim(&one->query, &c->look, g);
-		one->query.rest += there;
+		if (c->by_place && !add_place(c, g, &one->query.rest))
+			continue;
 		one->bound = ranking_bound(&x->ranking, i, &one->query);
 		count += one->bound != RANK_NEVER;
 	}
@@ -156,11 +158,12 @@ static bool can_search(const struct look *l)
 	return true;
 }
 
+/* Place 0 is that of nodes without a site: PLACE_NONE + 1. */
 static void set_places(struct chooser *c, const struct place *p, const int64_t *by_place)
 {
 	c->by_place = by_place;
-	c->least_place = by_place ? RANK_NEVER : 0;
-	for (size_t i = 0; by_place && i <= p->sites.count; i++)
+	c->least_place = RANK_NEVER;
+	for (size_t i = 0; i <= p->sites.count; i++)
 		c->least_place = by_place[i] < c->least_place ? by_place[i] : c->least_place;
 }
 
@@ -172,7 +175,8 @@ void place_choose(struct place *p, const struct place_question *q, struct place_
 	*ret_choice = (struct place_choice){0};
 	place_look_init(&c.look, p, q->shape, q->node, NULL);
 	place_look_weigh(&c.look, q->weights);
-	set_places(&c, p, q->by_place);
+	if (q->by_place)
+		set_places(&c, p, q->by_place);
 	struct profile *x = &p->profiles.items[p->shapes.items[q->shape].profile];
 	if (q->node != PLACE_NONE) {
 		consider(&c, q->node);

@@ -298,10 +298,8 @@ int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms
 	terms[PLACE_TERM_IMAGE] = w[PLACE_TERM_IMAGE] && l->shape->images.count ? image(l, n) : 0;
 	for (int i = 0; i <= PLACE_TERM_IMAGE; i++)
 		total += place_weigh(w[i], terms[i]);
-	if (ret_terms) {
-		memset(ret_terms, 0, PLACE_TERM_COUNT * sizeof(*ret_terms));
+	if (ret_terms)
 		memcpy(ret_terms, terms, sizeof(terms));
-	}
 	return l->upkeep ? total + upkeep(l, n, ret_terms) : total;
 }
 
@@ -310,7 +308,9 @@ void place_look_score(const struct look *l, uint32_t node, struct place_cost *re
 	int64_t terms[PLACE_TERM_COUNT];
 	*ret_cost = (struct place_cost){
 		.total = (double)place_look_total(l, node, terms) / (double)RANK_UNIT};
-	for (int i = 0; i < PLACE_TERM_COUNT; i++)
+	for (int i = 0; i <= PLACE_TERM_IMAGE; i++)
+		ret_cost->terms[i] = (double)terms[i] / (double)RANK_UNIT;
+	for (int i = PLACE_TERM_ENERGY; l->upkeep && i <= PLACE_TERM_TRUST; i++)
 		ret_cost->terms[i] = (double)terms[i] / (double)RANK_UNIT;
 }
 

@@ -492,7 +492,8 @@ int64_t place_look_here_least(const struct look *l, uint32_t node);
 void place_look_weigh(struct look *l, const int64_t *weights);
 /* A cost of a real number in RANK_UNIT. */
 int64_t place_cost_fix(double cost);
-/* In RANK_UNIT; the terms too when wanted, but those of links, data and moves. */
+/* In RANK_UNIT; the terms too when wanted: up to the image term, and those from energy to trust
+ * if l->upkeep. */
 int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms);
 void place_look_score(const struct look *l, uint32_t node, struct place_cost *ret_cost);
 /* Adds a share of what it costs that the node is on, unweighted, if anything of it is asked for. */
