@@ -149,15 +149,6 @@ static void search(struct chooser *c, const struct profile *x)
 		free(candidates);
 }
 
-/* A bound of a sum is the sum of bounds as long as nothing is subtracted. */
-static bool can_search(const struct look *l)
-{
-	for (int i = 0; i < PLACE_TERM_COUNT; i++)
-		if (l->weights[i] < 0)
-			return false;
-	return true;
-}
-
 /* Place 0 is that of nodes without a site: PLACE_NONE + 1. */
 static void set_places(struct chooser *c, const struct place *p, const int64_t *by_place)
 {
@@ -180,7 +171,8 @@ void place_choose(struct place *p, const struct place_question *q, struct place_
 	struct profile *x = &p->profiles.items[p->shapes.items[q->shape].profile];
 	if (q->node != PLACE_NONE) {
 		consider(&c, q->node);
-	} else if (!q->scan && can_search(&c.look)) {
+	} else if (!q->scan && !c.look.negative) {
+		/* A bound of a sum is the sum of bounds as long as nothing is subtracted. */
 		place_profile_rank(p, x);
 		search(&c, x);
 	} else {

@@ -229,7 +229,11 @@ static double share_of(const struct look *l, const struct node *n, uint32_t reso
 
 void place_look_weigh(struct look *l, const int64_t *weights)
 {
+	int64_t all = 0;
+	for (int i = 0; i < PLACE_TERM_COUNT; i++)
+		all |= weights[i];
 	l->weights = weights;
+	l->negative = all < 0;
 	l->upkeep = (weights[PLACE_TERM_ENERGY] | weights[PLACE_TERM_CARBON] |
 			    weights[PLACE_TERM_MONEY] | weights[PLACE_TERM_TRUST]) != 0;
 }

@@ -275,12 +275,12 @@ struct place {
 	VEC(char *) strings;   /* [0] is "" */
 	VEC(uint32_t) resources;
 	VEC(struct site) sites;
+	VEC(struct machine) machines; /* by node */
 	VEC(struct taint) taints;
 	VEC(struct topology) topologies;
 	VEC(struct counter) counters;
 	VEC(struct tally) tallies;
 	VEC(struct node) nodes;
-	VEC(struct machine) machines; /* by node */
 	VEC(struct profile) profiles;
 	VEC(uint32_t) ranked; /* profiles */
 	VEC(struct shape) shapes;
@@ -442,11 +442,12 @@ struct look {
 	const struct shape *shape;
 	const struct profile *profile;
 	const int64_t *weights; /* place_look_weigh */
-	bool upkeep;            /* a weight of energy, carbon, money or trust is not 0 */
 	uint32_t shape_index;
 	uint32_t node;                  /* only this one; PLACE_NONE */
 	const struct failures *relaxed; /* constraints that do not count; null */
 	bool first_of_its_kind;         /* its affinity terms match no pod but itself */
+	bool negative;                  /* a weight is below 0 */
+	bool upkeep;                    /* one of energy, carbon, money or trust is not 0 */
 	const struct counter *repels;   /* it keeps apart from its own kind; null */
 	struct spread_view *spreads;
 	int64_t preference_sum;
