@@ -24,17 +24,25 @@ static int64_t total_of(void *arg, uint32_t node, int64_t least)
 	int64_t here = place_look_here_least(&c->look, node);
 	if (here && (here == RANK_NEVER / 2 || least + here > c->best[c->count - 1].total))
 		return RANK_NEVER;
-	int64_t there = c->by_place ? c->by_place[c->look.p->nodes.items[node].site + 1] : 0;
-	if (there == RANK_NEVER || !place_look_fits(&c->look, node, NULL))
-		return RANK_NEVER;
-	return place_look_total(&c->look, node, NULL) + there;
+	return place_look_fits(&c->look, node, NULL) ? place_look_total(&c->look, node, NULL)
+						     : RANK_NEVER;
+}
+
+/* With what the node's place costs. */
+static int64_t total_at_place(void *arg, uint32_t node, int64_t least)
+{
+	struct chooser *c = arg;
+	int64_t there = c->by_place[c->look.p->nodes.items[node].site + 1];
+	int64_t total = there == RANK_NEVER ? there : total_of(arg, node, least);
+	return total == RANK_NEVER ? total : total + there;
 }
 
 static void consider(struct chooser *c, uint32_t node)
 {
 	c->choice->steps++;
 	rank_offer(c->best, c->count,
-		&(struct rank_best){total_of(c, node, 0), node, place_order_of(node)});
+		&(struct rank_best){c->by_place ? total_at_place(c, node, 0) : total_of(c, node, 0),
+			node, place_order_of(node)});
 }
 
 static void scan(struct chooser *c, const struct place *p)
@@ -74,7 +82,7 @@ static struct rank_query query_of(struct chooser *c, int64_t image)
 	const int64_t *w = c->look.weights;
 	struct rank_query q = {.weight = w[PLACE_TERM_BALANCE],
 		.rest = place_weigh(w[PLACE_TERM_IMAGE], image),
-		.total = total_of,
+		.total = c->by_place ? total_at_place : total_of,
 		.arg = c};
 	for (int i = 0; i < RANK_FREE; i++)
 		q.need[i] = INT32_MIN;
@@ -98,13 +106,22 @@ static void aim(struct rank_query *q, const struct look *l, const struct node_gr
 		   place_weigh(w[PLACE_TERM_SPREAD], place_look_spread_least(l, g));
 }
 
-/* False: the pod may not go to the group's place. */
-static bool add_place(const struct chooser *c, const struct node_group *g, int64_t *rest)
+/* Adds what their places cost, and leaves out those that are ruled out. */
+static uint32_t add_places(const struct chooser *c, const struct profile *x,
+	struct candidate *candidates, uint32_t count)
 {
-	int64_t there = g->site == PLACE_NONE ? c->least_place : c->by_place[g->site + 1];
-	if (there != RANK_NEVER)
-		*rest += there;
-	return there != RANK_NEVER;
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		struct candidate *one = &candidates[i];
+		uint32_t site = x->groups.items[one->group].site;
+		int64_t there = site == PLACE_NONE ? c->least_place : c->by_place[site + 1];
+		if (there == RANK_NEVER)
+			continue;
+		one->query.rest += there;
+		one->bound += there;
+		candidates[kept++] = *one;
+	}
+	return kept;
 }
 
 /* The groups that may have a node for the pod. */
@@ -120,12 +137,10 @@ static uint32_t list_candidates(struct chooser *c, const struct profile *x,
 		struct candidate *one = &candidates[count];
 		*one = (struct candidate){.group = i, .query = common};
 		aim(&one->query, &c->look, g);
-		if (c->by_place && !add_place(c, g, &one->query.rest))
-			continue;
 		one->bound = ranking_bound(&x->ranking, i, &one->query);
 		count += one->bound != RANK_NEVER;
 	}
-	return count;
+	return c->by_place ? add_places(c, x, candidates, count) : count;
 }
 
 static void search(struct chooser *c, const struct profile *x)

@@ -451,13 +451,15 @@ struct look {
 	const struct counter *repels;   /* it keeps apart from its own kind; null */
 	struct spread_view *spreads;
 	int64_t preference_sum;
-	const struct site_bars *bars; /* null: none */
 };
 void place_look_init(struct look *l, struct place *p, uint32_t shape, uint32_t node,
 	const struct failures *relaxed);
 void place_look_done(struct look *l);
 /* Whether the pod fits. With ret_failures: all that speaks against the node is added. */
 bool place_look_fits(const struct look *l, uint32_t node, struct failures *ret_failures);
+/* The same of an application's bounds; null: there are none. */
+bool place_look_bars(const struct look *l, const struct site_bars *bars, uint32_t node,
+	struct failures *f);
 /* False: the pod fits on no node of the group. */
 bool place_look_group_fits(const struct look *l, const struct node_group *g);
 bool place_failures_have(const struct failures *f, enum place_constraint constraint,
