@@ -110,12 +110,57 @@ static void small_and_large(void **state)
 	world_done(&w);
 }
 
+/* Finite, and beyond all sense: a plan all the same, and no number that is none. */
+static void absurd_figures(void **state)
+{
+	(void)state;
+	for (int sign = -1; sign <= 1; sign += 2) {
+		struct world w;
+		world_init(&w, 4);
+		struct place_site s = {"shop", NULL, 1e300, 1e300, 1e300};
+		assert_int_equal(place_site_set(w.p, &s, &w.site[0], NULL), 0);
+		struct place_amount capacity[] = {{"cpu", 4000, false}, {"pods", 10, false}};
+		struct place_node n = {.name = "shop-0",
+			.site = "shop",
+			.capacity = capacity,
+			.capacity_count = 2,
+			.idle_watts = 1e300,
+			.full_watts = 1.5e308,
+			.price_per_hour = 1e308};
+		uint32_t node;
+		assert_int_equal(place_node_set(w.p, &n, &node, NULL), 0);
+		for (int i = 0; i < 3; i++)
+			assert_int_equal(place_path_set(w.p, w.site[i], w.site[(i + 1) % 3],
+						 1.7e308, i ? 1e-300 : 1e308, NULL),
+				0);
+		struct place_link links[] = {
+			{1, 2, 1e14, 1e300, false}, {2, 1, 1e-300, 1e-300, false}};
+		struct place_data data = {"model", "shop", 1.7e308, 1};
+		w.application.links = links;
+		w.application.link_count = 2;
+		w.application.data = &data;
+		w.application.data_count = 1;
+		for (int i = 0; i < PLACE_TERM_COUNT; i++)
+			if (i != PLACE_TERM_MOVE && i != PLACE_TERM_FRAGMENTATION)
+				w.weights.of[i] = sign * (i % 3 ? 1000 : 0);
+		want(&w, 1, 6);
+		want(&w, 2, 6);
+		CLEANUP(place_plan_done) struct place_plan plan = solve(&w);
+		assert_int_equal(plan.assignment_count, 12);
+		assert_true(isfinite(plan.cost.total));
+		for (int i = 0; i < PLACE_TERM_COUNT; i++)
+			assert_true(isfinite(plan.cost.terms[i]));
+		world_done(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_links),
 		cmocka_unit_test(bad_neighbours),
 		cmocka_unit_test(small_and_large),
+		cmocka_unit_test(absurd_figures),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -203,11 +203,15 @@ static int64_t image(const struct look *l, const struct node *n)
 	return missing ? missing * RANK_UNIT / (int64_t)l->shape->images.count : 0;
 }
 
-/* A cost of a real number, weighted or not; more than 2^20 is all the same. */
-int64_t place_cost_fix(double cost)
+double place_cost_bound(double cost)
 {
 	double most = 1048576;
-	return (int64_t)llround((cost < most ? cost : most) * (double)RANK_UNIT);
+	return cost < most ? (cost > -most ? cost : -most) : most;
+}
+
+int64_t place_cost_fix(double cost)
+{
+	return (int64_t)llround(place_cost_bound(cost) * (double)RANK_UNIT);
 }
 
 static double requested(const struct shape *s, uint32_t resource)
@@ -249,9 +253,12 @@ static void score_watts(const struct look *l, const struct node *n, double watts
 	static const struct place_site nowhere = {0};
 	const struct place_site *site =
 		n->site == PLACE_NONE ? &nowhere : &l->p->sites.items[n->site].facts;
-	terms[PLACE_TERM_ENERGY] += watts / PLACE_ENERGY_WATTS;
-	terms[PLACE_TERM_CARBON] += watts / 1000 * site->carbon_g_per_kwh / PLACE_CARBON_G_PER_HOUR;
-	terms[PLACE_TERM_MONEY] += watts / 1000 * site->price_per_kwh / PLACE_MONEY_PER_HOUR;
+	double kilowatts = watts / 1000;
+	terms[PLACE_TERM_ENERGY] += place_cost_bound(watts / PLACE_ENERGY_WATTS);
+	terms[PLACE_TERM_CARBON] +=
+		place_cost_bound(kilowatts * site->carbon_g_per_kwh / PLACE_CARBON_G_PER_HOUR);
+	terms[PLACE_TERM_MONEY] +=
+		place_cost_bound(kilowatts * site->price_per_kwh / PLACE_MONEY_PER_HOUR);
 }
 
 void place_look_add_idle(const struct look *l, uint32_t node, double share, double *terms)
