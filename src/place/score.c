@@ -205,13 +205,14 @@ static int64_t image(const struct look *l, const struct node *n)
 
 double place_cost_bound(double cost)
 {
-	double most = 1048576;
-	return cost < most ? (cost > -most ? cost : -most) : most;
+	return cost < 65536 ? cost : 65536;
 }
 
 int64_t place_cost_fix(double cost)
 {
-	return (int64_t)llround(place_cost_bound(cost) * (double)RANK_UNIT);
+	double most = 1048576;
+	cost = cost < most ? (cost > -most ? cost : -most) : most;
+	return (int64_t)llround(cost * (double)RANK_UNIT);
 }
 
 static double requested(const struct shape *s, uint32_t resource)
@@ -280,7 +281,7 @@ static void score_upkeep(const struct look *l, const struct node *n, int64_t *re
 	terms[PLACE_TERM_MONEY] +=
 		m->price_per_hour * (cpu > memory ? cpu : memory) / PLACE_MONEY_PER_HOUR;
 	for (int i = PLACE_TERM_ENERGY; i <= PLACE_TERM_MONEY; i++)
-		ret_terms[i] = place_cost_fix(terms[i]);
+		ret_terms[i] = place_cost_fix(place_cost_bound(terms[i]));
 	ret_terms[PLACE_TERM_TRUST] = (100 - n->trust) * RANK_UNIT / 100;
 }
 
@@ -291,7 +292,7 @@ static __attribute__((noinline)) int64_t upkeep(const struct look *l, const stru
 	int64_t terms[PLACE_TERM_COUNT] = {0}, total = 0;
 	score_upkeep(l, n, terms);
 	for (int i = PLACE_TERM_ENERGY; i <= PLACE_TERM_TRUST; i++) {
-		total += place_weigh(l->weights[i], terms[i]);
+		total += (int64_t)((__int128)l->weights[i] * terms[i] >> RANK_WEIGHT_SHIFT);
 		if (ret_terms)
 			ret_terms[i] = terms[i];
 	}

@@ -493,7 +493,7 @@ int64_t place_look_spread_least(const struct look *l, const struct node_group *g
 int64_t place_look_here_least(const struct look *l, uint32_t node);
 /* Before anything is scored. Weights are those of place_weights_fix. */
 void place_look_weigh(struct look *l, const int64_t *weights);
-/* Figures are finite, but may be absurd: a cost of more than 2^20 is all the same. */
+/* Figures are finite, but may be absurd: a cost of more than 2^16 is all the same. */
 double place_cost_bound(double cost);
 /* A cost of a real number in RANK_UNIT. */
 int64_t place_cost_fix(double cost);
