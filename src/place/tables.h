@@ -109,13 +109,16 @@ struct taint {
 };
 
 struct path {
-	uint32_t to;
+	uint32_t from, to;
 	double latency_ms, bits_per_s;
+};
+struct path_index {
+	uint32_t to, path; /* path: in place.paths */
 };
 struct site {
 	uint32_t name;
-	struct place_site facts; /* strings are interned */
-	VEC(struct path) paths;  /* from it, sorted by where they lead to */
+	struct place_site facts;      /* strings are interned */
+	VEC(struct path_index) paths; /* from it, sorted by where they lead to */
 };
 
 /* ---- neighbours ---- */
@@ -275,12 +278,13 @@ struct place {
 	VEC(char *) strings;   /* [0] is "" */
 	VEC(uint32_t) resources;
 	VEC(struct site) sites;
-	VEC(struct machine) machines; /* by node */
+	VEC(struct path) paths;
 	VEC(struct taint) taints;
 	VEC(struct topology) topologies;
 	VEC(struct counter) counters;
 	VEC(struct tally) tallies;
 	VEC(struct node) nodes;
+	VEC(struct machine) machines; /* by node */
 	VEC(struct profile) profiles;
 	VEC(uint32_t) ranked; /* profiles */
 	VEC(struct shape) shapes;
