@@ -639,6 +639,7 @@ static void test_paths(void **state)
 						 i * 7 % 20 * round, 1, NULL),
 				0);
 	place_path_remove(p, site[3], site[11]);
+	assert_int_equal(place_path_set(p, site[4], site[5], 999, 1, NULL), 0); /* takes its room */
 	place_path_remove(p, site[3], 99);
 	place_path_remove(p, 99, site[3]);
 	for (uint32_t i = 0; i < 20; i++) {
