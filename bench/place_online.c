@@ -144,7 +144,8 @@ static struct place_choice choose(struct bench *b, uint32_t shape, bool scan)
 {
 	struct place_choice c;
 	place_choose(b->p,
-		&(struct place_question){b->shapes[shape], PLACE_NONE, b->weights, false, scan, NULL},
+		&(struct place_question){
+			b->shapes[shape], PLACE_NONE, b->weights, false, scan, NULL},
 		&c);
 	b->steps += c.steps;
 	return c;

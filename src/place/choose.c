@@ -17,12 +17,6 @@ struct chooser {
 	uint32_t count;
 };
 
-/* site: PLACE_NONE is place 0. */
-static int64_t cost_at(const struct chooser *c, uint32_t site)
-{
-	return c->by_place ? c->by_place[(uint32_t)(site + 1)] : 0;
-}
-
 static int64_t total_of(void *arg, uint32_t node, int64_t least)
 {
 	struct chooser *c = arg;
@@ -30,17 +24,25 @@ static int64_t total_of(void *arg, uint32_t node, int64_t least)
 	int64_t here = place_look_here_least(&c->look, node);
 	if (here && (here == RANK_NEVER / 2 || least + here > c->best[c->count - 1].total))
 		return RANK_NEVER;
-	int64_t there = cost_at(c, c->look.p->nodes.items[node].site);
-	if (there == RANK_NEVER || !place_look_fits(&c->look, node, NULL))
-		return RANK_NEVER;
-	return place_look_total(&c->look, node, NULL) + there;
+	return place_look_fits(&c->look, node, NULL) ? place_look_total(&c->look, node, NULL)
+						     : RANK_NEVER;
+}
+
+/* With what the node's place costs. */
+static int64_t total_at_place(void *arg, uint32_t node, int64_t least)
+{
+	struct chooser *c = arg;
+	int64_t there = c->by_place[c->look.p->nodes.items[node].site + 1];
+	int64_t total = there == RANK_NEVER ? there : total_of(arg, node, least);
+	return total == RANK_NEVER ? total : total + there;
 }
 
 static void consider(struct chooser *c, uint32_t node)
 {
 	c->choice->steps++;
 	rank_offer(c->best, c->count,
-		&(struct rank_best){total_of(c, node, 0), node, place_order_of(node)});
+		&(struct rank_best){c->by_place ? total_at_place(c, node, 0) : total_of(c, node, 0),
+			node, place_order_of(node)});
 }
 
 static void scan(struct chooser *c, const struct place *p)
@@ -80,7 +82,7 @@ static struct rank_query query_of(struct chooser *c, int64_t image)
 	const int64_t *w = c->look.weights;
 	struct rank_query q = {.weight = w[PLACE_TERM_BALANCE],
 		.rest = place_weigh(w[PLACE_TERM_IMAGE], image),
-		.total = total_of,
+		.total = c->by_place ? total_at_place : total_of,
 		.arg = c};
 	for (int i = 0; i < RANK_FREE; i++)
 		q.need[i] = INT32_MIN;
@@ -104,6 +106,24 @@ static void aim(struct rank_query *q, const struct look *l, const struct node_gr
 		   place_weigh(w[PLACE_TERM_SPREAD], place_look_spread_least(l, g));
 }
 
+/* Adds what their places cost, and leaves out those that are ruled out. */
+static uint32_t add_places(const struct chooser *c, const struct profile *x,
+	struct candidate *candidates, uint32_t count)
+{
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		struct candidate *one = &candidates[i];
+		uint32_t site = x->groups.items[one->group].site;
+		int64_t there = site == PLACE_NONE ? c->least_place : c->by_place[site + 1];
+		if (there == RANK_NEVER)
+			continue;
+		one->query.rest += there;
+		one->bound += there;
+		candidates[kept++] = *one;
+	}
+	return kept;
+}
+
 /* The groups that may have a node for the pod. */
 static uint32_t list_candidates(struct chooser *c, const struct profile *x,
 	struct candidate *candidates)
@@ -112,18 +132,15 @@ static uint32_t list_candidates(struct chooser *c, const struct profile *x,
 	uint32_t count = 0;
 	for (uint32_t i = 0; i < x->groups.count; i++) {
 		const struct node_group *g = &x->groups.items[i];
-		int64_t there = g->site == PLACE_NONE ? c->least_place : cost_at(c, g->site);
-		if (there == RANK_NEVER || ranking_is_empty(&x->ranking, i) ||
-			!place_look_group_fits(&c->look, g))
+		if (ranking_is_empty(&x->ranking, i) || !place_look_group_fits(&c->look, g))
 			continue;
 		struct candidate *one = &candidates[count];
 		*one = (struct candidate){.group = i, .query = common};
 		aim(&one->query, &c->look, g);
-		one->query.rest += there;
 		one->bound = ranking_bound(&x->ranking, i, &one->query);
 		count += one->bound != RANK_NEVER;
 	}
-	return count;
+	return c->by_place ? add_places(c, x, candidates, count) : count;
 }
 
 static void search(struct chooser *c, const struct profile *x)
@@ -147,20 +164,12 @@ static void search(struct chooser *c, const struct profile *x)
 		free(candidates);
 }
 
-/* A bound of a sum is the sum of bounds as long as nothing is subtracted. */
-static bool can_search(const struct look *l)
-{
-	for (int i = 0; i < PLACE_TERM_COUNT; i++)
-		if (l->weights[i] < 0)
-			return false;
-	return true;
-}
-
+/* Place 0 is that of nodes without a site: PLACE_NONE + 1. */
 static void set_places(struct chooser *c, const struct place *p, const int64_t *by_place)
 {
 	c->by_place = by_place;
-	c->least_place = by_place ? RANK_NEVER : 0;
-	for (size_t i = 0; by_place && i <= p->sites.count; i++)
+	c->least_place = RANK_NEVER;
+	for (size_t i = 0; i <= p->sites.count; i++)
 		c->least_place = by_place[i] < c->least_place ? by_place[i] : c->least_place;
 }
 
@@ -171,12 +180,14 @@ void place_choose(struct place *p, const struct place_question *q, struct place_
 		.choice = ret_choice, .best = {none, none}, .count = q->alternative ? 2 : 1};
 	*ret_choice = (struct place_choice){0};
 	place_look_init(&c.look, p, q->shape, q->node, NULL);
-	c.look.weights = q->weights;
-	set_places(&c, p, q->by_place);
+	place_look_weigh(&c.look, q->weights);
+	if (q->by_place)
+		set_places(&c, p, q->by_place);
 	struct profile *x = &p->profiles.items[p->shapes.items[q->shape].profile];
 	if (q->node != PLACE_NONE) {
 		consider(&c, q->node);
-	} else if (!q->scan && can_search(&c.look)) {
+	} else if (!q->scan && !c.look.negative) {
+		/* A bound of a sum is the sum of bounds as long as nothing is subtracted. */
 		place_profile_rank(p, x);
 		search(&c, x);
 	} else {

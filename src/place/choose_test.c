@@ -17,6 +17,7 @@
 #define PODS 300
 #define STEPS 1500
 #define SEEDS 30
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char *const words[] = {"a", "b", "c"};
 static const char *const images[] = {"one:1", "two:1", "three:1"};
@@ -57,6 +58,9 @@ static void set_node(struct world *w, int i)
 	struct place_taint taints[] = {
 		{"t", word(w), PLACE_NO_SCHEDULE}, {"soft", word(w), PLACE_PREFER_NO_SCHEDULE}};
 	struct place_node n = {.name = name,
+		.idle_watts = (double)rand_below(&w->rand, 100),
+		.full_watts = (double)rand_below(&w->rand, 300),
+		.price_per_hour = (double)rand_below(&w->rand, 10) / 10,
 		.site = maybe(w, 8) ? NULL : site,
 		.flags = maybe(w, 12) ? PLACE_NODE_UNSCHEDULABLE : 0,
 		.capacity = capacity,
@@ -72,6 +76,11 @@ static void set_node(struct world *w, int i)
 		.runtime_count = (uint32_t)rand_below(&w->rand, 4)};
 	uint32_t node;
 	assert_int_equal(place_node_set(w->p, &n, &node, NULL), 0);
+	struct place_site facts = {.name = site,
+		.carbon_g_per_kwh = (double)rand_below(&w->rand, 600),
+		.price_per_kwh = (double)rand_below(&w->rand, 4) / 10};
+	uint32_t index;
+	assert_int_equal(place_site_set(w->p, &facts, &index, NULL), 0);
 }
 
 static void make_shape(struct world *w, int i)
@@ -128,12 +137,17 @@ static struct place_choice decide(struct world *w, uint32_t shape)
 {
 	struct place_weights weights = place_weights_default();
 	int64_t fixed[PLACE_TERM_COUNT];
-	for (int i = 0; i <= PLACE_TERM_IMAGE; i++)
-		if (maybe(w, 6))
+	int64_t by_place[101 + 1];
+	for (int i = 0; i < PLACE_TERM_COUNT; i++)
+		if (maybe(w, i <= PLACE_TERM_IMAGE ? 6 : 12))
 			weights.of[i] = (double)rand_between(&w->rand, 0, 5);
 	place_weights_fix(&weights, fixed);
+	for (size_t i = 0; i < COUNT(by_place); i++)
+		by_place[i] =
+			maybe(w, 6) ? RANK_NEVER : rand_between(&w->rand, 0, 100) * RANK_UNIT / 100;
 	struct place_choice found, wanted;
-	struct place_question q = {shape, PLACE_NONE, fixed, true, false, NULL};
+	struct place_question q = {
+		shape, PLACE_NONE, fixed, true, false, maybe(w, 4) ? by_place : NULL};
 	place_choose(w->p, &q, &found);
 	q.scan = true;
 	place_choose(w->p, &q, &wanted);

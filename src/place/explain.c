@@ -82,7 +82,6 @@ static bool survey(const struct subject *x, bool all, const struct failures *rel
 	struct place *p = x->p;
 	struct look l;
 	place_look_init(&l, p, x->shape, x->node, relaxed);
-	l.bars = x->bars;
 	CLEANUP(failures_done)
 	struct failures f = {0};
 	ret_survey->fitting = 0;
@@ -91,7 +90,8 @@ static bool survey(const struct subject *x, bool all, const struct failures *rel
 			continue;
 		++*steps;
 		f.items.count = 0;
-		if (place_look_fits(&l, i, &f))
+		bool fits = place_look_fits(&l, i, &f);
+		if (place_look_bars(&l, x->bars, i, &f) && fits)
 			ret_survey->fitting++;
 		else
 			note_node(ret_survey, p, &f);

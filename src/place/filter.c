@@ -275,16 +275,6 @@ static bool neighbours_pass(const struct look *l, uint32_t node, struct failures
 	return true;
 }
 
-static bool bars_pass(const struct look *l, const struct node *n, struct failures *f)
-{
-	uint32_t place = n->site + 1; /* PLACE_NONE + 1 is 0 */
-	VEC_EACH (&l->bars->items, struct site_bar, bar) {
-		if (bar->place == place && !against(l, f, bar->constraint, bar->index, bar->text))
-			return false;
-	}
-	return true;
-}
-
 bool place_look_fits(const struct look *l, uint32_t node, struct failures *ret_failures)
 {
 	const struct node *n = &l->p->nodes.items[node];
@@ -303,8 +293,20 @@ bool place_look_fits(const struct look *l, uint32_t node, struct failures *ret_f
 		!(taints_pass(l, n, f) && affinity_passes(l, n, f) && abilities_pass(l, n, f)))
 		return false;
 	return resources_pass(l, n, f) && spread_passes(l, node, f) &&
-	       neighbours_pass(l, node, f) && (!l->bars || bars_pass(l, n, f)) &&
-	       (!f || f->items.count == before);
+	       neighbours_pass(l, node, f) && (!f || f->items.count == before);
+}
+
+bool place_look_bars(const struct look *l, const struct site_bars *bars, uint32_t node,
+	struct failures *f)
+{
+	uint32_t place = l->p->nodes.items[node].site + 1; /* PLACE_NONE + 1 is 0 */
+	size_t before = f->items.count;
+	for (size_t i = 0; bars && i < bars->items.count; i++) {
+		const struct site_bar *bar = &bars->items.items[i];
+		if (bar->place == place)
+			(void)against(l, f, bar->constraint, bar->index, bar->text);
+	}
+	return f->items.count == before;
 }
 
 /* ---- what speaks against a group ---- */

@@ -337,6 +337,7 @@ static void build(struct graph *g)
 		add_data(g, &a->data[i]);
 	g->place_count = (uint32_t)g->p->sites.count + 1;
 	g->inhabited = mem_alloc_array(g->place_count, sizeof(*g->inhabited));
+	g->favoured = mem_alloc_array(g->place_count, sizeof(*g->favoured));
 	g->flows = mem_alloc_array(g->place_count, sizeof(*g->flows));
 	g->by_place = mem_alloc_array(g->place_count, sizeof(*g->by_place));
 	for (uint32_t i = 0; i < g->p->nodes.count; i++)
@@ -384,6 +385,7 @@ void graph_done(struct graph *g)
 	free(g->ties);
 	free(g->parcels);
 	free(g->inhabited);
+	free(g->favoured);
 	free(g->flows);
 	free(g->by_place);
 	*g = (struct graph){0};

@@ -17,8 +17,11 @@
  * whatever the solver takes for one.
  *
  * Fleets. The solver is given at most GRAPH_BINS_MOST nodes: of each site the best for each want by
- * themselves. An application that is too large for it (4,096 replicas, many sites times many links;
- * see assign.h) is placed one after the other.
+ * themselves. Of many sites (GRAPH_PLACES_MOST, or fewer with many links: 163 with 300) it is given
+ * those where the application runs, where its users are and where one replica after the other
+ * went, and those that are best for a want by itself. An application that is too large for it
+ * (4,096 replicas, or wants times nodes above 8 million; see assign.h) is placed one after the
+ * other.
  *
  * A place is where distances are from: 0 for all nodes without a site, else site + 1. Between two
  * places a path is known when it is in the tables and has more than 0 bit/s. Within a place there
@@ -31,6 +34,7 @@
 #include "place/tables.h"
 
 #define GRAPH_BINS_MOST 2000u
+#define GRAPH_PLACES_MOST 250u
 #define GRAPH_COMPONENTS_MAX 1000u
 #define GRAPH_LINKS_MAX 10000u   /* links, users and data */
 #define GRAPH_TRAFFIC_MAX 1e15   /* bits a second of all links */
@@ -83,6 +87,7 @@ struct graph {
 	uint32_t parcel_count;
 	uint32_t place_count;
 	bool *inhabited;     /* by place: has nodes */
+	bool *favoured;      /* by place: one replica after the other went there */
 	struct flows *flows; /* by place that they come from */
 	int64_t *by_place;   /* for one decision */
 	uint64_t steps;

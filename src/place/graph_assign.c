@@ -31,11 +31,16 @@ static int32_t fine(double cost)
 	return (int32_t)lround(cost * ASSIGN_FINE);
 }
 
+bool graph_waits_for_company(const struct place *p, const struct shape_term *t)
+{
+	return t->required && !t->anti && p->counters.items[t->counter].matching == 0;
+}
+
 /* What stands against a node now and may not when others of the application are there. */
-static void relax_company(const struct shape *s, struct failures *relaxed)
+static void relax_company(const struct place *p, const struct shape *s, struct failures *relaxed)
 {
 	for (uint32_t i = 0; i < s->terms.count; i++)
-		if (s->terms.items[i].required && !s->terms.items[i].anti)
+		if (graph_waits_for_company(p, &s->terms.items[i]))
 			vec_push(&relaxed->items,
 				(struct failure){PLACE_C_POD_AFFINITY, i, 0, false});
 	for (uint32_t i = 0; i < s->spreads.count; i++)
@@ -51,11 +56,11 @@ static void survey_part(struct build *b, struct part *part)
 	const struct shape *s = &g->p->shapes.items[w->shape];
 	struct failures relaxed = {0};
 	struct look l, scored;
-	relax_company(s, &relaxed);
+	relax_company(g->p, s, &relaxed);
 	graph_price_places(g, w->component);
 	place_look_init(&l, g->p, w->shape, w->node, relaxed.items.count ? &relaxed : NULL);
 	place_look_init(&scored, g->p, w->shape, PLACE_NONE, NULL);
-	scored.weights = g->weights;
+	place_look_weigh(&scored, g->weights);
 	part->cost = arena_new_array(&b->arena, g->p->nodes.count + 1, int32_t);
 	for (uint32_t n = 0; n < g->p->nodes.count; n++) {
 		part->cost[n] = PART_NEVER;
@@ -88,12 +93,18 @@ static void fill_kin(const struct build *b, const struct shape *s, struct assign
 	c->per_bin_max = s->ports.count ? 1 : 0;
 	VEC_EACH (&s->terms, struct shape_term, t) {
 		const struct counter *k = &p->counters.items[t->counter];
-		if (!t->required || !t->anti || !t->matches_self)
+		bool host = is_topology(p, k, "kubernetes.io/hostname");
+		bool zone = is_topology(p, k, "topology.kubernetes.io/zone");
+		if (!t->matches_self)
 			continue;
-		if (is_topology(p, k, "kubernetes.io/hostname"))
+		if (t->required && t->anti && host)
 			c->per_bin_max = 1;
-		if (is_topology(p, k, "topology.kubernetes.io/zone"))
+		if (t->required && t->anti && zone)
 			c->per_site_max = 1;
+		if (graph_waits_for_company(p, t) && host)
+			c->together = ASSIGN_SAME_BIN;
+		else if (graph_waits_for_company(p, t) && zone && !c->together)
+			c->together = ASSIGN_SAME_SITE;
 	}
 }
 
@@ -132,87 +143,6 @@ static void fill_component(struct build *b, const struct part *part, struct assi
 
 /* ---- bins ---- */
 
-static bool is_open(const struct build *b, uint32_t node)
-{
-	for (uint32_t i = 0; i < b->part_count; i++)
-		if (b->parts[i].cost[node] != PART_NEVER)
-			return true;
-	return false;
-}
-
-struct candidate {
-	uint32_t place, rank, order, node;
-};
-
-static int compare_candidates(const void *a, const void *b)
-{
-	const struct candidate *x = a, *y = b;
-	if (x->place != y->place)
-		return x->place < y->place ? -1 : 1;
-	if (x->rank != y->rank)
-		return x->rank < y->rank ? -1 : 1;
-	return x->order < y->order ? -1 : x->order > y->order;
-}
-
-static int compare_costs(const void *a, const void *b)
-{
-	const struct priced *x = a, *y = b;
-	if (x->place != y->place)
-		return x->place < y->place ? -1 : 1;
-	if (x->cost != y->cost)
-		return x->cost < y->cost ? -1 : 1;
-	return x->order < y->order ? -1 : x->order > y->order;
-}
-
-/* The rank of a node: the best one that it has at its place for any want. */
-static void rank_nodes(struct build *b, uint32_t *rank)
-{
-	size_t count = b->g->p->nodes.count;
-	CLEANUP(mem_free_ptr) struct priced *priced = mem_alloc_array(count, sizeof(*priced));
-	memset(rank, 0xff, count * sizeof(*rank));
-	for (uint32_t i = 0; i < b->part_count; i++) {
-		uint32_t n = 0, place = PLACE_NONE, at = 0;
-		for (uint32_t node = 0; node < count; node++)
-			if (b->parts[i].cost[node] != PART_NEVER)
-				priced[n++] = (struct priced){graph_place_of(b->g, node),
-					b->parts[i].cost[node], place_order_of(node), node};
-		qsort(priced, n, sizeof(*priced), compare_costs);
-		for (uint32_t k = 0; k < n; k++, at++) {
-			if (priced[k].place != place)
-				at = 0;
-			place = priced[k].place;
-			if (at < rank[priced[k].node])
-				rank[priced[k].node] = at;
-		}
-	}
-}
-
-/* Of a large fleet the best nodes of each place, as many of each. */
-static void choose_bins(struct build *b)
-{
-	size_t count = b->g->p->nodes.count;
-	uint32_t n = 0, places = 0, at = 0;
-	CLEANUP(mem_free_ptr) uint32_t *rank = mem_alloc_array(count, sizeof(*rank));
-	CLEANUP(mem_free_ptr) struct candidate *all = mem_alloc_array(count, sizeof(*all));
-	rank_nodes(b, rank);
-	for (uint32_t node = 0; node < count; node++)
-		if (is_open(b, node))
-			all[n++] = (struct candidate){
-				graph_place_of(b->g, node), rank[node], place_order_of(node), node};
-	qsort(all, n, sizeof(*all), compare_candidates);
-	for (uint32_t i = 0; i < n; i++)
-		places += i == 0 || all[i].place != all[i - 1].place;
-	uint32_t most = places ? GRAPH_BINS_MOST / places : 0;
-	most = most ? most : 1;
-	b->nodes = arena_new_array(&b->arena, n + 1, uint32_t);
-	for (uint32_t i = 0; i < n; i++, at++) {
-		if (i == 0 || all[i].place != all[i - 1].place)
-			at = 0;
-		if (n <= GRAPH_BINS_MOST || at < most)
-			b->nodes[b->bin_count++] = all[i].node;
-	}
-}
-
 /* The mean over the replicas of what one adds to the fullness of a node. */
 static void mean_fullness(const struct build *b, const struct node *n, double *ret_u, double *ret_v)
 {
@@ -230,8 +160,8 @@ static void mean_fullness(const struct build *b, const struct node *n, double *r
 }
 
 /* Each pod pays for how full the node is in the end. What the first of them pays is in the costs by
- * node; n pods of mean size s pay n (n - 1) s more, which is the greatest of the lines
- * 2 k (U - (k + 1) / 2 s) of their sum U. */
+ * node; n pods of mean size s pay n (n - 1) s more, with the sum U = n s. Between counts i and j
+ * that is at most (i + j - 1) U - i j s: the greatest of such lines. */
 static void fill_planes(struct build *b, const struct node *n, struct assign_bin *bin)
 {
 	double weight = b->g->weigh[PLACE_TERM_BALANCE], mean[2];
@@ -239,16 +169,19 @@ static void fill_planes(struct build *b, const struct node *n, struct assign_bin
 	       memory = n->measure.memory / RANK_FULL / 8 * (1 << MEMORY_SHIFT);
 	struct assign_plane *planes =
 		arena_new_array(&b->arena, 2 * STEPS + 1, struct assign_plane);
+	static const double at[STEPS + 1] = {1, 2, 3, 5, 9, 17};
 	if (weight == 0)
 		return;
 	mean_fullness(b, n, &mean[0], &mean[1]);
 	for (uint32_t i = 0; i <= 2 * STEPS; i++) {
 		double *slope = arena_new_array(&b->arena, b->resource_count, double);
-		double k = i == 0 ? 0 : (i - 1) / 2 + 1;
+		uint32_t k = i == 0 ? 0 : (i - 1) / 2;
+		double steep = i == 0 ? 0 : at[k] + at[k + 1] - 1;
+		double back = i == 0 ? 0 : at[k] * at[k + 1];
 		bool u = i % 2 == 1;
-		slope[0] = weight * 2 * k * cpu * (u ? 5 : 1);
-		slope[1] = weight * 2 * k * memory * (u ? 1 : 5);
-		planes[i] = (struct assign_plane){-weight * k * (k + 1) * mean[u ? 0 : 1], slope};
+		slope[0] = weight * steep * cpu * (u ? 5 : 1);
+		slope[1] = weight * steep * memory * (u ? 1 : 5);
+		planes[i] = (struct assign_plane){-weight * back * mean[u ? 0 : 1], slope};
 	}
 	bin->planes = planes;
 	bin->plane_count = 2 * STEPS + 1;
@@ -266,8 +199,9 @@ static void fill_bin(struct build *b, uint32_t index, struct assign_bin *bin)
 	uint32_t node = b->nodes[index];
 	const struct node *n = &g->p->nodes.items[node];
 	int64_t *room = arena_new_array(&b->arena, b->resource_count, int64_t);
-	struct look l = {.p = g->p, .weights = g->weights};
+	struct look l = {.p = g->p};
 	double terms[PLACE_TERM_COUNT] = {0};
+	place_look_weigh(&l, g->weights);
 	room[0] = b->needed[0];
 	room[1] = b->needed[1];
 	for (uint32_t k = FIRST_REAL; k < b->resource_count; k++) {
@@ -334,7 +268,7 @@ static void build_problem(struct build *b)
 	struct assign_bin *bins;
 	struct assign_component *components;
 	list_resources(b);
-	choose_bins(b);
+	graph_assign_bins(b);
 	graph_assign_sites(b);
 	bins = arena_new_array(&b->arena, b->bin_count + 1, struct assign_bin);
 	components = arena_new_array(&b->arena, b->part_count, struct assign_component);
@@ -351,7 +285,13 @@ static void build_problem(struct build *b)
 	x->terse = true;
 }
 
-static bool solve(struct build *b, bool all_traffic, uint32_t *ret_nodes)
+/* Whether less traffic may help. */
+static bool may_be_bandwidth(const struct assign_result *r)
+{
+	return !r->proven || r->reasons[0].constraint == ASSIGN_C_BANDWIDTH;
+}
+
+static bool solve(struct build *b, bool all_traffic, uint32_t *ret_nodes, bool *ret_retry)
 {
 	struct assign_result result;
 	uint32_t item = 0, first = 0, part = 0;
@@ -359,6 +299,8 @@ static bool solve(struct build *b, bool all_traffic, uint32_t *ret_nodes)
 	graph_assign_links(b, all_traffic);
 	if (assign_solve(&b->problem, &result, NULL) != 0)
 		return false; /* too large for it */
+	*ret_retry =
+		all_traffic && b->has_soft_traffic && !result.feasible && may_be_bandwidth(&result);
 	b->g->steps += result.steps;
 	bool feasible = result.feasible;
 	for (uint32_t i = 0; feasible && i < problem->want_count; i++) {
@@ -373,11 +315,19 @@ static bool solve(struct build *b, bool all_traffic, uint32_t *ret_nodes)
 	return feasible;
 }
 
+/* No more than is left. */
+static uint64_t budget(const struct graph *g, uint64_t steps)
+{
+	uint64_t most = g->problem->steps_max;
+	uint64_t left = most > g->steps ? most - g->steps : 1;
+	return most && (steps == 0 || steps > left) ? left : steps;
+}
+
 bool graph_assign(struct graph *g, const uint32_t *counts, uint64_t steps, uint32_t *ret_nodes)
 {
 	struct build b = {.g = g};
 	uint64_t items = 0;
-	bool found = false;
+	bool found = false, retry = false;
 	for (uint32_t i = 0; i < g->problem->want_count; i++)
 		items += counts[i];
 	uint64_t cells = (uint64_t)g->problem->want_count * g->p->nodes.count;
@@ -387,10 +337,10 @@ bool graph_assign(struct graph *g, const uint32_t *counts, uint64_t steps, uint3
 	list_parts(&b, counts);
 	if (b.part_count && !b.missing) {
 		build_problem(&b);
-		b.problem.steps = steps;
-		found = solve(&b, true, ret_nodes);
-		if (!found && b.has_soft_traffic)
-			found = solve(&b, false, ret_nodes);
+		b.problem.steps = budget(g, steps);
+		found = solve(&b, true, ret_nodes, &retry);
+		if (retry)
+			found = solve(&b, false, ret_nodes, &retry);
 	}
 	arena_done(&b.arena);
 	return found;

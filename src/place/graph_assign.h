@@ -10,18 +10,12 @@
 #define PART_NEVER INT32_MAX /* may not go there */
 #define FIRST_REAL 2u        /* before it: what cpu and memory count for in the balance */
 #define MEMORY_SHIFT 20
-#define STEPS 7u /* of the balance; a plane is one more */
+#define STEPS 5u /* of the balance, for cpu and for memory */
 
 struct part { /* a want, or as many of its replicas as there is room for */
 	uint32_t want, count, open;
 	int32_t *cost; /* by node, in ASSIGN_FINE */
 };
-struct priced {
-	uint32_t place;
-	int32_t cost;
-	uint32_t order, node;
-};
-
 struct build {
 	struct graph *g;
 	struct arena arena;
@@ -40,6 +34,11 @@ struct build {
 	struct assign_problem problem;
 };
 
+/* A required affinity to pods of which there are none yet. */
+bool graph_waits_for_company(const struct place *p, const struct shape_term *t);
+/* Chooses the bins. */
+void graph_assign_bins(struct build *b);
+uint32_t graph_assign_link_count(const struct build *b);
 /* Numbers the places that matter. */
 void graph_assign_sites(struct build *b);
 /* Paths, links and anchors; the limits of paths for all traffic, or for what is required only. */

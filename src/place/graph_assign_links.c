@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "place/graph_assign.h"
 
+#define COMPANY_PER_MS 1.0
 #define GIGABYTES_PER_HOUR 4.5e-7 /* of a bit a second */
 
 /* ---- sites ---- */
@@ -115,8 +116,8 @@ static uint32_t link_parts(const struct build *b, const struct tie *t, bool all_
 {
 	uint32_t count = 0;
 	for (uint32_t i = 0; i < b->part_count; i++) {
-		for (uint32_t k = 0; k < b->part_count; k++) {
-			if (component_of(b, i) != t->from || component_of(b, k) != t->to)
+		for (uint32_t k = 0; component_of(b, i) == t->from && k < b->part_count; k++) {
+			if (component_of(b, k) != t->to)
 				continue;
 			double n = b->parts[i].count, m = b->parts[k].count - (i == k ? 1.0 : 0.0);
 			if (m > 0 && links) {
@@ -168,15 +169,59 @@ static uint32_t anchor_tie(const struct build *b, const struct tie *t, bool all_
 	return count;
 }
 
+static bool matches(const struct shape *s, uint32_t counter)
+{
+	for (size_t i = 0; i < s->matches.count; i++)
+		if (s->matches.items[i] == counter)
+			return true;
+	return false;
+}
+
+static const struct shape *shape_of(const struct build *b, uint32_t part)
+{
+	const struct graph *g = b->g;
+	return &g->p->shapes.items[g->problem->wants[b->parts[part].want].shape];
+}
+
+/* A want that must be where another is, which is not there yet: the solver keeps them at one site,
+ * where the table's own rules find the node. */
+static uint32_t link_company(const struct build *b, struct assign_link *links)
+{
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < b->part_count; i++) {
+		VEC_EACH (&shape_of(b, i)->terms, struct shape_term, t) {
+			if (!graph_waits_for_company(b->g->p, t))
+				continue;
+			for (uint32_t k = 0; k < b->part_count; k++) {
+				if (k == i || !matches(shape_of(b, k), t->counter))
+					continue;
+				if (links)
+					links[count] = (struct assign_link){
+						.from = i, .to = k, .cost_per_ms = COMPANY_PER_MS};
+				count++;
+			}
+		}
+	}
+	return count;
+}
+
+uint32_t graph_assign_link_count(const struct build *b)
+{
+	uint32_t count = link_company(b, NULL);
+	for (uint32_t i = 0; i < b->g->tie_count; i++)
+		if (b->g->ties[i].to != PLACE_NONE)
+			count += link_parts(b, &b->g->ties[i], true, NULL);
+	return count;
+}
+
 void graph_assign_links(struct build *b, bool all_traffic)
 {
 	const struct graph *g = b->g;
-	uint32_t links = 0, anchors = 0;
+	uint32_t links = graph_assign_link_count(b), anchors = 0;
 	b->has_soft_traffic = false;
 	for (uint32_t i = 0; i < g->tie_count; i++) {
 		const struct tie *t = &g->ties[i];
 		b->has_soft_traffic |= !t->required && t->flow > 0;
-		links += t->to == PLACE_NONE ? 0 : link_parts(b, t, all_traffic, NULL);
 		anchors += anchor_tie(b, t, all_traffic, NULL);
 	}
 	struct assign_link *link = arena_new_array(&b->arena, links + 1, struct assign_link);
@@ -188,6 +233,7 @@ void graph_assign_links(struct build *b, bool all_traffic)
 	b->problem.anchor_count = anchors;
 	b->far_ms = farthest(b);
 	fill_paths(b, all_traffic);
+	link += link_company(b, link);
 	for (uint32_t i = 0; i < g->tie_count; i++) {
 		const struct tie *t = &g->ties[i];
 		link += t->to == PLACE_NONE ? 0 : link_parts(b, t, all_traffic, link);

@@ -67,7 +67,7 @@ static double latency_cost(const struct tie *t, const struct span *s, const stru
 		ms = PLACE_FAR_MS;
 	if (!t->required && t->latency_ms > 0 && ms > t->latency_ms)
 		over = (ms - t->latency_ms) * (PLACE_LATENCY_OVER - 1);
-	return (ms + over) / PLACE_LATENCY_MS;
+	return place_cost_bound((ms + over) / PLACE_LATENCY_MS);
 }
 
 /* Pairs with the replicas at one place. */
@@ -87,8 +87,8 @@ static void judge_pairs(const struct case_of *c, const struct held *other, bool 
 	if (!s.within) {
 		double price = from ? g->p->sites.items[from - 1].facts.price_per_gigabyte_out : 0;
 		traffic = t->bits_per_s / PLACE_TRAFFIC_BITS_PER_S;
-		money = t->bits_per_s * SECONDS_PER_HOUR / BITS_PER_GIGABYTE * price /
-			PLACE_MONEY_PER_HOUR;
+		money = place_cost_bound(t->bits_per_s * SECONDS_PER_HOUR / BITS_PER_GIGABYTE *
+					 price / PLACE_MONEY_PER_HOUR);
 	}
 	c->verdict->whole[PLACE_TERM_LATENCY] += whole * latency;
 	c->verdict->share[PLACE_TERM_LATENCY] += half * latency;
@@ -121,7 +121,7 @@ static void judge_parcel(const struct case_of *c, const struct parcel *x)
 		return;
 	}
 	speed = speed < PLACE_DATA_FAST ? speed : PLACE_DATA_FAST;
-	double cost = x->size_bytes * 8 / speed / PLACE_DATA_S;
+	double cost = place_cost_bound(x->size_bytes / speed * 8 / PLACE_DATA_S);
 	c->verdict->whole[PLACE_TERM_DATA] += cost;
 	c->verdict->share[PLACE_TERM_DATA] += cost;
 }

@@ -8,8 +8,8 @@
 
 #define IMPROVE_ROUNDS 3
 #define GROW_MOST 1024u /* replicas of a want */
-#define GROW_ATTEMPTS 24u
-#define GROW_STEPS 20000u
+#define GROW_ATTEMPTS 20u
+#define GROW_STEPS 6000u
 
 struct run {
 	struct graph g;
@@ -144,17 +144,36 @@ static bool grow_one(struct run *r, uint32_t want, uint32_t *counts, uint32_t *n
 	return found;
 }
 
+/* Whether a replica that was left out would have a node if it were not for links. */
+static int is_link_bound(struct run *r, bool *ret_bound, struct err *e)
+{
+	struct graph *g = &r->g;
+	*ret_bound = false;
+	int rc = trial_put_again(g, &r->best, e);
+	for (uint32_t i = 0; rc == 0 && i < g->problem->want_count && !*ret_bound; i++) {
+		const struct place_want *w = &g->problem->wants[i];
+		struct place_question q = {w->shape, w->node, g->weights, false, false, NULL};
+		struct place_choice c;
+		if (r->best.left[i] == 0)
+			continue;
+		place_choose(g->p, &q, &c);
+		g->steps += c.steps;
+		*ret_bound = c.node != PLACE_NONE;
+	}
+	trial_take_back(g, &r->best);
+	return rc;
+}
+
 /* Want by want in their order, when all of them cannot be had: one after the other may have stood
  * where the bounds of links leave no room for the rest. */
 static int try_growing(struct run *r, uint32_t *counts, uint32_t *nodes, struct err *e)
 {
 	const struct place_problem *problem = r->g.problem;
 	CLEANUP(mem_free_ptr) struct graph_turn *turns = graph_order(problem);
-	bool bound = false, found = false;
-	for (uint32_t i = 0; i < r->g.tie_count; i++)
-		bound = bound || r->g.ties[i].required;
-	if (!bound)
-		return 0;
+	bool bound, found = false;
+	int rc = is_link_bound(r, &bound, e);
+	if (rc != 0 || !bound)
+		return rc;
 	memset(counts, 0, problem->want_count * sizeof(*counts));
 	for (uint32_t i = 0; i < problem->want_count; i++)
 		found = grow_one(r, turns[i].want, counts, nodes) || found;
@@ -167,6 +186,8 @@ static int try_whole(struct run *r, uint32_t *counts, uint32_t *nodes, struct er
 {
 	const struct place_problem *problem = r->g.problem;
 	bool less = false;
+	VEC_EACH (&r->best.puts, struct put, put)
+		r->g.favoured[graph_place_of(&r->g, put->node)] = true;
 	for (uint32_t i = 0; i < problem->want_count; i++)
 		counts[i] = problem->wants[i].count;
 	if (graph_assign(&r->g, counts, 0, nodes))
@@ -217,6 +238,8 @@ static int compare_puts(const void *a, const void *b)
 	const struct put *x = a, *y = b;
 	if (x->want != y->want)
 		return x->want < y->want ? -1 : 1;
+	if (x->node != y->node) /* numbers of pods are not the same each time */
+		return x->node < y->node ? -1 : 1;
 	return x->pod < y->pod ? -1 : x->pod > y->pod;
 }
 

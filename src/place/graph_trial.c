@@ -215,7 +215,7 @@ static void price_pod(struct graph *g, uint32_t want, uint32_t node, const doubl
 	const struct place_want *w = &g->problem->wants[want];
 	struct look l;
 	place_look_init(&l, g->p, w->shape, PLACE_NONE, NULL);
-	l.weights = g->weights;
+	place_look_weigh(&l, g->weights);
 	place_look_score(&l, node, ret_cost);
 	if (first_ones > 1)
 		place_look_add_idle(&l, node, 1.0 / first_ones, ret_cost->terms);
@@ -297,7 +297,7 @@ static int64_t cost_now(struct graph *g, const struct put *put)
 	const struct place_want *w = &g->problem->wants[put->want];
 	struct look l;
 	place_look_init(&l, g->p, w->shape, PLACE_NONE, NULL);
-	l.weights = g->weights;
+	place_look_weigh(&l, g->weights);
 	int64_t there = g->by_place[graph_place_of(g, put->node)];
 	int64_t cost = there == RANK_NEVER ? there : there + place_look_total(&l, put->node, NULL);
 	place_look_done(&l);

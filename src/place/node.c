@@ -66,6 +66,7 @@ static uint32_t new_slot(struct place *p, const char *name)
 	if (index == PLACE_NONE) {
 		index = (uint32_t)p->nodes.count;
 		(void)vec_add(&p->nodes);
+		(void)vec_add(&p->machines);
 	} else {
 		p->free_node = p->nodes.items[index].next_free;
 	}
@@ -159,9 +160,6 @@ static void fill_rest(struct place *p, struct node *n, const struct place_node *
 		place_pairs_compile(p, from->labels, from->label_count, n->labels.items);
 	fill_taints(p, n, from);
 	n->trust = from->trust;
-	n->idle_watts = from->idle_watts;
-	n->full_watts = from->full_watts;
-	n->price_per_hour = from->price_per_hour;
 	n->runtimes.count = 0;
 	for (uint32_t i = 0; i < from->runtime_count; i++)
 		vec_push(&n->runtimes, place_intern(p, from->runtimes[i]));
@@ -227,6 +225,8 @@ int place_node_set(struct place *p, const struct place_node *from, uint32_t *ret
 	if (rc == 0) {
 		n->site = site;
 		fill_rest(p, n, from);
+		p->machines.items[index] =
+			(struct machine){from->idle_watts, from->full_watts, from->price_per_hour};
 		fill_images(p, n, from, index);
 	}
 	place_topology_node_changed(p, index);

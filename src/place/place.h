@@ -247,8 +247,17 @@ uint32_t place_pod_count(const struct place *p);
 
 /* The graph of one application: what its components have to do with each other, with data and with
  * users. All replicas are placed at once; those that run stay where they are and count. Traffic of
- * a component is that of all its replicas together, and is spread evenly over them. A path that is
- * not known meets no bound that is required. */
+ * a link is that of all replicas together, of those too that find no node, and is spread evenly
+ * over them. A path that is not known, or has 0 bit/s, meets no bound that is required; else it
+ * counts as far and without a limit. Within a site nothing is limited. Nodes without a site are
+ * together at one without paths; so is a site that is not in the tables. Traffic that is required
+ * shares the bandwidth of a path; what other applications send is not known here.
+ *
+ * Numbers are finite and from 0. -ERR_INVALID names the link, data set, consumer, pod or want that
+ * is impossible, also a link from a component to itself when it has one replica in all.
+ * -ERR_TOO_LARGE: more than 1,000 components, 10,000 links, data sets and consumers together, or
+ * 1e15 bit/s in all. More than 4,096 replicas, or more than 8 million
+ * wants times nodes, are placed one after the other. graph.h says how it is done. */
 struct place_link {
 	uint32_t from, to; /* components */
 	double bits_per_s; /* from, to */
@@ -372,7 +381,7 @@ struct place_problem {
 	enum place_mode mode;
 	const struct place_want *wants;
 	uint32_t want_count;
-	const struct place_application *application; /* reserved: null */
+	const struct place_application *application; /* null: none */
 	const struct place_weights *weights;         /* null: the default */
 	uint64_t seed;                               /* of searches that draw lots */
 	bool apply;                                  /* put the assigned pods into the tables */
@@ -424,6 +433,7 @@ struct place_assignment {
 	uint32_t want;
 	uint32_t node;
 	uint32_t pod; /* in the tables when applied; else PLACE_NONE */
+	/* Of an application: as if this one came last, with its own share of the links. */
 	struct place_cost cost;
 	uint32_t
 		alternative; /* the best other node; PLACE_NONE: there was none, or not asked for */
@@ -454,9 +464,12 @@ struct place_plan {
 	uint64_t steps;         /* node evaluations */
 };
 
-/* Makes a plan. Nothing changes in the tables unless problem->apply. A want that finds no node is a
+/* Makes a plan. With an application both modes see all wants together; only the order in which they
+ * are served when there is no room for all is that of the mode, and what is expected comes last.
+ * Assignments with `alternative_cost`: what comes to the plan is counted there, whoever pays it.
+ * Nothing changes in the tables unless problem->apply. A want that finds no node is a
  * refusal in the plan, not an error. On an error ret_plan is untouched and so are the tables.
- * -ERR_INVALID, -ERR_UNSUPPORTED (modes, applications, weights that are not built). */
+ * -ERR_INVALID, -ERR_TOO_LARGE, -ERR_UNSUPPORTED (modes and weights that are not built). */
 int place_solve(struct place *p, const struct place_problem *problem, struct place_plan *ret_plan,
 	struct err *e) MUST_CHECK;
 void place_plan_undo(struct place *p, struct place_plan *plan); /* takes applied pods out again */

@@ -203,11 +203,16 @@ static int64_t image(const struct look *l, const struct node *n)
 	return missing ? missing * RANK_UNIT / (int64_t)l->shape->images.count : 0;
 }
 
-/* A cost of a real number, weighted or not; more than 2^20 is all the same. */
+double place_cost_bound(double cost)
+{
+	return cost < 65536 ? cost : 65536;
+}
+
 int64_t place_cost_fix(double cost)
 {
 	double most = 1048576;
-	return (int64_t)llround((cost < most ? cost : most) * (double)RANK_UNIT);
+	cost = cost < most ? (cost > -most ? cost : -most) : most;
+	return (int64_t)llround(cost * (double)RANK_UNIT);
 }
 
 static double requested(const struct shape *s, uint32_t resource)
@@ -227,11 +232,20 @@ static double share_of(const struct look *l, const struct node *n, uint32_t reso
 	return share < most ? share : most;
 }
 
-/* Terms that are 0 for who does not ask for them. */
-static bool weighs_upkeep(const int64_t *w)
+void place_look_weigh(struct look *l, const int64_t *weights)
 {
-	return (w[PLACE_TERM_ENERGY] | w[PLACE_TERM_CARBON] | w[PLACE_TERM_MONEY] |
-		       w[PLACE_TERM_TRUST]) != 0;
+	int64_t all = 0;
+	for (int i = 0; i < PLACE_TERM_COUNT; i++)
+		all |= weights[i];
+	l->weights = weights;
+	l->negative = all < 0;
+	l->upkeep = (weights[PLACE_TERM_ENERGY] | weights[PLACE_TERM_CARBON] |
+			    weights[PLACE_TERM_MONEY] | weights[PLACE_TERM_TRUST]) != 0;
+}
+
+static const struct machine *machine_of(const struct look *l, const struct node *n)
+{
+	return &l->p->machines.items[n - l->p->nodes.items];
 }
 
 /* What watts cost, and what the machine itself does, in the terms' own scales. */
@@ -240,52 +254,65 @@ static void score_watts(const struct look *l, const struct node *n, double watts
 	static const struct place_site nowhere = {0};
 	const struct place_site *site =
 		n->site == PLACE_NONE ? &nowhere : &l->p->sites.items[n->site].facts;
-	terms[PLACE_TERM_ENERGY] += watts / PLACE_ENERGY_WATTS;
-	terms[PLACE_TERM_CARBON] += watts / 1000 * site->carbon_g_per_kwh / PLACE_CARBON_G_PER_HOUR;
-	terms[PLACE_TERM_MONEY] += watts / 1000 * site->price_per_kwh / PLACE_MONEY_PER_HOUR;
+	double kilowatts = watts / 1000;
+	terms[PLACE_TERM_ENERGY] += place_cost_bound(watts / PLACE_ENERGY_WATTS);
+	terms[PLACE_TERM_CARBON] +=
+		place_cost_bound(kilowatts * site->carbon_g_per_kwh / PLACE_CARBON_G_PER_HOUR);
+	terms[PLACE_TERM_MONEY] +=
+		place_cost_bound(kilowatts * site->price_per_kwh / PLACE_MONEY_PER_HOUR);
 }
 
 void place_look_add_idle(const struct look *l, uint32_t node, double share, double *terms)
 {
 	const struct node *n = &l->p->nodes.items[node];
-	if (weighs_upkeep(l->weights))
-		score_watts(l, n, share * n->idle_watts, terms);
+	if (l->upkeep)
+		score_watts(l, n, share * machine_of(l, n)->idle_watts, terms);
 }
 
 /* Watts that come with the pod: its share of cpu, and those of an empty node that it is the first
  * on. */
 static void score_upkeep(const struct look *l, const struct node *n, int64_t *ret_terms)
 {
-	double slope = n->full_watts > n->idle_watts ? n->full_watts - n->idle_watts : 0;
+	const struct machine *m = machine_of(l, n);
+	double slope = m->full_watts > m->idle_watts ? m->full_watts - m->idle_watts : 0;
 	double cpu = share_of(l, n, PLACE_CPU), memory = share_of(l, n, PLACE_MEMORY);
 	double terms[PLACE_TERM_COUNT] = {0};
-	score_watts(l, n, slope * cpu + (n->first_pod == PLACE_NONE ? n->idle_watts : 0), terms);
+	score_watts(l, n, slope * cpu + (n->first_pod == PLACE_NONE ? m->idle_watts : 0), terms);
 	terms[PLACE_TERM_MONEY] +=
-		n->price_per_hour * (cpu > memory ? cpu : memory) / PLACE_MONEY_PER_HOUR;
+		m->price_per_hour * (cpu > memory ? cpu : memory) / PLACE_MONEY_PER_HOUR;
 	for (int i = PLACE_TERM_ENERGY; i <= PLACE_TERM_MONEY; i++)
-		ret_terms[i] = place_cost_fix(terms[i]);
+		ret_terms[i] = place_cost_fix(place_cost_bound(terms[i]));
 	ret_terms[PLACE_TERM_TRUST] = (100 - n->trust) * RANK_UNIT / 100;
+}
+
+/* Apart from what every decision looks at. */
+static __attribute__((noinline)) int64_t upkeep(const struct look *l, const struct node *n,
+	int64_t *ret_terms)
+{
+	int64_t terms[PLACE_TERM_COUNT] = {0}, total = 0;
+	score_upkeep(l, n, terms);
+	for (int i = PLACE_TERM_ENERGY; i <= PLACE_TERM_TRUST; i++) {
+		total += (int64_t)((__int128)l->weights[i] * terms[i] >> RANK_WEIGHT_SHIFT);
+		if (ret_terms)
+			ret_terms[i] = terms[i];
+	}
+	return total;
 }
 
 int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms)
 {
 	const struct node *n = &l->p->nodes.items[node];
 	const int64_t *w = l->weights;
-	int64_t terms[PLACE_TERM_COUNT] = {0}, total = 0;
+	int64_t terms[PLACE_TERM_IMAGE + 1] = {0}, total = 0;
 	terms[PLACE_TERM_BALANCE] = w[PLACE_TERM_BALANCE] ? balance(l, n) : 0;
 	terms[PLACE_TERM_PREFERENCE] = w[PLACE_TERM_PREFERENCE] ? preference(l, node, n) : 0;
 	terms[PLACE_TERM_SPREAD] = w[PLACE_TERM_SPREAD] ? spread(l, node, n) : 0;
 	terms[PLACE_TERM_IMAGE] = w[PLACE_TERM_IMAGE] && l->shape->images.count ? image(l, n) : 0;
 	for (int i = 0; i <= PLACE_TERM_IMAGE; i++)
 		total += place_weigh(w[i], terms[i]);
-	if (weighs_upkeep(w)) {
-		score_upkeep(l, n, terms);
-		for (int i = PLACE_TERM_ENERGY; i <= PLACE_TERM_TRUST; i++)
-			total += place_weigh(w[i], terms[i]);
-	}
 	if (ret_terms)
 		memcpy(ret_terms, terms, sizeof(terms));
-	return total;
+	return l->upkeep ? total + upkeep(l, n, ret_terms) : total;
 }
 
 void place_look_score(const struct look *l, uint32_t node, struct place_cost *ret_cost)
@@ -293,7 +320,9 @@ void place_look_score(const struct look *l, uint32_t node, struct place_cost *re
 	int64_t terms[PLACE_TERM_COUNT];
 	*ret_cost = (struct place_cost){
 		.total = (double)place_look_total(l, node, terms) / (double)RANK_UNIT};
-	for (int i = 0; i < PLACE_TERM_COUNT; i++)
+	for (int i = 0; i <= PLACE_TERM_IMAGE; i++)
+		ret_cost->terms[i] = (double)terms[i] / (double)RANK_UNIT;
+	for (int i = PLACE_TERM_ENERGY; l->upkeep && i <= PLACE_TERM_TRUST; i++)
 		ret_cost->terms[i] = (double)terms[i] / (double)RANK_UNIT;
 }
 

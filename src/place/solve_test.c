@@ -1,6 +1,6 @@
 /* One constraint, one score or one rule of solving in each test. */
 #include "base/buf.h"
-#include "place/place.h"
+#include "place/tables.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -571,6 +571,86 @@ static void test_node_changes_under_its_pods(void **state)
 	place_free(p);
 }
 
+/* Each of them decides between two nodes that are equal otherwise. */
+static void test_upkeep_counts_when_asked_for(void **state)
+{
+	(void)state;
+	static const struct {
+		enum place_term term;
+		double cost; /* of one of four cores on the better node */
+	} cases[] = {{PLACE_TERM_ENERGY, (40 + 0.25 * 60) / 100},
+		{PLACE_TERM_CARBON, 0.055 * 100 / 50},
+		{PLACE_TERM_MONEY, (0.25 * 0.2 + 0.055 * 0.3) / 0.1}, {PLACE_TERM_TRUST, 0.1}};
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct place *p = place_new();
+		struct place_site site = {"green", NULL, 100, 0.3, 0};
+		uint32_t index, shape, node;
+		assert_int_equal(place_site_set(p, &site, &index, NULL), 0);
+		for (int k = 0; k < 2; k++) {
+			struct place_node n = {.name = k ? "better" : "worse",
+				.site = "green",
+				.capacity = capacity,
+				.capacity_count = COUNT(capacity),
+				.idle_watts = k ? 40 : 80,
+				.full_watts = k ? 100 : 200,
+				.price_per_hour = k ? 0.2 : 0.4,
+				.trust = k ? 90 : 50};
+			assert_int_equal(place_node_set(p, &n, &node, NULL), 0);
+		}
+		struct place_amount core[] = {{"cpu", 1000, false}};
+		struct place_spec spec = {
+			.namespace = "shop", .requests = core, .request_count = 1};
+		assert_int_equal(place_shape(p, &spec, &shape, NULL), 0);
+		struct place_weights w = {0};
+		w.of[cases[i].term] = 2;
+		struct place_want want = {.shape = shape, .count = 1, .node = PLACE_NONE};
+		struct place_problem problem = {.mode = PLACE_BATCH,
+			.wants = &want,
+			.want_count = 1,
+			.weights = &w,
+			.explain = true};
+		CLEANUP(place_plan_done) struct place_plan plan = {0};
+		assert_int_equal(place_solve(p, &problem, &plan, NULL), 0);
+		assert_string_equal(place_node_name(p, plan.assignments[0].node), "better");
+		double found = plan.assignments[0].cost.terms[cases[i].term];
+		assert_true(found > cases[i].cost - 1e-6 && found < cases[i].cost + 1e-6);
+		assert_true(plan.assignments[0].alternative_cost.total >
+			    plan.assignments[0].cost.total);
+		place_shape_release(p, shape);
+		place_free(p);
+	}
+}
+
+/* Paths are found whatever the order they came in, replaced, and forgotten. */
+static void test_paths(void **state)
+{
+	(void)state;
+	struct place *p = place_new();
+	uint32_t site[20];
+	for (uint32_t i = 0; i < 20; i++) {
+		char name[16];
+		snprintf(name, sizeof(name), "s%u", i);
+		struct place_site s = {.name = name};
+		assert_int_equal(place_site_set(p, &s, &site[i], NULL), 0);
+	}
+	for (uint32_t round = 1; round <= 2; round++)
+		for (uint32_t i = 0; i < 20; i++)
+			assert_int_equal(place_path_set(p, site[3], site[i * 7 % 20],
+						 i * 7 % 20 * round, 1, NULL),
+				0);
+	place_path_remove(p, site[3], site[11]);
+	assert_int_equal(place_path_set(p, site[4], site[5], 999, 1, NULL), 0); /* takes its room */
+	place_path_remove(p, site[3], 99);
+	place_path_remove(p, 99, site[3]);
+	for (uint32_t i = 0; i < 20; i++) {
+		const struct path *path = place_path_find(p, site[3], site[i]);
+		assert_int_equal(path == NULL, i == 11);
+		assert_true(!path || path->latency_ms == 2 * i);
+		assert_null(place_path_find(p, site[i], 99));
+	}
+	place_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_resources),
@@ -583,6 +663,7 @@ int main(void)
 		cmocka_unit_test(test_minimal_fault), cmocka_unit_test(test_priority_order),
 		cmocka_unit_test(test_wishes_come_first),
 		cmocka_unit_test(test_no_nodes_and_bad_input),
+		cmocka_unit_test(test_upkeep_counts_when_asked_for), cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_node_changes_under_its_pods)};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);

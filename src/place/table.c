@@ -50,10 +50,12 @@ void place_free(struct place *p)
 	VEC_EACH (&p->sites, struct site, site)
 		vec_done(&site->paths);
 	vec_done(&p->sites);
+	vec_done(&p->paths);
 	vec_done(&p->taints);
 	vec_done(&p->topologies);
 	vec_done(&p->counters);
 	vec_done(&p->nodes);
+	vec_done(&p->machines);
 	vec_done(&p->ranked);
 	vec_done(&p->shapes);
 	vec_done(&p->pods);
@@ -105,13 +107,19 @@ static size_t path_slot(const struct site *s, uint32_t to)
 	return low;
 }
 
-const struct path *place_path_find(const struct place *p, uint32_t from, uint32_t to)
+static struct path_index *find_path(const struct place *p, uint32_t from, uint32_t to)
 {
 	if (from >= p->sites.count)
 		return NULL;
 	const struct site *s = &p->sites.items[from];
 	size_t at = path_slot(s, to);
 	return at < s->paths.count && s->paths.items[at].to == to ? &s->paths.items[at] : NULL;
+}
+
+const struct path *place_path_find(const struct place *p, uint32_t from, uint32_t to)
+{
+	const struct path_index *found = find_path(p, from, to);
+	return found ? &p->paths.items[found->path] : NULL;
 }
 
 int place_path_set(struct place *p, uint32_t from, uint32_t to, double latency_ms,
@@ -123,21 +131,32 @@ int place_path_set(struct place *p, uint32_t from, uint32_t to, double latency_m
 		return err_set(e, ERR_INVALID,
 			"path from %s to %s: latency or bandwidth is impossible",
 			p->sites.items[from].facts.name, p->sites.items[to].facts.name);
+	struct path path = {from, to, latency_ms, bits_per_s};
+	const struct path_index *known = find_path(p, from, to);
+	if (known) {
+		p->paths.items[known->path] = path;
+		return 0;
+	}
 	struct site *s = &p->sites.items[from];
 	size_t at = path_slot(s, to);
-	if (at == s->paths.count || s->paths.items[at].to != to) {
-		(void)vec_add(&s->paths);
-		memmove(s->paths.items + at + 1, s->paths.items + at,
-			(s->paths.count - 1 - at) * sizeof(*s->paths.items));
-	}
-	s->paths.items[at] = (struct path){to, latency_ms, bits_per_s};
+	(void)vec_add(&s->paths);
+	memmove(s->paths.items + at + 1, s->paths.items + at,
+		(s->paths.count - 1 - at) * sizeof(*s->paths.items));
+	s->paths.items[at] = (struct path_index){to, (uint32_t)p->paths.count};
+	vec_push(&p->paths, path);
 	return 0;
 }
 
+/* The last one takes its number. */
 void place_path_remove(struct place *p, uint32_t from, uint32_t to)
 {
-	if (!place_path_find(p, from, to))
+	const struct path_index *known = find_path(p, from, to);
+	if (!known)
 		return;
+	uint32_t number = known->path;
+	struct path last = p->paths.items[--p->paths.count];
+	p->paths.items[number] = last;
+	find_path(p, last.from, last.to)->path = number;
 	struct site *s = &p->sites.items[from];
 	vec_remove(&s->paths, path_slot(s, to));
 }

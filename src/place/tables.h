@@ -96,8 +96,10 @@ struct node {
 	VEC(uint32_t) images;    /* into place.images */
 	int trust;
 	VEC(uint32_t) runtimes;
-	double idle_watts, full_watts, price_per_hour;
 	uint32_t next_free;
+};
+struct machine { /* of a node; apart, since few decisions ask for it */
+	double idle_watts, full_watts, price_per_hour;
 };
 
 struct taint {
@@ -107,13 +109,16 @@ struct taint {
 };
 
 struct path {
-	uint32_t to;
+	uint32_t from, to;
 	double latency_ms, bits_per_s;
+};
+struct path_index {
+	uint32_t to, path; /* path: in place.paths */
 };
 struct site {
 	uint32_t name;
-	struct place_site facts; /* strings are interned */
-	VEC(struct path) paths;  /* from it, sorted by where they lead to */
+	struct place_site facts;      /* strings are interned */
+	VEC(struct path_index) paths; /* from it, sorted by where they lead to */
 };
 
 /* ---- neighbours ---- */
@@ -273,11 +278,13 @@ struct place {
 	VEC(char *) strings;   /* [0] is "" */
 	VEC(uint32_t) resources;
 	VEC(struct site) sites;
+	VEC(struct path) paths;
 	VEC(struct taint) taints;
 	VEC(struct topology) topologies;
 	VEC(struct counter) counters;
 	VEC(struct tally) tallies;
 	VEC(struct node) nodes;
+	VEC(struct machine) machines; /* by node */
 	VEC(struct profile) profiles;
 	VEC(uint32_t) ranked; /* profiles */
 	VEC(struct shape) shapes;
@@ -438,21 +445,25 @@ struct look {
 	const struct place *p;
 	const struct shape *shape;
 	const struct profile *profile;
-	const int64_t *weights; /* place_weights_fix */
+	const int64_t *weights; /* place_look_weigh */
 	uint32_t shape_index;
 	uint32_t node;                  /* only this one; PLACE_NONE */
 	const struct failures *relaxed; /* constraints that do not count; null */
 	bool first_of_its_kind;         /* its affinity terms match no pod but itself */
+	bool negative;                  /* a weight is below 0 */
+	bool upkeep;                    /* one of energy, carbon, money or trust is not 0 */
 	const struct counter *repels;   /* it keeps apart from its own kind; null */
 	struct spread_view *spreads;
 	int64_t preference_sum;
-	const struct site_bars *bars; /* null: none */
 };
 void place_look_init(struct look *l, struct place *p, uint32_t shape, uint32_t node,
 	const struct failures *relaxed);
 void place_look_done(struct look *l);
 /* Whether the pod fits. With ret_failures: all that speaks against the node is added. */
 bool place_look_fits(const struct look *l, uint32_t node, struct failures *ret_failures);
+/* The same of an application's bounds; null: there are none. */
+bool place_look_bars(const struct look *l, const struct site_bars *bars, uint32_t node,
+	struct failures *f);
 /* False: the pod fits on no node of the group. */
 bool place_look_group_fits(const struct look *l, const struct node_group *g);
 bool place_failures_have(const struct failures *f, enum place_constraint constraint,
@@ -484,9 +495,14 @@ int64_t place_look_spread_least(const struct look *l, const struct node_group *g
 /* What comes to that on a node that has pods of this shape, weighted; RANK_NEVER / 2: they keep
  * this one out. */
 int64_t place_look_here_least(const struct look *l, uint32_t node);
+/* Before anything is scored. Weights are those of place_weights_fix. */
+void place_look_weigh(struct look *l, const int64_t *weights);
+/* Figures are finite, but may be absurd: a cost of more than 2^16 is all the same. */
+double place_cost_bound(double cost);
 /* A cost of a real number in RANK_UNIT. */
 int64_t place_cost_fix(double cost);
-/* In RANK_UNIT; the terms too when wanted, but those of links, data and moves. */
+/* In RANK_UNIT; the terms too when wanted: up to the image term, and those from energy to trust
+ * if l->upkeep. */
 int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms);
 void place_look_score(const struct look *l, uint32_t node, struct place_cost *ret_cost);
 /* Adds a share of what it costs that the node is on, unweighted, if anything of it is asked for. */

@@ -13,7 +13,8 @@
 #define LEAST_STEPS_FEW_BINS 240000 /* they are cheaper: some 40 ms */
 #define MOST_STEPS 2000000
 #define ROUNDS_MOST 64
-#define PATIENCE 6 /* budgets that are spent while no plan is found */
+#define PATIENCE 6       /* budgets that are spent while no plan is found */
+#define PATIENCE_TERSE 2 /* when who asks has something else to try */
 #define REASONS_MOST 64
 
 static uint64_t usual_steps(const struct tables *t)
@@ -53,10 +54,11 @@ static void search(struct search *x, uint64_t budget)
 	struct state *s = x->s;
 	double scale = assign_start(x, budget);
 	uint32_t rounds = rounds_for(s->t, budget);
+	uint32_t patience = s->t->problem->terse ? PATIENCE_TERSE : PATIENCE;
 	uint64_t begun = s->steps, left = budget > begun ? budget - begun : budget / 2;
 	for (uint32_t i = 0; i < rounds; i++)
 		run_round(x, begun + left * (i + 1) / rounds, scale, i % 2 == 1);
-	for (uint32_t i = 1; i < PATIENCE && x->best.over > 0; i++)
+	for (uint32_t i = 1; i < patience && x->best.over > 0; i++)
 		run_round(x, s->steps + left, scale, i % 2 == 1);
 	assign_restore(s, x->best.bin_of);
 	x->strict *= 64;
