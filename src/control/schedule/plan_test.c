@@ -306,9 +306,13 @@ static bool is_told(void *arg)
 	bool told = false;
 	assert_int_equal(store_list(w->store, "core/pods/s/", NULL, 0, 0, &list, NULL), 0);
 	for (size_t i = 0; i < list.count; i++) {
-		CLEANUP(json_done) json_t *tree = object_tree(list.objects[i]);
-		const json_t *condition = json_array_get(json_at(tree, "status", "conditions"), 0);
-		told |= strstr(json_text(condition, "", "message"), "web -> db") != NULL;
+		CLEANUP(json_done)
+		json_t *why = control_explain(w->control, "s", list.objects[i]->name);
+		size_t k;
+		json_t *reason;
+		json_array_foreach (json_object_get(why, "refusals"), k, reason)
+			told |= str_equal(json_text(reason, "", "constraint"), "latency") &&
+				strstr(json_text(reason, "", "detail"), "web -> db");
 	}
 	store_list_done(&list);
 	return told;
