@@ -1,0 +1,437 @@
+/*
+ * Which pods are better off elsewhere. All pods of a shape on a node are one entry; its gain is
+ * what the first of them saves at the best node for it, found by the ranking. Entries are in a heap
+ * by gain. The first one is evaluated again if anything moved since, and moves if it still comes
+ * first. Mostly a move lowers the gains of others; those on its two nodes, where it may raise them,
+ * are evaluated at once.
+ *
+ * With a negative weight the ranking is of no use and a look at all nodes is dear: entries are in
+ * the heap by a bound of their gain first.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rand.h"
+#include "place/solver.h"
+
+#define NEVER UINT32_MAX /* evaluated */
+#define UNEVEN 0.1       /* of a gain: how far lots change the order in later plans */
+
+struct entry {
+	uint32_t node, shape;
+	double gain;         /* or its bound */
+	uint32_t target, at; /* at: how many moves there were when it was evaluated; NEVER */
+};
+struct keyed {
+	double key;
+	uint32_t entry;
+};
+/* What a required spread allows. */
+struct allowed_skew {
+	int64_t skew; /* 0: it is nobody's */
+	uint32_t min_domains;
+};
+struct rebalance {
+	struct solver *s;
+	struct place *p;
+	VEC(struct entry) entries; /* node by node */
+	struct entry *fresh;       /* as they were before the first move */
+	uint32_t *first;           /* by node: where its entries begin */
+	double *keys;              /* by entry: its key; what else is in the heap is outdated */
+	VEC(struct keyed) heap;
+	struct allowed_skew *skews; /* by tally */
+	struct bits moved;          /* pods */
+	double weight, least;       /* of a move; what it must gain */
+	bool exact;                 /* the ranking can be used */
+	struct rand rand;
+	bool lots;
+};
+
+/* ---- the heap ---- */
+
+static bool is_before(const struct keyed *a, const struct keyed *b)
+{
+	return a->key != b->key ? a->key > b->key : a->entry < b->entry;
+}
+
+static void push(struct rebalance *r, uint32_t entry)
+{
+	const struct entry *x = &r->entries.items[entry];
+	double key = x->gain;
+	if (r->lots)
+		key *= 1 - UNEVEN * rand_unit(&r->rand);
+	r->keys[entry] = key;
+	if (x->gain <= r->least)
+		return;
+	size_t at = r->heap.count;
+	vec_push(&r->heap, (struct keyed){key, entry});
+	struct keyed *items = r->heap.items, moved = items[at];
+	for (; at > 0 && is_before(&moved, &items[(at - 1) / 2]); at = (at - 1) / 2)
+		items[at] = items[(at - 1) / 2];
+	items[at] = moved;
+}
+
+static void drop_first(struct rebalance *r)
+{
+	struct keyed *items = r->heap.items, last = items[--r->heap.count];
+	size_t at = 0;
+	for (;;) {
+		size_t child = 2 * at + 1;
+		if (child >= r->heap.count)
+			break;
+		if (child + 1 < r->heap.count && is_before(&items[child + 1], &items[child]))
+			child++;
+		if (!is_before(&items[child], &last))
+			break;
+		items[at] = items[child];
+		at = child;
+	}
+	if (r->heap.count)
+		items[at] = last;
+}
+
+/* ---- gains ---- */
+
+static double cost_here(struct rebalance *r, const struct entry *x)
+{
+	struct look l;
+	place_look_init(&l, r->p, x->shape, PLACE_NONE, NULL);
+	l.weights = r->s->weights;
+	int64_t total = place_look_total(&l, x->node, NULL);
+	place_look_done(&l);
+	return (double)total / (double)RANK_UNIT;
+}
+
+static void evaluate(struct rebalance *r, struct entry *x)
+{
+	struct place_choice c;
+	place_node_count_pods(r->p, x->node, x->shape, -1);
+	double before = cost_here(r, x);
+	place_choose(r->p,
+		&(struct place_question){x->shape, PLACE_NONE, r->s->weights, false, false}, &c);
+	place_node_count_pods(r->p, x->node, x->shape, 1);
+	r->s->steps += c.steps + 1;
+	x->target = c.node == x->node ? PLACE_NONE : c.node;
+	x->gain = x->target == PLACE_NONE ? -1 : before - c.cost.total - r->weight;
+	x->at = (uint32_t)r->s->moves.count;
+}
+
+/* What is best elsewhere is a node that is just full, and nothing else against it. */
+static void bound(struct rebalance *r, struct entry *x)
+{
+	place_node_count_pods(r->p, x->node, x->shape, -1);
+	double before = cost_here(r, x);
+	place_node_count_pods(r->p, x->node, x->shape, 1);
+	x->gain = before - r->weight;
+	for (int i = 0; i < PLACE_TERM_COUNT; i++) {
+		double w = (double)r->s->weights[i] / (1 << RANK_WEIGHT_SHIFT);
+		/* Other terms than balance may be more than 1. */
+		x->gain -= w < 0 ? w * (i == PLACE_TERM_BALANCE ? 1 : 4) : 0;
+	}
+	x->at = NEVER;
+	x->target = PLACE_NONE;
+	r->s->steps++;
+}
+
+/* A pod of the entry that may move: of the lowest priority. PLACE_NONE: there is none. */
+static uint32_t pod_of(const struct rebalance *r, const struct entry *x)
+{
+	uint32_t best = PLACE_NONE;
+	for (uint32_t i = r->p->nodes.items[x->node].first_pod; i != PLACE_NONE;
+		i = r->p->pods.items[i].next) {
+		const struct pod *pod = &r->p->pods.items[i];
+		if (pod->shape != x->shape || place_bits_get(&r->moved, i) ||
+			!place_budgets_let(&r->s->budgets, i))
+			continue;
+		int difference =
+			best == PLACE_NONE ? -1
+			: pod->priority != r->p->pods.items[best].priority
+				? (pod->priority < r->p->pods.items[best].priority ? -1 : 1)
+				: (i < best ? -1 : 1);
+		best = difference < 0 ? i : best;
+	}
+	return best;
+}
+
+static void look_again(struct rebalance *r, uint32_t entry)
+{
+	struct entry *x = &r->entries.items[entry];
+	if (pod_of(r, x) == PLACE_NONE)
+		x->gain = -1;
+	else if (r->exact)
+		evaluate(r, x);
+	else
+		bound(r, x);
+	push(r, entry);
+}
+
+/* ---- what others lose ---- */
+
+static bool is_held_in(const struct place *p, uint32_t counter, uint32_t domain)
+{
+	const struct counter *c = &p->counters.items[counter];
+	VEC_EACH (&p->shapes, struct shape, s) {
+		bool holds = false;
+		VEC_EACH (&s->terms, struct shape_term, t)
+			holds = holds || (t->required && !t->anti && t->counter == counter);
+		for (uint32_t i = 0; s->used && holds && i < s->here.size; i++)
+			if (s->here.slots[i].count &&
+				place_counter_domain(p, c, s->here.slots[i].node) == domain)
+				return true;
+	}
+	return false;
+}
+
+/* A pod of the shape has just left the node: others there that must be near one no longer are. */
+static bool leaves_others_alone(const struct place *p, uint32_t shape, uint32_t node)
+{
+	VEC_EACH (&p->shapes.items[shape].matches, uint32_t, m) {
+		const struct counter *c = &p->counters.items[*m];
+		uint32_t domain = place_counter_domain(p, c, node);
+		if (c->pulls > 0 && domain != PLACE_NONE &&
+			place_counter_at(c, domain).matching == 0 && is_held_in(p, *m, domain))
+			return true;
+	}
+	return false;
+}
+
+static int64_t skew_of(struct rebalance *r, uint32_t tally)
+{
+	struct tally *t = &r->p->tallies.items[tally];
+	uint32_t least, most;
+	place_tally_bounds(t, &least, &most);
+	return (int64_t)most - (t->domain_count < r->skews[tally].min_domains ? 0 : least);
+}
+
+/* How far the spreads that count this shape are beyond what is allowed: in sum. */
+static int64_t excess_of(struct rebalance *r, uint32_t shape)
+{
+	int64_t excess = 0;
+	VEC_EACH (&r->p->shapes.items[shape].matches, uint32_t, m) {
+		VEC_EACH (&r->p->counters.items[*m].tallies, uint32_t, t) {
+			int64_t skew = r->skews[*t].skew ? skew_of(r, *t) - r->skews[*t].skew : 0;
+			excess += skew > 0 ? skew : 0;
+		}
+	}
+	return excess;
+}
+
+static void learn_skews(struct rebalance *r)
+{
+	r->skews = mem_alloc_array(r->p->tallies.count, sizeof(*r->skews));
+	VEC_EACH (&r->p->shapes, struct shape, s) {
+		if (!s->used || s->here.used == 0)
+			continue;
+		VEC_EACH (&s->spreads, struct shape_spread, t) {
+			struct allowed_skew *a = &r->skews[t->tally];
+			if (!t->required)
+				continue;
+			a->skew = a->skew && a->skew < t->max_skew ? a->skew : t->max_skew;
+			if ((uint32_t)t->min_domains > a->min_domains)
+				a->min_domains = (uint32_t)t->min_domains;
+		}
+	}
+}
+
+/* ---- moves ---- */
+
+static void score(struct rebalance *r, uint32_t shape, uint32_t node, struct place_cost *ret_cost)
+{
+	struct look l;
+	place_look_init(&l, r->p, shape, PLACE_NONE, NULL);
+	l.weights = r->s->weights;
+	place_look_score(&l, node, ret_cost);
+	place_look_done(&l);
+}
+
+static void move_back(struct rebalance *r, const struct place_move *m)
+{
+	struct pod *x = &r->p->pods.items[m->pod];
+	place_pod_lift(r->p, m->pod);
+	x->previous = m->previous;
+	x->next = m->next;
+	place_pod_return(r->p, m->pod, m->from);
+}
+
+/* False: it would break what holds for others. */
+static bool move(struct rebalance *r, const struct entry *x, uint32_t pod)
+{
+	struct place_move m = {.pod = pod,
+		.from = x->node,
+		.to = x->target,
+		.gain = x->gain,
+		.previous = r->p->pods.items[pod].previous,
+		.next = r->p->pods.items[pod].next};
+	int64_t excess = excess_of(r, x->shape);
+	place_pod_lift(r->p, pod);
+	if (leaves_others_alone(r->p, x->shape, x->node)) {
+		place_pod_return(r->p, pod, x->node);
+		return false;
+	}
+	score(r, x->shape, m.from, &m.before);
+	score(r, x->shape, m.to, &m.after);
+	m.after.terms[PLACE_TERM_MOVE] = 1;
+	m.after.total += r->weight;
+	place_pod_return(r->p, pod, m.to);
+	if (excess_of(r, x->shape) > excess) {
+		move_back(r, &m);
+		return false;
+	}
+	place_bits_set(&r->moved, pod, true);
+	place_budgets_take(&r->s->budgets, pod, 1);
+	vec_push(&r->s->moves, m);
+	return true;
+}
+
+static void look_again_at_node(struct rebalance *r, uint32_t node)
+{
+	for (uint32_t i = r->first[node]; i < r->first[node + 1]; i++)
+		if (r->entries.items[i].gain > -2)
+			look_again(r, i);
+}
+
+/* The heap's first one, if it is still what it was. */
+static void take_first(struct rebalance *r)
+{
+	struct keyed first = r->heap.items[0];
+	struct entry *x = &r->entries.items[first.entry];
+	drop_first(r);
+	if (first.key != r->keys[first.entry])
+		return;
+	if (x->at != r->s->moves.count) {
+		evaluate(r, x);
+		push(r, first.entry);
+		return;
+	}
+	uint32_t pod = pod_of(r, x), from = x->node, to = x->target;
+	if (x->gain <= r->least || pod == PLACE_NONE)
+		return;
+	if (!move(r, x, pod)) {
+		x->gain = -2; /* not again */
+		r->keys[first.entry] = -2;
+		return;
+	}
+	look_again_at_node(r, from);
+	look_again_at_node(r, to);
+}
+
+static bool is_exhausted(const struct rebalance *r)
+{
+	return r->s->moves.count >= r->s->problem->moves_max || r->heap.count == 0 ||
+	       place_solver_exhausted(r->s);
+}
+
+/* ---- plans ---- */
+
+static int compare_entries(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+	return x->shape < y->shape ? -1 : x->shape > y->shape;
+}
+
+static void list_entries(struct rebalance *r)
+{
+	r->first = mem_alloc_array(r->p->nodes.count + 1, sizeof(*r->first));
+	for (uint32_t i = 0; i < r->p->nodes.count; i++) {
+		const struct node *n = &r->p->nodes.items[i];
+		size_t before = r->entries.count;
+		r->first[i] = (uint32_t)before;
+		for (size_t k = 0; n->used && k < n->shapes.count; k++)
+			vec_push(&r->entries,
+				(struct entry){i, n->shapes.items[k].shape, -1, PLACE_NONE, NEVER});
+		if (r->entries.count > before)
+			qsort(r->entries.items + before, r->entries.count - before,
+				sizeof(struct entry), compare_entries);
+	}
+	r->first[r->p->nodes.count] = (uint32_t)r->entries.count;
+	r->keys = mem_alloc_array(r->entries.count, sizeof(*r->keys));
+	r->fresh = mem_alloc_array(r->entries.count, sizeof(*r->fresh));
+}
+
+static void take_moves_back(struct rebalance *r)
+{
+	while (r->s->moves.count > 0) {
+		const struct place_move *m = &r->s->moves.items[--r->s->moves.count];
+		move_back(r, m);
+		place_bits_set(&r->moved, m->pod, false);
+		place_budgets_take(&r->s->budgets, m->pod, -1);
+	}
+}
+
+static double gain_of(const struct place_move *moves, size_t count)
+{
+	double gain = 0;
+	for (size_t i = 0; i < count; i++)
+		gain += moves[i].gain;
+	return gain;
+}
+
+/* Other plans from the same start, in an order that lots change, while there are steps. */
+static void try_others(struct rebalance *r)
+{
+	VEC(struct place_move) best = {0};
+	double gain = -1;
+	r->lots = true;
+	for (;;) {
+		if (gain_of(r->s->moves.items, r->s->moves.count) > gain) {
+			gain = gain_of(r->s->moves.items, r->s->moves.count);
+			best.count = 0;
+			VEC_EACH (&r->s->moves, struct place_move, m)
+				vec_push(&best, *m);
+		}
+		if (place_solver_exhausted(r->s))
+			break;
+		take_moves_back(r);
+		r->heap.count = 0;
+		memcpy(r->entries.items, r->fresh, r->entries.count * sizeof(*r->fresh));
+		r->s->steps++;
+		for (uint32_t i = 0; i < r->entries.count; i++)
+			push(r, i);
+		while (!is_exhausted(r))
+			take_first(r);
+	}
+	take_moves_back(r);
+	VEC_EACH (&best, struct place_move, m) {
+		place_pod_lift(r->p, m->pod);
+		place_pod_return(r->p, m->pod, m->to);
+		vec_push(&r->s->moves, *m);
+	}
+	vec_done(&best);
+}
+
+static void plan(struct rebalance *r)
+{
+	list_entries(r);
+	learn_skews(r);
+	for (uint32_t i = 0; i < r->entries.count && !place_solver_exhausted(r->s); i++)
+		look_again(r, i);
+	if (r->entries.count)
+		memcpy(r->fresh, r->entries.items, r->entries.count * sizeof(*r->fresh));
+	while (!is_exhausted(r))
+		take_first(r);
+	if (r->s->problem->steps_max)
+		try_others(r);
+}
+
+void place_rebalance(struct solver *s)
+{
+	struct rebalance r = {.s = s,
+		.p = s->p,
+		.weight = (double)s->weights[PLACE_TERM_MOVE] / (1 << RANK_WEIGHT_SHIFT),
+		.least = s->problem->gain_min,
+		.exact = true};
+	for (int i = 0; i < PLACE_TERM_COUNT; i++)
+		r.exact = r.exact && s->weights[i] >= 0;
+	rand_init(&r.rand, s->problem->seed);
+	plan(&r);
+	for (size_t i = s->moves.count; i-- > 0 && !s->problem->apply;)
+		move_back(&r, &s->moves.items[i]);
+	vec_done(&r.entries);
+	vec_done(&r.heap);
+	free(r.fresh);
+	free(r.first);
+	free(r.keys);
+	free(r.skews);
+	place_bits_done(&r.moved);
+}
