@@ -13,6 +13,7 @@ struct chooser {
 	struct place_choice *choice;
 	struct rank_best best[2];
 	uint32_t count;
+	int64_t floor; /* no total is less */
 };
 
 static int64_t total_of(void *arg, uint32_t node, int64_t least)
@@ -30,7 +31,7 @@ static void consider(struct chooser *c, uint32_t node)
 {
 	c->choice->steps++;
 	rank_offer(c->best, c->count,
-		&(struct rank_best){total_of(c, node, 0), node, place_order_of(node)});
+		&(struct rank_best){total_of(c, node, c->floor), node, place_order_of(node)});
 }
 
 static void scan(struct chooser *c, const struct place *p)
@@ -151,6 +152,7 @@ void place_choose(struct place *p, const struct place_question *q, struct place_
 	*ret_choice = (struct place_choice){0};
 	place_look_init(&c.look, p, q->shape, q->node, NULL);
 	c.look.weights = q->weights;
+	c.floor = can_search(&c.look) ? 0 : INT64_MIN / 2;
 	struct profile *x = &p->profiles.items[p->shapes.items[q->shape].profile];
 	if (q->node != PLACE_NONE) {
 		consider(&c, q->node);

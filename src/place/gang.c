@@ -110,8 +110,33 @@ static void take_back(struct solver *s, const struct gang *g, const struct solve
 	}
 }
 
+static bool are_alike(const struct solver *s, const struct gang *a, const struct gang *b)
+{
+	if (a->wants.count != b->wants.count)
+		return false;
+	for (size_t i = 0; i < a->wants.count; i++) {
+		const struct place_want *x = &s->problem->wants[a->wants.items[i]];
+		const struct place_want *y = &s->problem->wants[b->wants.items[i]];
+		if (x->shape != y->shape || x->node != y->node || x->priority != y->priority ||
+			x->gang_minimum != y->gang_minimum)
+			return false;
+	}
+	return true;
+}
+
+/* The gang before this one failed as this one would: nothing changed since. */
+static const struct gang *failed_alike(const struct solver *s, const struct gang *g)
+{
+	const struct gang *other = g - 1;
+	if (g == s->gangs.items || other->failed_at != s->assignments.count + 1)
+		return NULL;
+	return are_alike(s, g, other) ? other : NULL;
+}
+
 int place_gang_try(struct solver *s, struct gang *g, uint32_t *left, struct err *e)
 {
+	if (failed_alike(s, g))
+		g->failed_at = s->assignments.count + 1;
 	if (g->failed_at == s->assignments.count + 1 || place_solver_exhausted(s))
 		return 0;
 	struct solver_mark mark = place_solver_mark(s);
@@ -129,20 +154,6 @@ int place_gang_try(struct solver *s, struct gang *g, uint32_t *left, struct err 
 }
 
 /* ---- refusals ---- */
-
-static bool are_alike(const struct solver *s, const struct gang *a, const struct gang *b)
-{
-	if (a->wants.count != b->wants.count)
-		return false;
-	for (size_t i = 0; i < a->wants.count; i++) {
-		const struct place_want *x = &s->problem->wants[a->wants.items[i]];
-		const struct place_want *y = &s->problem->wants[b->wants.items[i]];
-		if (x->shape != y->shape || x->node != y->node || x->priority != y->priority ||
-			x->gang_minimum != y->gang_minimum)
-			return false;
-	}
-	return true;
-}
 
 static void refuse_all(struct solver *s, struct gang *g, const struct place_refusal *why)
 {
@@ -162,12 +173,8 @@ static void refuse_all(struct solver *s, struct gang *g, const struct place_refu
  * fast as one. */
 static bool refuse_alike(struct solver *s, struct gang *g)
 {
-	size_t at = (size_t)(g - s->gangs.items);
-	if (at == 0)
-		return false;
-	const struct gang *other = g - 1;
-	if (other->refusal == 0 || other->failed_at != s->assignments.count + 1 ||
-		!are_alike(s, g, other))
+	const struct gang *other = failed_alike(s, g);
+	if (!other || other->refusal == 0)
 		return false;
 	struct place_refusal why = s->refusals.items[other->refusal - 1];
 	for (size_t i = 0; i < g->wants.count; i++)

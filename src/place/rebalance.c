@@ -16,7 +16,9 @@
 #include "place/solver.h"
 
 #define NEVER UINT32_MAX /* evaluated */
-#define UNEVEN 0.1       /* of a gain: how far lots change the order in later plans */
+#define SWEEPS_MOST 2u
+#define SWEEPS_LEAST 100000u
+#define UNEVEN 0.1 /* of a gain: how far lots change the order in later plans */
 
 struct entry {
 	uint32_t node, shape;
@@ -43,9 +45,11 @@ struct rebalance {
 	struct allowed_skew *skews; /* by tally */
 	struct bits moved;          /* pods */
 	double weight, least;       /* of a move; what it must gain */
-	bool exact;                 /* the ranking can be used */
+	double *fullest; /* by shape: what any node would become with one more of it, at most */
+	bool exact;      /* the ranking can be used */
 	struct rand rand;
 	bool lots;
+	size_t swept_at; /* how many moves there were when all entries were looked at */
 };
 
 /* ---- the heap ---- */
@@ -117,21 +121,79 @@ static void evaluate(struct rebalance *r, struct entry *x)
 	x->at = (uint32_t)r->s->moves.count;
 }
 
-/* What is best elsewhere is a node that is just full, and nothing else against it. */
+/* The most that a term may be for a pod of the shape on any node. */
+static double most_of(const struct rebalance *r, int term, uint32_t shape)
+{
+	switch (term) {
+	case PLACE_TERM_BALANCE:
+		return r->fullest[shape];
+	case PLACE_TERM_PREFERENCE:
+		return 2.5;
+	case PLACE_TERM_SPREAD:
+		return 1 + (double)r->p->shapes.items[shape].spreads.count;
+	default:
+		return 1;
+	}
+}
+
+/* Elsewhere all may be as the weights would like it best. */
 static void bound(struct rebalance *r, struct entry *x)
 {
 	place_node_count_pods(r->p, x->node, x->shape, -1);
-	double before = cost_here(r, x);
+	x->gain = cost_here(r, x) - r->weight;
 	place_node_count_pods(r->p, x->node, x->shape, 1);
-	x->gain = before - r->weight;
 	for (int i = 0; i < PLACE_TERM_COUNT; i++) {
 		double w = (double)r->s->weights[i] / (1 << RANK_WEIGHT_SHIFT);
-		/* Other terms than balance may be more than 1. */
-		x->gain -= w < 0 ? w * (i == PLACE_TERM_BALANCE ? 1 : 4) : 0;
+		x->gain -= w < 0 ? w * most_of(r, i, x->shape) : 0;
 	}
 	x->at = NEVER;
 	x->target = PLACE_NONE;
 	r->s->steps++;
+}
+
+static double fullness_with(const struct rebalance *r, uint32_t node, uint32_t shape)
+{
+	const struct node *n = &r->p->nodes.items[node];
+	struct fullness pod = place_fullness_of_pod(&r->p->shapes.items[shape], &n->measure);
+	int32_t u = n->full.u + pod.u, v = n->full.v + pod.v;
+	return (double)(u > v ? u : v) / RANK_FULL;
+}
+
+static void learn_fullest(struct rebalance *r)
+{
+	for (uint32_t shape = 0; shape < r->p->shapes.count; shape++) {
+		const struct shape *s = &r->p->shapes.items[shape];
+		r->fullest[shape] = 0;
+		for (uint32_t i = 0; s->used && s->here.used && i < r->p->nodes.count; i++) {
+			double f = r->p->nodes.items[i].used ? fullness_with(r, i, shape) : 0;
+			r->fullest[shape] = f > r->fullest[shape] ? f : r->fullest[shape];
+		}
+	}
+}
+
+/* The node became fuller: bounds that hang on the fullest one may be too low. */
+static void raise_bounds(struct rebalance *r, uint32_t node)
+{
+	double w = -(double)r->s->weights[PLACE_TERM_BALANCE] / (1 << RANK_WEIGHT_SHIFT);
+	double *rise = mem_alloc_array(r->p->shapes.count, sizeof(*rise));
+	bool any = false;
+	for (uint32_t shape = 0; w > 0 && shape < r->p->shapes.count; shape++) {
+		const struct shape *s = &r->p->shapes.items[shape];
+		double f = s->used ? fullness_with(r, node, shape) : 0;
+		if (!s->used || f <= r->fullest[shape])
+			continue;
+		rise[shape] = w * (f - r->fullest[shape]);
+		r->fullest[shape] = f;
+		any = true;
+	}
+	for (uint32_t i = 0; any && i < r->entries.count; i++) {
+		struct entry *x = &r->entries.items[i];
+		if (x->at != NEVER || x->gain <= -1 || rise[x->shape] == 0)
+			continue;
+		x->gain += rise[x->shape];
+		push(r, i);
+	}
+	free(rise);
 }
 
 /* A pod of the entry that may move: of the lowest priority. PLACE_NONE: there is none. */
@@ -312,6 +374,8 @@ static void take_first(struct rebalance *r)
 		r->keys[first.entry] = -2;
 		return;
 	}
+	if (!r->exact)
+		raise_bounds(r, to);
 	look_again_at_node(r, from);
 	look_again_at_node(r, to);
 }
@@ -367,6 +431,27 @@ static double gain_of(const struct place_move *moves, size_t count)
 	return gain;
 }
 
+/* Looks at all entries again when the heap is empty: a node that became emptier may be better now
+ * than what others have. Often enough for what is small, a few times for what is large. */
+static void move_all(struct rebalance *r)
+{
+	uint64_t budget = SWEEPS_MOST * r->entries.count + SWEEPS_LEAST;
+	size_t before;
+	do {
+		while (!is_exhausted(r))
+			take_first(r);
+		before = r->s->moves.count;
+		if (before == r->swept_at || before >= r->s->problem->moves_max ||
+			budget < r->entries.count || place_solver_exhausted(r->s))
+			return;
+		r->swept_at = before;
+		budget -= r->entries.count;
+		for (uint32_t i = 0; i < r->entries.count; i++)
+			if (r->entries.items[i].gain > -2)
+				look_again(r, i);
+	} while (r->heap.count > 0);
+}
+
 /* Other plans from the same start, in an order that lots change, while there are steps. */
 static void try_others(struct rebalance *r)
 {
@@ -386,10 +471,12 @@ static void try_others(struct rebalance *r)
 		r->heap.count = 0;
 		memcpy(r->entries.items, r->fresh, r->entries.count * sizeof(*r->fresh));
 		r->s->steps++;
+		if (!r->exact)
+			learn_fullest(r);
 		for (uint32_t i = 0; i < r->entries.count; i++)
 			push(r, i);
-		while (!is_exhausted(r))
-			take_first(r);
+		r->swept_at = 0;
+		move_all(r);
 	}
 	take_moves_back(r);
 	VEC_EACH (&best, struct place_move, m) {
@@ -404,12 +491,14 @@ static void plan(struct rebalance *r)
 {
 	list_entries(r);
 	learn_skews(r);
+	r->fullest = mem_alloc_array(r->p->shapes.count, sizeof(*r->fullest));
+	if (!r->exact)
+		learn_fullest(r);
 	for (uint32_t i = 0; i < r->entries.count && !place_solver_exhausted(r->s); i++)
 		look_again(r, i);
 	if (r->entries.count)
 		memcpy(r->fresh, r->entries.items, r->entries.count * sizeof(*r->fresh));
-	while (!is_exhausted(r))
-		take_first(r);
+	move_all(r);
 	if (r->s->problem->steps_max)
 		try_others(r);
 }
@@ -433,5 +522,6 @@ void place_rebalance(struct solver *s)
 	free(r.first);
 	free(r.keys);
 	free(r.skews);
+	free(r.fullest);
 	place_bits_done(&r.moved);
 }

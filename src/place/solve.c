@@ -217,6 +217,8 @@ static int one_want(struct solver *s, uint32_t want, uint32_t *left, bool *full,
 	struct gang *g = s->gang_of && s->gang_of[want] != PLACE_NONE
 				 ? &s->gangs.items[s->gang_of[want]]
 				 : NULL;
+	if (g && g->refusal)
+		return 0;
 	if (g && !g->whole) {
 		int rc = place_gang_try(s, g, left, e);
 		if (rc == 0 && !g->whole && online)
