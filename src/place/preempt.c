@@ -8,14 +8,11 @@
 
 #define EQUALS_MOST 16u /* nodes with equal harm of which the cheapest is taken */
 
-struct bounded {
-	struct place_harm bound;
-	uint32_t node;
-};
 struct preemption {
 	struct solver *s;
 	const struct place_want *want;
-	VEC(struct bounded) heap;
+	struct bounds *bounds;
+	bool asks; /* what is impossible on a node may become possible by what happens on others */
 	struct victims candidates; /* of the node at hand */
 	struct victims best;
 	uint32_t best_node;
@@ -145,13 +142,13 @@ static bool is_before(const struct bounded *a, const struct bounded *b)
 	return c != 0 ? c < 0 : place_order_of(a->node) < place_order_of(b->node);
 }
 
-static void sift_down(struct preemption *x, size_t at)
+static void sift_down(struct bounds *b, size_t at)
 {
-	struct bounded *items = x->heap.items;
+	struct bounded *items = b->heap.items;
 	for (;;) {
 		size_t least = at;
 		for (size_t child = 2 * at + 1; child <= 2 * at + 2; child++)
-			if (child < x->heap.count && is_before(&items[child], &items[least]))
+			if (child < b->heap.count && is_before(&items[child], &items[least]))
 				least = child;
 		if (least == at)
 			return;
@@ -162,33 +159,62 @@ static void sift_down(struct preemption *x, size_t at)
 	}
 }
 
-static struct bounded pop(struct preemption *x)
+static struct bounded pop(struct bounds *b)
 {
-	struct bounded first = x->heap.items[0];
-	x->heap.items[0] = x->heap.items[--x->heap.count];
-	sift_down(x, 0);
+	struct bounded first = b->heap.items[0];
+	b->heap.items[0] = b->heap.items[--b->heap.count];
+	sift_down(b, 0);
 	return first;
 }
 
-static void bound_nodes(struct preemption *x)
+static void push(struct bounds *b, const struct bounded *one)
+{
+	size_t at = b->heap.count;
+	vec_push(&b->heap, *one);
+	struct bounded *items = b->heap.items;
+	for (; at > 0 && is_before(one, &items[(at - 1) / 2]); at = (at - 1) / 2)
+		items[at] = items[(at - 1) / 2];
+	items[at] = *one;
+}
+
+static bool bound_node(struct preemption *x, uint32_t node, struct bounded *ret_one)
 {
 	const struct place *p = x->s->p;
 	const struct shape *s = &p->shapes.items[x->want->shape];
-	for (uint32_t i = 0; i < p->nodes.count; i++) {
-		struct bounded one = {.node = i};
-		if ((x->want->node != PLACE_NONE && i != x->want->node) ||
-			is_fixed_against(p, s, i))
-			continue;
-		x->s->steps++;
-		list_candidates(x, i);
-		if (x->candidates.items.count == 0)
-			continue;
-		sort_candidates(x);
-		if (bound_of(x, i, &one.bound))
-			vec_push(&x->heap, one);
-	}
-	for (size_t i = x->heap.count / 2; i-- > 0;)
-		sift_down(x, i);
+	if ((x->want->node != PLACE_NONE && node != x->want->node) || is_fixed_against(p, s, node))
+		return false;
+	x->s->steps++;
+	list_candidates(x, node);
+	if (x->candidates.items.count == 0)
+		return false;
+	sort_candidates(x);
+	ret_one->node = node;
+	return bound_of(x, node, &ret_one->bound);
+}
+
+/* From anew, or those of the nodes that had victims since. */
+static void bound_nodes(struct preemption *x)
+{
+	const struct place_want *w = x->want;
+	struct bounds *b = x->bounds;
+	struct bounded one;
+	bool known = b->known && b->shape == w->shape && b->priority == w->priority &&
+		     w->node == PLACE_NONE && b->victims <= x->s->victims.count;
+	for (size_t i = b->victims; known && i < x->s->victims.count; i++)
+		if (bound_node(x, x->s->victims.items[i].node, &one))
+			push(b, &one);
+	b->victims = x->s->victims.count;
+	if (known)
+		return;
+	b->known = w->node == PLACE_NONE;
+	b->shape = w->shape;
+	b->priority = w->priority;
+	b->heap.count = 0;
+	for (uint32_t i = 0; i < x->s->p->nodes.count; i++)
+		if (bound_node(x, i, &one))
+			vec_push(&b->heap, one);
+	for (size_t i = b->heap.count / 2; i-- > 0;)
+		sift_down(b, i);
 }
 
 /* ---- the best ---- */
@@ -209,26 +235,48 @@ static int64_t total_without(struct preemption *x, uint32_t node, const struct v
 	return total;
 }
 
-static void look_at(struct preemption *x, uint32_t node)
+/* Returns whether the node is worth another look for the next pod: *bound is what is known then. */
+static bool look_at(struct preemption *x, uint32_t node, struct place_harm *bound)
 {
 	struct victims found = {0};
 	bool first = x->best_node == PLACE_NONE;
 	list_candidates(x, node);
 	sort_candidates(x);
-	if (place_victims_find(x->s, x->want->shape, node, &x->candidates,
-		    first ? NULL : &x->best.harm, &found)) {
-		int worse = first ? -1 : place_harm_compare(&found.harm, &x->best.harm);
-		int64_t total = total_without(x, node, &found);
-		x->equals = worse == 0 ? x->equals + 1 : 0;
-		if (worse < 0 || (worse == 0 && total < x->best_total)) {
-			vec_done(&x->best.items);
-			x->best = found;
-			x->best_node = node;
-			x->best_total = total;
-			return;
-		}
+	if (!place_victims_find(x->s, x->want->shape, node, &x->candidates,
+		    first ? NULL : &x->best.harm, &found))
+		return !first || x->asks;
+	if (!x->asks)
+		*bound = found.harm;
+	int worse = first ? -1 : place_harm_compare(&found.harm, &x->best.harm);
+	int64_t total = total_without(x, node, &found);
+	x->equals = worse == 0 ? x->equals + 1 : 0;
+	if (worse < 0 || (worse == 0 && total < x->best_total)) {
+		vec_done(&x->best.items);
+		x->best = found;
+		x->best_node = node;
+		x->best_total = total;
+	} else {
+		vec_done(&found.items);
 	}
-	vec_done(&found.items);
+	return true;
+}
+
+/* Those that were looked at go back with what is known of them now. */
+static void look_at_all(struct preemption *x)
+{
+	VEC(struct bounded) seen = {0};
+	struct bounds *b = x->bounds;
+	while (b->heap.count > 0 && x->equals < EQUALS_MOST) {
+		if (x->best_node != PLACE_NONE &&
+			place_harm_compare(&b->heap.items[0].bound, &x->best.harm) > 0)
+			break;
+		struct bounded next = pop(b);
+		if (look_at(x, next.node, &next.bound))
+			vec_push(&seen, next);
+	}
+	VEC_EACH (&seen, struct bounded, one)
+		push(b, one);
+	vec_done(&seen);
 }
 
 static void take_best(struct preemption *x, uint32_t want, struct place_choice *c)
@@ -256,14 +304,13 @@ bool place_preempt(struct solver *s, uint32_t want, struct place_choice *ret_cho
 	if (w->node == PLACE_NONE && known->known && known->priority >= w->priority &&
 		known->assignments == s->assignments.count)
 		return false;
-	struct preemption x = {.s = s, .want = w, .best_node = PLACE_NONE};
+	struct preemption x = {.s = s,
+		.want = w,
+		.bounds = &s->bounds,
+		.asks = place_victims_ask(s->p, &s->p->shapes.items[w->shape]),
+		.best_node = PLACE_NONE};
 	bound_nodes(&x);
-	while (x.heap.count > 0 && x.equals < EQUALS_MOST) {
-		struct bounded next = pop(&x);
-		if (x.best_node != PLACE_NONE && place_harm_compare(&next.bound, &x.best.harm) > 0)
-			break;
-		look_at(&x, next.node);
-	}
+	look_at_all(&x);
 	bool found = x.best_node != PLACE_NONE;
 	if (found) {
 		*ret_harm = x.best.harm;
@@ -273,6 +320,5 @@ bool place_preempt(struct solver *s, uint32_t want, struct place_choice *ret_cho
 	}
 	vec_done(&x.best.items);
 	vec_done(&x.candidates.items);
-	vec_done(&x.heap);
 	return found;
 }

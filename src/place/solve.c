@@ -175,6 +175,7 @@ void place_solver_rollback(struct solver *s, const struct solver_mark *to)
 		free(a->reasons);
 	}
 	return_victims(s, to->victims);
+	s->bounds.known = false;
 }
 
 static int compare_turns(const void *a, const void *b)
@@ -370,6 +371,7 @@ void place_solver_done(struct solver *s)
 	free(s->surveyed);
 	free(s->explained);
 	free(s->spared);
+	vec_done(&s->bounds.heap);
 	place_budgets_done(&s->budgets);
 	place_bits_done(&s->placed);
 	place_gangs_done(s);

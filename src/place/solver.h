@@ -30,6 +30,20 @@ struct spared {
 	size_t assignments;
 };
 
+/* Bounds of the harm on each node, kept from one pod to the next that is alike. Those of nodes that
+ * lost or got pods otherwise may be too low, which does no harm. */
+struct bounded {
+	struct place_harm bound;
+	uint32_t node;
+};
+struct bounds {
+	bool known;
+	uint32_t shape;
+	int priority;
+	size_t victims; /* as of so many */
+	VEC(struct bounded) heap;
+};
+
 struct budgets {
 	uint32_t *allowed; /* by budget: how many may go yet */
 	uint32_t *first;   /* by pod: where its budgets begin in of_pod; null: there are none */
@@ -58,6 +72,7 @@ struct solver {
 	struct explained *explained; /* by shape */
 	struct surveyed *surveyed;   /* by shape */
 	struct spared *spared;       /* by shape; null unless it preempts */
+	struct bounds bounds;
 	struct budgets budgets;
 	struct bits placed; /* pods that this solving put: no victims */
 	VEC(struct gang) gangs;
@@ -154,6 +169,9 @@ static inline int place_harm_compare(const struct place_harm *a, const struct pl
 bool place_victims_find(struct solver *s, uint32_t shape, uint32_t node,
 	const struct victims *candidates, const struct place_harm *below,
 	struct victims *ret_victims);
+
+/* Whether a pod of the shape has constraints besides resources. */
+bool place_victims_ask(const struct place *p, const struct shape *s);
 
 /* ---- rebalance.c, whatif.c ---- */
 

@@ -178,7 +178,7 @@ static int compare_pool(const void *a, const void *b)
 	return x->pod < y->pod ? -1 : x->pod > y->pod;
 }
 
-static bool asks_tables(const struct place *p, const struct shape *s)
+bool place_victims_ask(const struct place *p, const struct shape *s)
 {
 	bool asks = s->ports.count > 0;
 	VEC_EACH (&s->terms, struct shape_term, t)
@@ -250,7 +250,7 @@ bool place_victims_find(struct solver *s, uint32_t shape, uint32_t node,
 	struct search x = {.s = s,
 		.shape = shape,
 		.node = node,
-		.asks = asks_tables(s->p, sh),
+		.asks = place_victims_ask(s->p, sh),
 		.monotone = !sh->seeks};
 	uint32_t gone = 0, all = (uint32_t)candidates->items.count;
 	const struct victim *items = candidates->items.items;
