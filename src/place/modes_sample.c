@@ -47,7 +47,8 @@ static void make_shape(struct sample *s, int i)
 	struct rand *r = &s->rand;
 	const char *app = word(r), *other = word(r);
 	struct place_label labels[] = {{"app", app}}, selector[] = {{"disk", word(r)}};
-	struct place_amount requests[] = {{"cpu", rand_between(r, 1, 8) * 100, false},
+	int64_t scale = i == SAMPLE_SHAPES - 1 ? 3 : 1; /* one that needs several to go */
+	struct place_amount requests[] = {{"cpu", rand_between(r, 1, 8) * 100 * scale, false},
 		{"memory", rand_between(r, 0, 8) << 26, false}};
 	struct place_requirement alike = {"app", PLACE_IN, &other, 1, false};
 	struct place_pod_term term = {.required = maybe(r, 2),

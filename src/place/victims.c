@@ -202,6 +202,9 @@ static void prepare(struct search *x, const struct victim *pool, uint32_t number
 		const struct want_amount *r = &s->requests.items[i];
 		x->spare[i] = place_node_capacity(n, r->resource) -
 			      place_node_taken(n, r->resource) - r->amount;
+		/* Otherwise they are out of the tables. */
+		for (uint32_t k = 0; k < number && !x->asks; k++)
+			x->spare[i] += amount_of(p, pool[k].shape, r->resource);
 	}
 	x->prefix = mem_alloc_array((size_t)number + 1, sizeof(*x->prefix));
 	for (uint32_t i = 0; i < number; i++)
@@ -242,6 +245,22 @@ static bool search(struct search *x, const struct victims *from, uint32_t number
 	return found;
 }
 
+/* Whether there is room when the first so many are gone. */
+static bool has_room(const struct search *x, const struct victim *items, uint32_t gone)
+{
+	const struct place *p = x->s->p;
+	const struct node *n = &p->nodes.items[x->node];
+	VEC_EACH (&p->shapes.items[x->shape].requests, struct want_amount, r) {
+		int64_t room = place_node_capacity(n, r->resource) -
+			       place_node_taken(n, r->resource) - r->amount;
+		for (uint32_t i = 0; i < gone && r->amount > 0 && room < 0; i++)
+			room += amount_of(p, items[i].shape, r->resource);
+		if (r->amount > 0 && room < 0)
+			return false;
+	}
+	return true;
+}
+
 bool place_victims_find(struct solver *s, uint32_t shape, uint32_t node,
 	const struct victims *candidates, const struct place_harm *below,
 	struct victims *ret_victims)
@@ -260,11 +279,12 @@ bool place_victims_find(struct solver *s, uint32_t shape, uint32_t node,
 		if (below && priority > below->highest)
 			break;
 		for (; gone < all && items[gone].priority == priority; gone++)
-			count(&x, &items[gone], -1);
-		if (!x.monotone || fits(&x))
+			if (x.asks)
+				count(&x, &items[gone], -1);
+		if (!x.asks ? has_room(&x, items, gone) : !x.monotone || fits(&x))
 			found = search(&x, candidates, gone, below, ret_victims);
 	}
-	while (gone > 0)
-		count(&x, &items[--gone], 1);
+	for (; gone > 0 && x.asks; gone--)
+		count(&x, &items[gone - 1], 1);
 	return found;
 }
