@@ -3,8 +3,9 @@
  *
  * bench-place-modes rebalance NODES PODS: pods were placed one by one on four fifths of the nodes,
  * a sixth of them went again, then the other nodes joined: which 500 moves are worth most? Then the
- * same with STEPS more node evaluations (LONG, 0: not at all), in which other plans are tried.
- * CONSOLIDATE=1: balance has weight -1.
+ * same with LONG node evaluations (0: not at all), in which other plans are tried, and what the
+ * best 500 single moves gain in sum as things are at the start: no bound, but near one, as moves
+ * mostly take from each other. FRESH=0: no other nodes join. CONSOLIDATE=1: balance has weight -1.
  *
  * bench-place-modes preempt NODES: nodes are full of pods of priorities 0 to 2; PODS (1,000) pods
  * of priority 10, which ask for more than any node has left.
@@ -158,9 +159,47 @@ static struct place_plan solve(struct bench *b, const struct place_problem *prob
 
 /* ---- rebalance ---- */
 
+static int compare_doubles(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return x > y ? -1 : x < y;
+}
+
+/* What so many moves would gain if none took anything away from another. */
+static double most_gain(struct bench *b, const struct place_weights *w, uint32_t moves)
+{
+	VEC(double) gains = {0};
+	int64_t weights[PLACE_TERM_COUNT];
+	double sum = 0;
+	place_weights_fix(w, weights);
+	VEC_EACH (&b->pods, uint32_t, pod) {
+		uint32_t node = place_pod_node(b->p, *pod), shape = b->p->pods.items[*pod].shape;
+		struct place_choice best;
+		struct place_cost here;
+		struct look l;
+		place_node_count_pods(b->p, node, shape, -1);
+		place_choose(b->p,
+			&(struct place_question){shape, PLACE_NONE, weights, false, false}, &best);
+		place_look_init(&l, b->p, shape, PLACE_NONE, NULL);
+		l.weights = weights;
+		place_look_score(&l, node, &here);
+		place_look_done(&l);
+		place_node_count_pods(b->p, node, shape, 1);
+		if (best.node != PLACE_NONE && best.node != node)
+			vec_push(&gains, here.total - best.cost.total - w->of[PLACE_TERM_MOVE]);
+	}
+	if (gains.count)
+		qsort(gains.items, gains.count, sizeof(double), compare_doubles);
+	for (size_t i = 0; i < gains.count && i < moves && gains.items[i] > 0; i++)
+		sum += gains.items[i];
+	vec_done(&gains);
+	return sum;
+}
+
 static void rebalance(struct bench *b, uint32_t nodes, uint32_t pods)
 {
-	begin(b, nodes / 5 * 4);
+	uint32_t first = number("FRESH", 1) ? nodes / 5 * 4 : nodes;
+	begin(b, first);
 	while (b->pods.count < (size_t)pods / 5 * 6 && arrive(b, 0))
 		;
 	while (b->pods.count > pods) {
@@ -168,7 +207,7 @@ static void rebalance(struct bench *b, uint32_t nodes, uint32_t pods)
 		place_pod_remove(b->p, b->pods.items[i]);
 		b->pods.items[i] = b->pods.items[--b->pods.count];
 	}
-	for (uint32_t i = nodes / 5 * 4; i < nodes; i++)
+	for (uint32_t i = first; i < nodes; i++)
 		add_node(b, i);
 	struct place_weights w = place_weights_default();
 	if (number("CONSOLIDATE", 0))
@@ -180,6 +219,11 @@ static void rebalance(struct bench *b, uint32_t nodes, uint32_t pods)
 	printf("pods %u\nrebalance_ms %.0f\nmoves %u\ngain %.3f\nsteps %llu\n",
 		place_pod_count(b->p), first_s * 1e3, plan.move_count, plan.gain,
 		(unsigned long long)plan.steps);
+	if (w.of[PLACE_TERM_BALANCE] > 0) {
+		double most = most_gain(b, &w, problem.moves_max);
+		printf("rebalance_below_sum_of_single_moves_percent %.2f\n",
+			100 * (most - plan.gain) / most);
+	}
 	problem.steps_max = (uint64_t)number("LONG", 0);
 	if (problem.steps_max) {
 		struct place_plan more = solve(b, &problem, &long_s);

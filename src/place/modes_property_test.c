@@ -173,8 +173,9 @@ static void random_limits(struct sample *s, struct limits *l, struct place_probl
 {
 	*l = (struct limits){
 		.budgets = {{"none", 0}, {"one", 1}, {"some", (uint32_t)rand_below(&s->rand, 5)}}};
+	bool free = rand_below(&s->rand, 2);
 	for (uint32_t i = 0; i < s->p->pods.count; i++) {
-		if (place_pod_node(s->p, i) == PLACE_NONE)
+		if (place_pod_node(s->p, i) == PLACE_NONE || free)
 			continue;
 		for (uint32_t b = 0; b < BUDGETS; b++)
 			if (rand_below(&s->rand, b == 0 ? 8 : 3) == 0)

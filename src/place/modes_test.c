@@ -191,6 +191,36 @@ static void test_the_least_harm(void **state)
 	place_free(p);
 }
 
+static void test_a_gang_that_fails_gives_budgets_back(void **state)
+{
+	(void)state;
+	struct place *p = three_nodes();
+	uint32_t goes = put(p, 4 * CORE, 0, 0);
+	put(p, 4 * CORE, 1, 10);
+	put(p, 4 * CORE, 2, 10);
+	struct place_budget budget = {"quorum", 1};
+	struct place_pod_budget of = {goes, 0};
+	uint32_t shape = shape_of(p, 4 * CORE);
+	struct place_want wants[] = {
+		{.shape = shape, .count = 2, .priority = 9, .node = ANY, .gang_minimum = 2},
+		{.shape = shape, .count = 1, .priority = 8, .node = ANY}};
+	struct place_problem problem = {.mode = PLACE_PREEMPT,
+		.wants = wants,
+		.want_count = 2,
+		.budgets = &budget,
+		.budget_count = 1,
+		.pod_budgets = &of,
+		.pod_budget_count = 1};
+	struct place_plan plan = solve(p, &problem);
+	assert_int_equal(plan.assignment_count, 1);
+	assert_int_equal(plan.assignments[0].want, 1);
+	assert_int_equal(plan.victim_count, 1);
+	assert_int_equal(plan.victims[0].pod, goes);
+	assert_int_equal(place_pod_node(p, goes), 0);
+	place_plan_done(&plan);
+	place_free(p);
+}
+
 /* ---- rebalance ---- */
 
 static void test_consolidating_empties_nodes(void **state)
@@ -277,6 +307,31 @@ static void test_a_node_is_drained(void **state)
 	place_free(p);
 }
 
+/* Pods of a daemon that tolerate everything would come back to a node that is only tainted. */
+static void test_what_tolerates_all_is_drained_too(void **state)
+{
+	(void)state;
+	struct place *p = three_nodes();
+	struct place_toleration all = {.exists = true, .effect = PLACE_ANY_EFFECT};
+	struct place_spec s = {.namespace = "shop", .tolerations = &all, .toleration_count = 1};
+	uint32_t shape, pod;
+	assert_int_equal(place_shape(p, &s, &shape, NULL), 0);
+	assert_int_equal(place_pod_put(p, shape, 0, 0, &pod, NULL), 0);
+	struct place_change changes[] = {
+		{PLACE_DRAIN, 0, NULL}, {PLACE_DRAIN, 1, NULL}, {PLACE_DRAIN, 2, NULL}};
+	struct place_problem problem = {
+		.mode = PLACE_WHAT_IF, .changes = changes, .change_count = 3};
+	struct place_plan plan = solve(p, &problem);
+	assert_int_equal(plan.assignment_count, 0);
+	assert_message(&plan.refusals[0], "0/3 nodes are available: 3 node(s) were unschedulable.");
+	place_plan_done(&plan);
+	problem.change_count = 2;
+	plan = solve(p, &problem);
+	assert_int_equal(plan.assignments[0].node, 2);
+	place_plan_done(&plan);
+	place_free(p);
+}
+
 /* ---- impossible input ---- */
 
 static void test_impossible_input_is_named(void **state)
@@ -335,9 +390,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_gang_is_refused_as_a_whole),
 		cmocka_unit_test(test_wants_of_one_gang), cmocka_unit_test(test_the_least_harm),
+		cmocka_unit_test(test_a_gang_that_fails_gives_budgets_back),
 		cmocka_unit_test(test_consolidating_empties_nodes),
 		cmocka_unit_test(test_moves_that_are_worth_it),
 		cmocka_unit_test(test_a_node_is_drained),
+		cmocka_unit_test(test_what_tolerates_all_is_drained_too),
 		cmocka_unit_test(test_impossible_input_is_named)};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
