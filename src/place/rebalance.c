@@ -12,45 +12,12 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/rand.h"
-#include "place/solver.h"
+#include "place/rebalance.h"
 
 #define NEVER UINT32_MAX /* evaluated */
 #define SWEEPS_MOST 2u
 #define SWEEPS_LEAST 100000u
 #define UNEVEN 0.1 /* of a gain: how far lots change the order in later plans */
-
-struct entry {
-	uint32_t node, shape;
-	double gain;         /* or its bound */
-	uint32_t target, at; /* at: how many moves there were when it was evaluated; NEVER */
-};
-struct keyed {
-	double key;
-	uint32_t entry;
-};
-/* What a required spread allows. */
-struct allowed_skew {
-	int64_t skew; /* 0: it is nobody's */
-	uint32_t min_domains;
-};
-struct rebalance {
-	struct solver *s;
-	struct place *p;
-	VEC(struct entry) entries; /* node by node */
-	struct entry *fresh;       /* as they were before the first move */
-	uint32_t *first;           /* by node: where its entries begin */
-	double *keys;              /* by entry: its key; what else is in the heap is outdated */
-	VEC(struct keyed) heap;
-	struct allowed_skew *skews; /* by tally */
-	struct bits moved;          /* pods */
-	double weight, least;       /* of a move; what it must gain */
-	double *fullest; /* by shape: what any node would become with one more of it, at most */
-	bool exact;      /* the ranking can be used */
-	struct rand rand;
-	bool lots;
-	size_t swept_at; /* how many moves there were when all entries were looked at */
-};
 
 /* ---- the heap ---- */
 
@@ -63,8 +30,8 @@ static void push(struct rebalance *r, uint32_t entry)
 {
 	const struct entry *x = &r->entries.items[entry];
 	double key = x->gain;
-	if (r->lots)
-		key *= 1 - UNEVEN * rand_unit(&r->rand);
+	if (r->uneven > 0)
+		key *= 1 - r->uneven * rand_unit(&r->rand);
 	r->keys[entry] = key;
 	if (x->gain <= r->least)
 		return;
@@ -307,7 +274,7 @@ static void score(struct rebalance *r, uint32_t shape, uint32_t node, struct pla
 	place_look_done(&l);
 }
 
-static void move_back(struct rebalance *r, const struct place_move *m)
+void place_rebalance_move_back(struct rebalance *r, const struct place_move *m)
 {
 	struct pod *x = &r->p->pods.items[m->pod];
 	place_pod_lift(r->p, m->pod);
@@ -316,28 +283,36 @@ static void move_back(struct rebalance *r, const struct place_move *m)
 	place_pod_return(r->p, m->pod, m->from);
 }
 
-/* False: it would break what holds for others. */
-static bool move(struct rebalance *r, const struct entry *x, uint32_t pod)
+static bool fits(struct rebalance *r, uint32_t shape, uint32_t node)
 {
-	struct place_move m = {.pod = pod,
-		.from = x->node,
-		.to = x->target,
-		.gain = x->gain,
-		.previous = r->p->pods.items[pod].previous,
-		.next = r->p->pods.items[pod].next};
-	int64_t excess = excess_of(r, x->shape);
+	struct look l;
+	place_look_init(&l, r->p, shape, PLACE_NONE, NULL);
+	bool ok = place_look_fits(&l, node, NULL);
+	place_look_done(&l);
+	return ok;
+}
+
+bool place_rebalance_move(struct rebalance *r, uint32_t pod, uint32_t to)
+{
+	struct pod *x = &r->p->pods.items[pod];
+	struct place_move m = {
+		.pod = pod, .from = x->node, .to = to, .previous = x->previous, .next = x->next};
+	uint32_t shape = x->shape;
+	int64_t excess = excess_of(r, shape);
+	r->s->steps++;
 	place_pod_lift(r->p, pod);
-	if (leaves_others_alone(r->p, x->shape, x->node)) {
-		place_pod_return(r->p, pod, x->node);
-		return false;
-	}
-	score(r, x->shape, m.from, &m.before);
-	score(r, x->shape, m.to, &m.after);
+	score(r, shape, m.from, &m.before);
+	score(r, shape, m.to, &m.after);
 	m.after.terms[PLACE_TERM_MOVE] = 1;
 	m.after.total += r->weight;
+	m.gain = m.before.total - m.after.total;
+	if (m.gain <= r->least || !fits(r, shape, to) || leaves_others_alone(r->p, shape, m.from)) {
+		place_pod_return(r->p, pod, m.from);
+		return false;
+	}
 	place_pod_return(r->p, pod, m.to);
-	if (excess_of(r, x->shape) > excess) {
-		move_back(r, &m);
+	if (excess_of(r, shape) > excess) {
+		place_rebalance_move_back(r, &m);
 		return false;
 	}
 	place_bits_set(&r->moved, pod, true);
@@ -369,7 +344,7 @@ static void take_first(struct rebalance *r)
 	uint32_t pod = pod_of(r, x), from = x->node, to = x->target;
 	if (x->gain <= r->least || pod == PLACE_NONE)
 		return;
-	if (!move(r, x, pod)) {
+	if (!place_rebalance_move(r, pod, to)) {
 		x->gain = -2; /* not again */
 		r->keys[first.entry] = -2;
 		return;
@@ -410,30 +385,11 @@ static void list_entries(struct rebalance *r)
 	}
 	r->first[r->p->nodes.count] = (uint32_t)r->entries.count;
 	r->keys = mem_alloc_array(r->entries.count, sizeof(*r->keys));
-	r->fresh = mem_alloc_array(r->entries.count, sizeof(*r->fresh));
-}
-
-static void take_moves_back(struct rebalance *r)
-{
-	while (r->s->moves.count > 0) {
-		const struct place_move *m = &r->s->moves.items[--r->s->moves.count];
-		move_back(r, m);
-		place_bits_set(&r->moved, m->pod, false);
-		place_budgets_take(&r->s->budgets, m->pod, -1);
-	}
-}
-
-static double gain_of(const struct place_move *moves, size_t count)
-{
-	double gain = 0;
-	for (size_t i = 0; i < count; i++)
-		gain += moves[i].gain;
-	return gain;
 }
 
 /* Looks at all entries again when the heap is empty: a node that became emptier may be better now
  * than what others have. Often enough for what is small, a few times for what is large. */
-static void move_all(struct rebalance *r)
+void place_rebalance_run(struct rebalance *r)
 {
 	uint64_t budget = SWEEPS_MOST * r->entries.count + SWEEPS_LEAST;
 	size_t before;
@@ -452,39 +408,36 @@ static void move_all(struct rebalance *r)
 	} while (r->heap.count > 0);
 }
 
-/* Other plans from the same start, in an order that lots change, while there are steps. */
-static void try_others(struct rebalance *r)
+void place_rebalance_restart(struct rebalance *r)
 {
-	VEC(struct place_move) best = {0};
-	double gain = -1;
-	r->lots = true;
-	for (;;) {
-		if (gain_of(r->s->moves.items, r->s->moves.count) > gain) {
-			gain = gain_of(r->s->moves.items, r->s->moves.count);
-			best.count = 0;
-			VEC_EACH (&r->s->moves, struct place_move, m)
-				vec_push(&best, *m);
-		}
-		if (place_solver_exhausted(r->s))
-			break;
-		take_moves_back(r);
-		r->heap.count = 0;
-		memcpy(r->entries.items, r->fresh, r->entries.count * sizeof(*r->fresh));
-		r->s->steps++;
-		if (!r->exact)
-			learn_fullest(r);
-		for (uint32_t i = 0; i < r->entries.count; i++)
-			push(r, i);
-		r->swept_at = 0;
-		move_all(r);
+	while (r->s->moves.count > 0) {
+		const struct place_move *m = &r->s->moves.items[--r->s->moves.count];
+		place_rebalance_move_back(r, m);
+		place_bits_set(&r->moved, m->pod, false);
+		place_budgets_take(&r->s->budgets, m->pod, -1);
 	}
-	take_moves_back(r);
-	VEC_EACH (&best, struct place_move, m) {
-		place_pod_lift(r->p, m->pod);
-		place_pod_return(r->p, m->pod, m->to);
-		vec_push(&r->s->moves, *m);
-	}
-	vec_done(&best);
+	r->swept_at = 0;
+	r->heap.count = 0;
+	VEC_EACH (&r->fresh_heap, struct keyed, one)
+		vec_push(&r->heap, *one);
+	if (r->entries.count == 0)
+		return;
+	memcpy(r->entries.items, r->fresh, r->entries.count * sizeof(*r->fresh));
+	memcpy(r->keys, r->fresh_keys, r->entries.count * sizeof(*r->keys));
+	if (!r->exact)
+		learn_fullest(r);
+}
+
+static void keep_start(struct rebalance *r)
+{
+	r->fresh = mem_alloc_array(r->entries.count, sizeof(*r->fresh));
+	r->fresh_keys = mem_alloc_array(r->entries.count, sizeof(*r->keys));
+	if (r->entries.count == 0)
+		return;
+	memcpy(r->fresh, r->entries.items, r->entries.count * sizeof(*r->fresh));
+	memcpy(r->fresh_keys, r->keys, r->entries.count * sizeof(*r->keys));
+	VEC_EACH (&r->heap, struct keyed, one)
+		vec_push(&r->fresh_heap, *one);
 }
 
 static void plan(struct rebalance *r)
@@ -496,11 +449,11 @@ static void plan(struct rebalance *r)
 		learn_fullest(r);
 	for (uint32_t i = 0; i < r->entries.count && !place_solver_exhausted(r->s); i++)
 		look_again(r, i);
-	if (r->entries.count)
-		memcpy(r->fresh, r->entries.items, r->entries.count * sizeof(*r->fresh));
-	move_all(r);
 	if (r->s->problem->steps_max)
-		try_others(r);
+		keep_start(r);
+	place_rebalance_run(r);
+	if (r->s->problem->steps_max)
+		place_rebalance_try_others(r);
 }
 
 void place_rebalance(struct solver *s)
@@ -515,9 +468,11 @@ void place_rebalance(struct solver *s)
 	rand_init(&r.rand, s->problem->seed);
 	plan(&r);
 	for (size_t i = s->moves.count; i-- > 0 && !s->problem->apply;)
-		move_back(&r, &s->moves.items[i]);
+		place_rebalance_move_back(&r, &s->moves.items[i]);
 	vec_done(&r.entries);
 	vec_done(&r.heap);
+	vec_done(&r.fresh_heap);
+	free(r.fresh_keys);
 	free(r.fresh);
 	free(r.first);
 	free(r.keys);
