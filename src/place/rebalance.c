@@ -334,7 +334,7 @@ static void take_first(struct rebalance *r)
 	struct keyed first = r->heap.items[0];
 	struct entry *x = &r->entries.items[first.entry];
 	drop_first(r);
-	if (first.key != r->keys[first.entry])
+	if (first.key != r->keys[first.entry] || pod_of(r, x) == PLACE_NONE)
 		return;
 	if (x->at != r->s->moves.count) {
 		evaluate(r, x);
