@@ -501,7 +501,8 @@ struct place_plan {
 
 /* Makes a plan. Nothing changes in the tables unless problem->apply. A want that finds no node is a
  * refusal in the plan, not an error. On an error ret_plan is untouched and so are the tables.
- * -ERR_INVALID, -ERR_UNSUPPORTED (modes, applications, weights that are not built). */
+ * -ERR_INVALID names what is impossible, -ERR_UNSUPPORTED (applications, weights that are not
+ * built), -ERR_TOO_LARGE. */
 int place_solve(struct place *p, const struct place_problem *problem, struct place_plan *ret_plan,
 	struct err *e) MUST_CHECK;
 /* Takes applied pods out again, puts victims back and moves back what moved, if the tables have not
