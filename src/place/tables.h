@@ -81,7 +81,7 @@ struct node_port {
 struct node {
 	bool used;
 	bool drained, drain_taint; /* in a what-if; it has a taint by that */
-	uint32_t first_pod; /* list through pod.next */
+	uint32_t first_pod;        /* list through pod.next */
 	struct stock usual[PLACE_USUAL];
 	int64_t score_cpu, score_memory; /* taken, with what pods without requests count for */
 	struct measure measure;
