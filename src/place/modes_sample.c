@@ -1,7 +1,11 @@
 #include "place/modes_sample.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <cmocka.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -225,4 +229,124 @@ char *sample_digest(const struct place *p)
 	write_profiles(p, &b);
 	write_next_numbers(p, &b);
 	return buf_take(&b, NULL);
+}
+
+/* ---- problems ---- */
+
+void sample_wants(struct sample *s, struct place_want *wants, bool gangs)
+{
+	for (int i = 0; i < SAMPLE_WANTS; i++) {
+		wants[i] =
+			(struct place_want){.shape = s->shapes[rand_below(&s->rand, SAMPLE_SHAPES)],
+				.count = (uint32_t)rand_between(&s->rand, 1, 5),
+				.priority = (int)rand_below(&s->rand, 5),
+				.node = PLACE_NONE,
+				.gang = gangs ? (uint32_t)rand_below(&s->rand, 3) : 0};
+		if (gangs)
+			wants[i].gang_minimum = (uint32_t)rand_below(&s->rand, wants[i].count + 1);
+	}
+}
+
+void limits_done(struct limits *l)
+{
+	vec_done(&l->of);
+	vec_done(&l->pinned);
+}
+
+void limits_init(struct limits *l, struct sample *s, struct place_problem *problem)
+{
+	*l = (struct limits){
+		.budgets = {{"none", 0}, {"one", 1}, {"some", (uint32_t)rand_below(&s->rand, 5)}}};
+	bool free = rand_below(&s->rand, 2);
+	for (uint32_t i = 0; i < s->p->pods.count; i++) {
+		if (place_pod_node(s->p, i) == PLACE_NONE || free)
+			continue;
+		for (uint32_t b = 0; b < SAMPLE_BUDGETS; b++)
+			if (rand_below(&s->rand, b == 0 ? 8 : 3) == 0)
+				vec_push(&l->of, (struct place_pod_budget){i, b});
+		if (rand_below(&s->rand, 8) == 0)
+			vec_push(&l->pinned, i);
+	}
+	problem->budgets = l->budgets;
+	problem->budget_count = SAMPLE_BUDGETS;
+	problem->pod_budgets = l->of.items;
+	problem->pod_budget_count = (uint32_t)l->of.count;
+	problem->pinned = l->pinned.items;
+	problem->pinned_count = (uint32_t)l->pinned.count;
+}
+
+bool limits_let(const struct limits *l, const uint32_t *pods, uint32_t count)
+{
+	uint32_t gone[SAMPLE_BUDGETS] = {0};
+	for (uint32_t k = 0; k < count; k++) {
+		VEC_EACH (&l->of, struct place_pod_budget, x)
+			gone[x->budget] += x->pod == pods[k];
+		VEC_EACH (&l->pinned, uint32_t, pod) {
+			if (*pod == pods[k])
+				return false;
+		}
+	}
+	for (uint32_t b = 0; b < SAMPLE_BUDGETS; b++)
+		if (gone[b] > l->budgets[b].allowed)
+			return false;
+	return true;
+}
+
+bool sample_fits(struct place *p, uint32_t shape, uint32_t node)
+{
+	struct look l;
+	place_look_init(&l, p, shape, PLACE_NONE, NULL);
+	bool ok = place_look_fits(&l, node, NULL);
+	place_look_done(&l);
+	return ok;
+}
+
+struct place_plan sample_solve(struct place *p, const struct place_problem *problem, bool apply)
+{
+	struct place_plan plan = {0};
+	struct place_problem copy = *problem;
+	struct err e = ERR_INIT;
+	copy.apply = apply;
+	int rc = place_solve(p, &copy, &plan, &e);
+	if (rc != 0)
+		fail_msg("%s", e.text);
+	return plan;
+}
+
+static void assert_same_plan(const struct place_plan *a, const struct place_plan *b)
+{
+	assert_int_equal(a->assignment_count, b->assignment_count);
+	assert_int_equal(a->victim_count, b->victim_count);
+	assert_int_equal(a->move_count, b->move_count);
+	assert_int_equal(a->refusal_count, b->refusal_count);
+	for (uint32_t i = 0; i < a->assignment_count; i++) {
+		assert_int_equal(a->assignments[i].want, b->assignments[i].want);
+		assert_int_equal(a->assignments[i].node, b->assignments[i].node);
+	}
+	for (uint32_t i = 0; i < a->victim_count; i++)
+		assert_int_equal(a->victims[i].pod, b->victims[i].pod);
+	for (uint32_t i = 0; i < a->move_count; i++) {
+		assert_int_equal(a->moves[i].pod, b->moves[i].pod);
+		assert_int_equal(a->moves[i].to, b->moves[i].to);
+	}
+}
+
+struct place_plan sample_solve_twice(struct place *p, const struct place_problem *problem)
+{
+	CLEANUP(mem_free_ptr) char *before = sample_digest(p);
+	struct place_plan dry = sample_solve(p, problem, false);
+	CLEANUP(mem_free_ptr) char *after = sample_digest(p);
+	assert_string_equal(before, after);
+	struct place_plan plan = sample_solve(p, problem, true);
+	assert_same_plan(&dry, &plan);
+	place_plan_done(&dry);
+	return plan;
+}
+
+void sample_undo(struct place *p, struct place_plan *plan, const char *before)
+{
+	place_plan_undo(p, plan);
+	CLEANUP(mem_free_ptr) char *after = sample_digest(p);
+	assert_string_equal(before, after);
+	place_plan_done(plan);
 }
