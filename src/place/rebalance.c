@@ -4,9 +4,6 @@
  * by gain. The first one is evaluated again if anything moved since, and moves if it still comes
  * first. Mostly a move lowers the gains of others; those on its two nodes, where it may raise them,
  * are evaluated at once.
- *
- * With a negative weight the ranking is of no use and a look at all nodes is dear: entries are in
- * the heap by a bound of their gain first.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +11,8 @@
 #include "base/mem.h"
 #include "place/rebalance.h"
 
-#define NEVER UINT32_MAX /* evaluated */
 #define SWEEPS_MOST 2u
 #define SWEEPS_LEAST 100000u
-#define UNEVEN 0.1 /* of a gain: how far lots change the order in later plans */
 
 /* ---- the heap ---- */
 
@@ -79,88 +74,12 @@ static void evaluate(struct rebalance *r, struct entry *x)
 	struct place_choice c;
 	place_node_count_pods(r->p, x->node, x->shape, -1);
 	double before = cost_here(r, x);
-	place_choose(r->p,
-		&(struct place_question){x->shape, PLACE_NONE, r->s->weights, false, false}, &c);
+	place_rebalance_choose(r, x->shape, x->node, &c);
 	place_node_count_pods(r->p, x->node, x->shape, 1);
 	r->s->steps += c.steps + 1;
 	x->target = c.node == x->node ? PLACE_NONE : c.node;
 	x->gain = x->target == PLACE_NONE ? -1 : before - c.cost.total - r->weight;
 	x->at = (uint32_t)r->s->moves.count;
-}
-
-/* The most that a term may be for a pod of the shape on any node. */
-static double most_of(const struct rebalance *r, int term, uint32_t shape)
-{
-	switch (term) {
-	case PLACE_TERM_BALANCE:
-		return r->fullest[shape];
-	case PLACE_TERM_PREFERENCE:
-		return 2.5;
-	case PLACE_TERM_SPREAD:
-		return 1 + (double)r->p->shapes.items[shape].spreads.count;
-	default:
-		return 1;
-	}
-}
-
-/* Elsewhere all may be as the weights would like it best. */
-static void bound(struct rebalance *r, struct entry *x)
-{
-	place_node_count_pods(r->p, x->node, x->shape, -1);
-	x->gain = cost_here(r, x) - r->weight;
-	place_node_count_pods(r->p, x->node, x->shape, 1);
-	for (int i = 0; i < PLACE_TERM_COUNT; i++) {
-		double w = (double)r->s->weights[i] / (1 << RANK_WEIGHT_SHIFT);
-		x->gain -= w < 0 ? w * most_of(r, i, x->shape) : 0;
-	}
-	x->at = NEVER;
-	x->target = PLACE_NONE;
-	r->s->steps++;
-}
-
-static double fullness_with(const struct rebalance *r, uint32_t node, uint32_t shape)
-{
-	const struct node *n = &r->p->nodes.items[node];
-	struct fullness pod = place_fullness_of_pod(&r->p->shapes.items[shape], &n->measure);
-	int32_t u = n->full.u + pod.u, v = n->full.v + pod.v;
-	return (double)(u > v ? u : v) / RANK_FULL;
-}
-
-static void learn_fullest(struct rebalance *r)
-{
-	for (uint32_t shape = 0; shape < r->p->shapes.count; shape++) {
-		const struct shape *s = &r->p->shapes.items[shape];
-		r->fullest[shape] = 0;
-		for (uint32_t i = 0; s->used && s->here.used && i < r->p->nodes.count; i++) {
-			double f = r->p->nodes.items[i].used ? fullness_with(r, i, shape) : 0;
-			r->fullest[shape] = f > r->fullest[shape] ? f : r->fullest[shape];
-		}
-	}
-}
-
-/* The node became fuller: bounds that hang on the fullest one may be too low. */
-static void raise_bounds(struct rebalance *r, uint32_t node)
-{
-	double w = -(double)r->s->weights[PLACE_TERM_BALANCE] / (1 << RANK_WEIGHT_SHIFT);
-	double *rise = mem_alloc_array(r->p->shapes.count, sizeof(*rise));
-	bool any = false;
-	for (uint32_t shape = 0; w > 0 && shape < r->p->shapes.count; shape++) {
-		const struct shape *s = &r->p->shapes.items[shape];
-		double f = s->used ? fullness_with(r, node, shape) : 0;
-		if (!s->used || f <= r->fullest[shape])
-			continue;
-		rise[shape] = w * (f - r->fullest[shape]);
-		r->fullest[shape] = f;
-		any = true;
-	}
-	for (uint32_t i = 0; any && i < r->entries.count; i++) {
-		struct entry *x = &r->entries.items[i];
-		if (x->at != NEVER || x->gain <= -1 || rise[x->shape] == 0)
-			continue;
-		x->gain += rise[x->shape];
-		push(r, i);
-	}
-	free(rise);
 }
 
 /* A pod of the entry that may move: of the lowest priority. PLACE_NONE: there is none. */
@@ -188,10 +107,8 @@ static void look_again(struct rebalance *r, uint32_t entry)
 	struct entry *x = &r->entries.items[entry];
 	if (pod_of(r, x) == PLACE_NONE)
 		x->gain = -1;
-	else if (r->exact)
-		evaluate(r, x);
 	else
-		bound(r, x);
+		evaluate(r, x);
 	push(r, entry);
 }
 
@@ -281,6 +198,8 @@ void place_rebalance_move_back(struct rebalance *r, const struct place_move *m)
 	x->previous = m->previous;
 	x->next = m->next;
 	place_pod_return(r->p, m->pod, m->from);
+	place_rebalance_resort(r, m->from);
+	place_rebalance_resort(r, m->to);
 }
 
 static bool fits(struct rebalance *r, uint32_t shape, uint32_t node)
@@ -311,6 +230,8 @@ bool place_rebalance_move(struct rebalance *r, uint32_t pod, uint32_t to)
 		return false;
 	}
 	place_pod_return(r->p, pod, m.to);
+	place_rebalance_resort(r, m.from);
+	place_rebalance_resort(r, m.to);
 	if (excess_of(r, shape) > excess) {
 		place_rebalance_move_back(r, &m);
 		return false;
@@ -349,8 +270,6 @@ static void take_first(struct rebalance *r)
 		r->keys[first.entry] = -2;
 		return;
 	}
-	if (!r->exact)
-		raise_bounds(r, to);
 	look_again_at_node(r, from);
 	look_again_at_node(r, to);
 }
@@ -378,7 +297,7 @@ static void list_entries(struct rebalance *r)
 		r->first[i] = (uint32_t)before;
 		for (size_t k = 0; n->used && k < n->shapes.count; k++)
 			vec_push(&r->entries,
-				(struct entry){i, n->shapes.items[k].shape, -1, PLACE_NONE, NEVER});
+				(struct entry){i, n->shapes.items[k].shape, -1, PLACE_NONE, 0});
 		if (r->entries.count > before)
 			qsort(r->entries.items + before, r->entries.count - before,
 				sizeof(struct entry), compare_entries);
@@ -424,8 +343,6 @@ void place_rebalance_restart(struct rebalance *r)
 		return;
 	memcpy(r->entries.items, r->fresh, r->entries.count * sizeof(*r->fresh));
 	memcpy(r->keys, r->fresh_keys, r->entries.count * sizeof(*r->keys));
-	if (!r->exact)
-		learn_fullest(r);
 }
 
 static void keep_start(struct rebalance *r)
@@ -444,9 +361,7 @@ static void plan(struct rebalance *r)
 {
 	list_entries(r);
 	learn_skews(r);
-	r->fullest = mem_alloc_array(r->p->shapes.count, sizeof(*r->fullest));
-	if (!r->exact)
-		learn_fullest(r);
+	place_rebalance_sort(r);
 	for (uint32_t i = 0; i < r->entries.count && !place_solver_exhausted(r->s); i++)
 		look_again(r, i);
 	if (r->s->problem->steps_max)
@@ -462,9 +377,9 @@ void place_rebalance(struct solver *s)
 		.p = s->p,
 		.weight = (double)s->weights[PLACE_TERM_MOVE] / (1 << RANK_WEIGHT_SHIFT),
 		.least = s->problem->gain_min,
-		.exact = true};
+		.ranked = true};
 	for (int i = 0; i < PLACE_TERM_COUNT; i++)
-		r.exact = r.exact && s->weights[i] >= 0;
+		r.ranked = r.ranked && s->weights[i] >= 0;
 	rand_init(&r.rand, s->problem->seed);
 	plan(&r);
 	for (size_t i = s->moves.count; i-- > 0 && !s->problem->apply;)
@@ -477,6 +392,6 @@ void place_rebalance(struct solver *s)
 	free(r.first);
 	free(r.keys);
 	free(r.skews);
-	free(r.fullest);
+	free(r.by_fullness);
 	place_bits_done(&r.moved);
 }

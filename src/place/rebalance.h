@@ -7,8 +7,8 @@
 
 struct entry {
 	uint32_t node, shape;
-	double gain;         /* or its bound */
-	uint32_t target, at; /* at: how many moves there were when it was evaluated; NEVER */
+	double gain;
+	uint32_t target, at; /* at: how many moves there were when it was evaluated */
 };
 struct keyed {
 	double key;
@@ -29,8 +29,11 @@ struct rebalance {
 	struct allowed_skew *skews; /* by tally */
 	struct bits moved;          /* pods */
 	double weight, least;       /* of a move; what it must gain */
-	double *fullest; /* by shape: what any node would become with one more of it, at most */
-	bool exact;      /* the ranking can be used */
+	bool ranked;                /* the ranking can be used: no weight is below 0 */
+	/* Else: nodes in the order in which the weight of balance likes them. */
+	uint32_t *by_fullness;
+	uint32_t node_count;
+	struct measure smallest; /* of the nodes */
 	/* What it was before the first move. */
 	struct entry *fresh;
 	double *fresh_keys;
@@ -47,6 +50,14 @@ bool place_rebalance_move(struct rebalance *r, uint32_t pod, uint32_t to);
 void place_rebalance_move_back(struct rebalance *r, const struct place_move *m);
 /* Back to the start, as it was. */
 void place_rebalance_restart(struct rebalance *r);
+
+/* ---- rebalance_order.c ---- */
+
+void place_rebalance_sort(struct rebalance *r);
+void place_rebalance_resort(struct rebalance *r, uint32_t node); /* its pods changed */
+/* The best node for a pod that is lifted off `from`; any but that one when a weight is below 0. */
+void place_rebalance_choose(struct rebalance *r, uint32_t shape, uint32_t from,
+	struct place_choice *ret_choice);
 
 /* ---- rebalance_more.c ---- */
 
