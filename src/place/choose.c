@@ -15,6 +15,7 @@ struct chooser {
 	struct place_choice *choice;
 	struct rank_best best[2];
 	uint32_t count;
+	int64_t floor; /* no total is less */
 };
 
 static int64_t total_of(void *arg, uint32_t node, int64_t least)
@@ -41,7 +42,8 @@ static void consider(struct chooser *c, uint32_t node)
 {
 	c->choice->steps++;
 	rank_offer(c->best, c->count,
-		&(struct rank_best){c->by_place ? total_at_place(c, node, 0) : total_of(c, node, 0),
+		&(struct rank_best){c->by_place ? total_at_place(c, node, c->floor)
+						: total_of(c, node, c->floor),
 			node, place_order_of(node)});
 }
 
@@ -181,6 +183,7 @@ void place_choose(struct place *p, const struct place_question *q, struct place_
 	*ret_choice = (struct place_choice){0};
 	place_look_init(&c.look, p, q->shape, q->node, NULL);
 	place_look_weigh(&c.look, q->weights);
+	c.floor = c.look.negative ? INT64_MIN / 2 : 0;
 	if (q->by_place)
 		set_places(&c, p, q->by_place);
 	struct profile *x = &p->profiles.items[p->shapes.items[q->shape].profile];

@@ -274,6 +274,9 @@ static int compare_lines(const void *a, const void *b)
 
 void place_refusal_write(const struct place_refusal *refusal, struct buf *b)
 {
+	if (refusal->gang_minimum)
+		buf_printf(b, "%u of the %u pods that the gang needs find a node; then ",
+			refusal->gang_placed, refusal->gang_minimum);
 	if (refusal->nodes == 0) {
 		buf_append_string(b, "no nodes available to schedule pods");
 		return;

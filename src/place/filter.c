@@ -172,6 +172,10 @@ static bool affinity_passes(const struct look *l, const struct node *n, struct f
 static bool abilities_pass(const struct look *l, const struct node *n, struct failures *f)
 {
 	const struct profile *x = l->profile;
+	const struct taint *cordon = &l->p->taints.items[PLACE_TAINT_UNSCHEDULABLE];
+	if (n->drained && place_profile_tolerates(x, cordon) && /* else it has the taint */
+		!against(l, f, PLACE_C_UNSCHEDULABLE, PLACE_TAINT_UNSCHEDULABLE, cordon->text))
+		return false;
 	if (n->trust < x->trust_min && !against(l, f, PLACE_C_TRUST, 0, 0))
 		return false;
 	return place_profile_has_runtime(x, n) || against(l, f, PLACE_C_RUNTIME, 0, x->runtime);

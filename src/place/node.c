@@ -264,6 +264,53 @@ void place_node_remove(struct place *p, uint32_t node)
 	p->node_count--;
 }
 
+/* ---- for a while ---- */
+
+static void learn_node(struct place *p, uint32_t node)
+{
+	place_topology_node_changed(p, node);
+	profiles_learn(p, node);
+}
+
+void place_node_hide(struct place *p, uint32_t node)
+{
+	place_tallies_add_node(p, node, -1);
+	p->nodes.items[node].used = false;
+	p->node_count--;
+	learn_node(p, node);
+}
+
+void place_node_show(struct place *p, uint32_t node)
+{
+	p->nodes.items[node].used = true;
+	p->node_count++;
+	learn_node(p, node);
+	place_tallies_add_node(p, node, 1);
+}
+
+static bool has_taint(const struct node *n, uint32_t taint)
+{
+	VEC_EACH (&n->taints, uint32_t, t) {
+		if (*t == taint)
+			return true;
+	}
+	return false;
+}
+
+void place_node_drain(struct place *p, uint32_t node, bool drained)
+{
+	struct node *n = &p->nodes.items[node];
+	recount(p, node, -1);
+	if (n->drained && n->drain_taint)
+		n->taints.count--;
+	n->drain_taint = drained && !has_taint(n, PLACE_TAINT_UNSCHEDULABLE);
+	if (n->drain_taint)
+		vec_push(&n->taints, PLACE_TAINT_UNSCHEDULABLE);
+	n->drained = drained;
+	profiles_learn(p, node);
+	recount(p, node, 1);
+}
+
 uint32_t place_node_find(const struct place *p, const char *name)
 {
 	return place_find_index(&p->node_ids, name);

@@ -13,6 +13,10 @@
  *   place_solve                                           what should be done about the wants
  *   place_plan_undo                                       never mind
  *
+ * Modes. Online and batch place wants. Preempt places them too, and takes pods of lower priority
+ * off one node where nothing else helps. Rebalance places none: it says which pods are better off
+ * elsewhere. What-if is a batch on tables with other nodes, and changes nothing.
+ *
  * Meanings (operators, affinity, taints, spread) are those of Kubernetes 1.30. What the engine does
  * not carry out yet is in the tables and is answered with -ERR_UNSUPPORTED by the call that asks
  * for it; nothing is ignored in silence.
@@ -357,24 +361,53 @@ struct place_weights {
 struct place_weights place_weights_default(void);
 
 enum place_mode {
-	PLACE_ONLINE, /* the wants in the order given, each at once */
-	PLACE_BATCH,  /* all wants seen together: by priority, those with wishes first, and those
-		       * that wait for others last */
-	PLACE_REBALANCE,
-	PLACE_PREEMPT,
-	PLACE_WHAT_IF
+	PLACE_ONLINE,    /* the wants in the order given, each at once */
+	PLACE_BATCH,     /* all wants seen together: by priority, those with wishes first, and those
+			  * that wait for others last */
+	PLACE_REBALANCE, /* no wants: at most moves_max pods move, each to a node where it costs
+			  * less by more than its move and gain_min. Of all such moves the one that
+			  * gains most comes first. No pod moves twice; none leaves others there
+			  * without the company that they seek, nor makes a required spread worse */
+	PLACE_PREEMPT,   /* as batch; a pod that finds no node takes the place of pods of lower
+			  * priority, all on one node: those with the least harm (place_harm) */
+	PLACE_WHAT_IF    /* as batch, after the changes: with the pods that these displace */
 };
 
 struct place_want {
 	uint32_t shape;
 	uint32_t count; /* replicas alike, from 1 */
 	int priority;
-	uint32_t node;         /* PLACE_NONE: any; else only this one */
-	uint32_t gang_minimum; /* reserved: 0 */
+	uint32_t node; /* PLACE_NONE: any; else only this one */
+	/* Fewer than so many are not placed at all; 0: each replica by itself. Wants with the same
+	 * number of a gang (0: none) stand or fall together: each has its minimum, or none of them
+	 * has any. What is above the minimum comes after, as far as there is room. */
+	uint32_t gang_minimum, gang;
 	/* With an application: */
 	uint32_t component;
 	bool expected; /* replicas that will come: they are planned with, and not put into the
 			* tables */
+};
+
+/* How many of its pods may go now (a PodDisruptionBudget). Never broken: what would need more is
+ * not planned. A pod may be in several; victims and moves count. */
+struct place_budget {
+	const char *name;
+	uint32_t allowed;
+};
+struct place_pod_budget {
+	uint32_t pod, budget; /* budget: which one of the problem */
+};
+
+/* For PLACE_WHAT_IF, in the order given. */
+struct place_change {
+	enum {
+		PLACE_ADD,    /* a node that is not there */
+		PLACE_REMOVE, /* the node; its pods are displaced, the pinned ones are gone */
+		PLACE_DRAIN   /* it takes no pods; those that are there are displaced, if not pinned
+			       */
+	} kind;
+	uint32_t node;                /* remove, drain */
+	const struct place_node *add; /* add */
 };
 
 struct place_problem {
@@ -386,8 +419,19 @@ struct place_problem {
 	uint64_t seed;                               /* of searches that draw lots */
 	bool apply;                                  /* put the assigned pods into the tables */
 	bool explain;       /* fill in terms and alternatives of assignments */
-	uint32_t moves_max; /* reserved (rebalance): 0 */
-	uint64_t steps_max; /* node evaluations before the rest is left undecided; 0: no bound */
+	uint32_t moves_max; /* rebalance: from 1 */
+	double gain_min;    /* rebalance: from 0 */
+	/* Node evaluations before the rest is left undecided; 0: no bound. Rebalance: until then
+	 * other plans are tried, with lots from the seed; 0: the first plan is taken. */
+	uint64_t steps_max;
+	const struct place_budget *budgets;
+	uint32_t budget_count;
+	const struct place_pod_budget *pod_budgets;
+	uint32_t pod_budget_count;
+	const uint32_t *pinned; /* pods that stay where they are: no victims, no moves */
+	uint32_t pinned_count;
+	const struct place_change *changes;
+	uint32_t change_count;
 };
 
 struct place_cost {
@@ -429,10 +473,29 @@ struct place_reason {
 	bool at_fault;      /* one of a minimal set: without exactly these the pod fits somewhere */
 };
 
+/* What victims lose, in the order in which it counts: less is better. */
+struct place_harm {
+	int highest; /* priority of any of them */
+	/* Of priority + 2^31 (Kubernetes' order): in effect their number, then their priorities. */
+	int64_t sum;
+	uint32_t count;
+};
+struct place_victim {
+	uint32_t pod, node;
+	int priority;
+	uint32_t want; /* for whom it goes */
+};
+struct place_move {
+	uint32_t pod, from, to;
+	double gain; /* cost before less cost after less the weight of PLACE_TERM_MOVE */
+	struct place_cost before, after; /* as of its turn; after: with the move */
+	uint32_t previous, next;         /* private: for undo */
+};
+
 struct place_assignment {
-	uint32_t want;
-	uint32_t node;
-	uint32_t pod; /* in the tables when applied; else PLACE_NONE */
+	uint32_t want; /* PLACE_NONE: the pod that is displaced */
+	uint32_t node; /* PLACE_NONE: the one that is added */
+	uint32_t pod;  /* in the tables when applied; else PLACE_NONE */
 	/* Of an application: as if this one came last, with its own share of the links. */
 	struct place_cost cost;
 	uint32_t
@@ -444,6 +507,11 @@ struct place_assignment {
 	uint32_t feasible;
 	struct place_reason *reasons;
 	uint32_t reason_count;
+	uint32_t displaced; /* what-if: the pod that moves; PLACE_NONE */
+	uint32_t added;     /* what-if: the change that adds its node; PLACE_NONE */
+	uint32_t order;     /* 0: decided first */
+	uint32_t victim;    /* the first of its victims in the plan */
+	struct place_harm harm;
 };
 
 struct place_refusal {
@@ -453,6 +521,11 @@ struct place_refusal {
 	uint32_t nodes; /* in the tables */
 	struct place_reason *reasons; /* those that rule out most first; none: there are no nodes */
 	uint32_t reason_count;
+	uint32_t displaced; /* what-if: the pod that finds no place, want is PLACE_NONE then */
+	/* Its gang is not whole: so many of the minimum found a node. Reasons are those of the want
+	 * that lacked one, as of when the others had theirs. */
+	uint32_t gang_minimum; /* of all its wants; 0: this is no such refusal */
+	uint32_t gang_placed, gang_want;
 };
 
 struct place_plan {
@@ -460,8 +533,15 @@ struct place_plan {
 	uint32_t assignment_count;
 	struct place_refusal *refusals;
 	uint32_t refusal_count;
-	struct place_cost cost; /* of the whole plan: sums */
+	struct place_victim *victims; /* those of one assignment stand together */
+	uint32_t victim_count;
+	struct place_move *moves; /* can be carried out in this order, each when the one before is
+				   * done */
+	uint32_t move_count;
+	struct place_cost cost; /* of the whole plan: sums; rebalance: less what it gains */
+	double gain;            /* of all moves */
 	uint64_t steps;         /* node evaluations */
+	struct place *holds;    /* private: tables in which victims' rows are kept for undo */
 };
 
 /* Makes a plan. With an application both modes see all wants together; only the order in which they
@@ -469,11 +549,16 @@ struct place_plan {
  * Assignments with `alternative_cost`: what comes to the plan is counted there, whoever pays it.
  * Nothing changes in the tables unless problem->apply. A want that finds no node is a
  * refusal in the plan, not an error. On an error ret_plan is untouched and so are the tables.
- * -ERR_INVALID, -ERR_TOO_LARGE, -ERR_UNSUPPORTED (modes and weights that are not built). */
+ * -ERR_INVALID names what is impossible, -ERR_TOO_LARGE, -ERR_UNSUPPORTED (an application in
+ * another mode than these two, or with gangs; weights that are not built). */
 int place_solve(struct place *p, const struct place_problem *problem, struct place_plan *ret_plan,
 	struct err *e) MUST_CHECK;
-void place_plan_undo(struct place *p, struct place_plan *plan); /* takes applied pods out again */
-void place_plan_done(struct place_plan *plan);                  /* for CLEANUP too */
+/* Takes applied pods out again, puts victims back and moves back what moved, if the tables have not
+ * been changed since. */
+void place_plan_undo(struct place *p, struct place_plan *plan);
+/* For CLEANUP too. A plan with victims that was applied must be done before its tables are freed:
+ * until then the numbers of the victims are not used again. */
+void place_plan_done(struct place_plan *plan);
 
 /* What rules out nodes for a shape as things are, whether or not others are possible: nodes and
  * reasons are filled in, nothing is at fault. Returns how many are possible. */

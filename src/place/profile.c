@@ -135,7 +135,8 @@ void place_profile_node_changed(struct place *p, struct profile *x, uint32_t nod
 	place_bits_set(&x->tolerated, node, tolerated);
 	place_bits_set(&x->affine, node, n->used && is_affine(p, x, n));
 	place_bits_set(&x->able, node,
-		n->used && n->trust >= x->trust_min && place_profile_has_runtime(x, n));
+		n->used && !n->drained && n->trust >= x->trust_min &&
+			place_profile_has_runtime(x, n));
 }
 
 /* ---- the table ---- */

@@ -334,6 +334,7 @@ struct place_weights place_weights_default(void)
 	w.of[PLACE_TERM_SPREAD] = 1;
 	w.of[PLACE_TERM_IMAGE] = 0.25;
 	w.of[PLACE_TERM_LATENCY] = w.of[PLACE_TERM_TRAFFIC] = w.of[PLACE_TERM_DATA] = 1;
+	w.of[PLACE_TERM_MOVE] = 0.05;
 	return w;
 }
 

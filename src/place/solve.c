@@ -4,32 +4,7 @@
 
 #include "base/mem.h"
 #include "place/graph.h"
-#include "place/tables.h"
-
-/* Pods alike are refused alike, as long as nothing else was placed. */
-struct explained {
-	size_t refusal; /* the one that has the reasons, + 1 */
-	size_t assignments;
-};
-
-/* What stands against nodes, as of one decision. */
-struct surveyed {
-	bool done;
-	size_t assignments;
-	struct place_refusal found;
-	uint32_t feasible;
-};
-
-struct solver {
-	struct place *p;
-	const struct place_problem *problem;
-	int64_t weights[PLACE_TERM_COUNT];
-	VEC(struct place_assignment) assignments;
-	VEC(struct place_refusal) refusals;
-	struct explained *explained; /* by shape */
-	struct surveyed *surveyed;   /* by shape */
-	uint64_t steps;
-};
+#include "place/solver.h"
 
 /* ---- the problem ---- */
 
@@ -39,7 +14,7 @@ static int check_weights(const struct place_weights *w, struct err *e)
 		const char *name = place_term_name((enum place_term)i);
 		if (!isfinite(w->of[i]) || w->of[i] < -1000 || w->of[i] > 1000)
 			return err_set(e, ERR_INVALID, "weight of %s is not -1000 to 1000", name);
-		if (w->of[i] != 0 && (i == PLACE_TERM_FRAGMENTATION || i == PLACE_TERM_MOVE))
+		if (w->of[i] != 0 && i == PLACE_TERM_FRAGMENTATION)
 			return err_set(e, ERR_UNSUPPORTED, "objective %s is not supported yet",
 				name);
 	}
@@ -48,10 +23,12 @@ static int check_weights(const struct place_weights *w, struct err *e)
 
 static int check(const struct place *p, const struct place_problem *problem, struct err *e)
 {
-	if (problem->mode != PLACE_ONLINE && problem->mode != PLACE_BATCH)
-		return err_set(e, ERR_UNSUPPORTED, "this mode of placement is not supported yet");
-	if (problem->moves_max)
-		return err_set(e, ERR_UNSUPPORTED, "moves are not supported yet");
+	if ((unsigned)problem->mode > PLACE_WHAT_IF)
+		return err_set(e, ERR_INVALID, "there is no mode %u of placement",
+			(unsigned)problem->mode);
+	if (problem->application && problem->mode != PLACE_ONLINE && problem->mode != PLACE_BATCH)
+		return err_set(e, ERR_UNSUPPORTED,
+			"an application's graph is placed online or as a batch only");
 	uint64_t pods = p->pod_count;
 	for (uint32_t i = 0; i < problem->want_count; i++) {
 		const struct place_want *w = &problem->wants[i];
@@ -63,25 +40,17 @@ static int check(const struct place *p, const struct place_problem *problem, str
 				(w->node >= p->nodes.count || !p->nodes.items[w->node].used)))
 			return err_set(e, ERR_INVALID, "want %u: no replicas, or an unknown node",
 				i);
-		if (w->gang_minimum)
-			return err_set(e, ERR_UNSUPPORTED, "gangs are not supported yet");
 		pods += w->count;
 	}
 	if (pods > PLACE_PODS_MAX)
 		return err_set(e, ERR_TOO_LARGE, "more than %u pods", PLACE_PODS_MAX);
-	return problem->weights ? check_weights(problem->weights, e) : 0;
-}
-
-/* ---- decisions ---- */
-
-static bool out_of_steps(const struct solver *s)
-{
-	return s->problem->steps_max && s->steps >= s->problem->steps_max;
+	int rc = problem->weights ? check_weights(problem->weights, e) : 0;
+	return rc == 0 ? place_problem_check_modes(p, problem, e) : rc;
 }
 
 /* ---- refusals ---- */
 
-static void copy_reasons(struct place_refusal *to, const struct place_refusal *from)
+void place_solver_copy_reasons(struct place_refusal *to, const struct place_refusal *from)
 {
 	to->reason_count = from->reason_count;
 	if (!from->reason_count)
@@ -94,11 +63,12 @@ static void refuse(struct solver *s, uint32_t want, uint32_t count)
 {
 	const struct place_want *w = &s->problem->wants[want];
 	struct explained *known = &s->explained[w->shape];
-	struct place_refusal r = {.want = want, .count = count, .nodes = s->p->node_count};
+	struct place_refusal r = {
+		.want = want, .count = count, .nodes = s->p->node_count, .displaced = PLACE_NONE};
 	bool any_node = w->node == PLACE_NONE;
 	if (any_node && known->refusal && known->assignments == s->assignments.count)
-		copy_reasons(&r, &s->refusals.items[known->refusal - 1]);
-	else if (!out_of_steps(s))
+		place_solver_copy_reasons(&r, &s->refusals.items[known->refusal - 1]);
+	else if (!place_solver_exhausted(s))
 		place_explain(s->p, w->shape, w->node, NULL, &r, &s->steps);
 	else
 		r.undecided = true;
@@ -122,17 +92,25 @@ static void add_reasons(struct solver *s, uint32_t shape, struct place_assignmen
 		x->assignments = s->assignments.count;
 	}
 	struct place_refusal copy = {0};
-	copy_reasons(&copy, &x->found);
+	place_solver_copy_reasons(&copy, &x->found);
 	a->feasible = x->feasible;
 	a->reasons = copy.reasons;
 	a->reason_count = copy.reason_count;
 }
 
-static int assign(struct solver *s, uint32_t want, const struct place_choice *c, struct err *e)
+static int assign(struct solver *s, uint32_t want, const struct place_choice *c,
+	const struct place_harm *harm, struct err *e)
 {
 	const struct place_want *w = &s->problem->wants[want];
-	struct place_assignment a = {
-		.want = want, .node = c->node, .cost = c->cost, .alternative = PLACE_NONE};
+	struct place_assignment a = {.want = want,
+		.node = c->node,
+		.cost = c->cost,
+		.alternative = PLACE_NONE,
+		.displaced = PLACE_NONE,
+		.added = PLACE_NONE,
+		.order = (uint32_t)s->assignments.count,
+		.victim = (uint32_t)s->victims.count - harm->count,
+		.harm = *harm};
 	if (s->problem->explain && c->alternative != PLACE_NONE) {
 		a.alternative = c->alternative;
 		a.alternative_cost = c->alternative_cost;
@@ -140,27 +118,30 @@ static int assign(struct solver *s, uint32_t want, const struct place_choice *c,
 	if (s->problem->explain)
 		add_reasons(s, w->shape, &a);
 	int rc = place_pod_put(s->p, w->shape, c->node, w->priority, &a.pod, e);
-	if (rc == 0)
-		vec_push(&s->assignments, a);
-	else
+	if (rc != 0) {
 		free(a.reasons);
-	return rc;
+		return rc;
+	}
+	vec_push(&s->assignments, a);
+	if (s->spared)
+		place_bits_set(&s->placed, a.pod, true);
+	return 0;
 }
 
-/* Places as many of *left replicas as there is room for. */
-static int place_replicas(struct solver *s, uint32_t want, uint32_t *left, struct err *e)
+int place_solver_replicas(struct solver *s, uint32_t want, uint32_t *left, struct err *e)
 {
-	while (*left > 0 && !out_of_steps(s)) {
+	while (*left > 0 && !place_solver_exhausted(s)) {
 		const struct place_want *w = &s->problem->wants[want];
 		struct place_choice c;
+		struct place_harm harm = {0};
 		place_choose(s->p,
 			&(struct place_question){
 				w->shape, w->node, s->weights, s->problem->explain, false, NULL},
 			&c);
 		s->steps += c.steps;
-		if (c.node == PLACE_NONE)
+		if (c.node == PLACE_NONE && !(s->spared && place_preempt(s, want, &c, &harm)))
 			return 0;
-		int rc = assign(s, want, &c, e);
+		int rc = assign(s, want, &c, &harm, e);
 		if (rc != 0)
 			return rc;
 		--*left;
@@ -168,11 +149,34 @@ static int place_replicas(struct solver *s, uint32_t want, uint32_t *left, struc
 	return 0;
 }
 
-struct turn {
-	uint32_t want;
-	int priority;
-	bool wishes; /* has preferred node affinities */
-};
+struct solver_mark place_solver_mark(const struct solver *s)
+{
+	return (struct solver_mark){s->assignments.count, s->victims.count};
+}
+
+/* Back onto its node, in the reverse order of how they went. */
+static void return_victims(struct solver *s, size_t down_to)
+{
+	while (s->victims.count > down_to) {
+		const struct place_victim *v = &s->victims.items[--s->victims.count];
+		place_pod_return(s->p, v->pod, v->node);
+		place_budgets_take(&s->budgets, v->pod, -1);
+	}
+}
+
+void place_solver_rollback(struct solver *s, const struct solver_mark *to)
+{
+	while (s->assignments.count > to->assignments) {
+		struct place_assignment *a = &s->assignments.items[--s->assignments.count];
+		place_pod_remove(s->p, a->pod);
+		if (s->spared)
+			place_bits_set(&s->placed, a->pod, false);
+		return_victims(s, a->victim);
+		free(a->reasons);
+	}
+	return_victims(s, to->victims);
+	s->bounds.known = false;
+}
 
 static int compare_turns(const void *a, const void *b)
 {
@@ -192,73 +196,119 @@ static struct turn *order(const struct place *p, const struct place_problem *pro
 		turns[i] = (struct turn){i, w->priority,
 			place_profile_of(p, &p->shapes.items[w->shape])->preferred.count > 0};
 	}
-	if (problem->mode == PLACE_BATCH)
+	if (problem->mode != PLACE_ONLINE && problem->want_count)
 		qsort(turns, problem->want_count, sizeof(*turns), compare_turns);
 	return turns;
 }
 
 /* A shape that found no node finds none later either, since nodes only fill up; unless it seeks the
- * company of pods that are placed later, or others of the same spread raise the minimum. */
-static bool stays_refused(const struct shape *s)
+ * company of pods that are placed later, or others of the same spread raise the minimum. Where pods
+ * go too, those that keep others out may be among them. */
+static bool stays_refused(const struct solver *s, const struct shape *x)
 {
-	return !s->seeks && s->spreads.count == 0;
+	return !x->seeks && x->spreads.count == 0 &&
+	       (!s->spared || (x->terms.count == 0 && x->matches.count == 0));
+}
+
+/* Those that are in a gang get what is above its minimum by themselves. */
+static int one_want(struct solver *s, uint32_t want, uint32_t *left, bool *full, struct err *e)
+{
+	const struct place_want *w = &s->problem->wants[want];
+	bool online = s->problem->mode == PLACE_ONLINE;
+	struct gang *g = s->gang_of && s->gang_of[want] != PLACE_NONE
+				 ? &s->gangs.items[s->gang_of[want]]
+				 : NULL;
+	if (g && g->refusal)
+		return 0;
+	if (g && !g->whole) {
+		int rc = place_gang_try(s, g, left, e);
+		if (rc == 0 && !g->whole && online)
+			rc = place_gang_refuse(s, g, e);
+		if (rc != 0 || !g->whole)
+			return rc;
+	}
+	int rc = full[w->shape] ? 0 : place_solver_replicas(s, want, &left[want], e);
+	if (rc != 0)
+		return rc;
+	if (left[want] > 0 && w->node == PLACE_NONE && !place_solver_exhausted(s))
+		full[w->shape] = stays_refused(s, &s->p->shapes.items[w->shape]);
+	if (left[want] > 0 && online)
+		refuse(s, want, left[want]); /* as things are at its turn */
+	return 0;
 }
 
 static int one_round(struct solver *s, const struct turn *turns, uint32_t *left, bool *full,
 	struct err *e)
 {
-	for (uint32_t i = 0; i < s->problem->want_count; i++) {
-		uint32_t want = turns[i].want;
-		const struct place_want *w = &s->problem->wants[want];
-		if (left[want] == 0)
-			continue;
-		int rc = full[w->shape] ? 0 : place_replicas(s, want, &left[want], e);
-		if (rc != 0)
-			return rc;
-		if (left[want] > 0 && w->node == PLACE_NONE && !out_of_steps(s))
-			full[w->shape] = stays_refused(&s->p->shapes.items[w->shape]);
-		if (left[want] > 0 && s->problem->mode == PLACE_ONLINE)
-			refuse(s, want, left[want]); /* as things are at its turn */
-	}
-	return 0;
+	int rc = 0;
+	for (uint32_t i = 0; i < s->problem->want_count && rc == 0; i++)
+		if (left[turns[i].want] > 0)
+			rc = one_want(s, turns[i].want, left, full, e);
+	return rc;
 }
 
-static int place_all(struct solver *s, uint32_t *left, struct err *e)
+static int refuse_rest(struct solver *s, const uint32_t *left, struct err *e)
 {
+	int rc = 0;
+	for (uint32_t i = 0; i < s->problem->want_count && rc == 0; i++) {
+		uint32_t gang = s->gang_of ? s->gang_of[i] : PLACE_NONE;
+		if (left[i] == 0)
+			continue;
+		if (gang == PLACE_NONE || s->gangs.items[gang].whole)
+			refuse(s, i, left[i]);
+		else if (s->gangs.items[gang].refusal == 0)
+			rc = place_gang_refuse(s, &s->gangs.items[gang], e);
+	}
+	return rc;
+}
+
+int place_solver_run(struct solver *s, struct err *e)
+{
+	uint32_t *left = mem_alloc_array(s->problem->want_count, sizeof(*left));
+	for (uint32_t i = 0; i < s->problem->want_count; i++)
+		left[i] = s->problem->wants[i].count;
 	struct turn *turns = order(s->p, s->problem);
+	place_gangs_init(s, turns);
 	bool *full = mem_alloc_array(s->p->shapes.count, sizeof(*full));
+	bool batch = s->problem->mode != PLACE_ONLINE;
 	size_t before;
 	int rc;
 	do {
 		before = s->assignments.count;
 		rc = one_round(s, turns, left, full, e);
-	} while (rc == 0 && s->problem->mode == PLACE_BATCH && s->assignments.count > before);
-	for (uint32_t i = 0;
-		rc == 0 && s->problem->mode == PLACE_BATCH && i < s->problem->want_count; i++)
-		if (left[i] > 0)
-			refuse(s, i, left[i]);
+	} while (rc == 0 && batch && s->assignments.count > before);
+	if (rc == 0 && batch)
+		rc = refuse_rest(s, left, e);
 	free(turns);
 	free(full);
+	free(left);
 	return rc;
 }
+
+/* ---- the plan ---- */
 
 static int compare_assignments(const void *a, const void *b)
 {
 	const struct place_assignment *x = a, *y = b;
 	if (x->want != y->want)
 		return x->want < y->want ? -1 : 1;
-	return x->pod < y->pod ? -1 : x->pod > y->pod;
+	return x->order < y->order ? -1 : x->order > y->order;
 }
 
+/* The tables as they were; the decisions stay. */
 static void take_back(struct solver *s)
 {
+	size_t victims = s->victims.count;
 	for (size_t i = s->assignments.count; i-- > 0;) {
-		place_pod_remove(s->p, s->assignments.items[i].pod);
-		s->assignments.items[i].pod = PLACE_NONE;
+		struct place_assignment *a = &s->assignments.items[i];
+		place_pod_remove(s->p, a->pod);
+		a->pod = PLACE_NONE;
+		return_victims(s, a->victim);
 	}
+	s->victims.count = victims;
 }
 
-static void fill_plan(struct solver *s, struct place_plan *plan)
+void place_solver_fill(struct solver *s, struct place_plan *plan)
 {
 	if (!s->problem->apply)
 		take_back(s);
@@ -269,12 +319,62 @@ static void fill_plan(struct solver *s, struct place_plan *plan)
 		.assignment_count = (uint32_t)s->assignments.count,
 		.refusals = s->refusals.items,
 		.refusal_count = (uint32_t)s->refusals.count,
-		.steps = s->steps};
+		.victims = s->victims.items,
+		.victim_count = (uint32_t)s->victims.count,
+		.moves = s->moves.items,
+		.move_count = (uint32_t)s->moves.count,
+		.steps = s->steps,
+		.holds = s->problem->apply && s->victims.count ? s->p : NULL};
 	VEC_EACH (&s->assignments, struct place_assignment, a) {
 		plan->cost.total += a->cost.total;
 		for (int i = 0; i < PLACE_TERM_COUNT; i++)
 			plan->cost.terms[i] += a->cost.terms[i];
 	}
+	VEC_EACH (&s->moves, struct place_move, m) {
+		plan->gain += m->gain;
+		plan->cost.total += m->after.total - m->before.total;
+		for (int i = 0; i < PLACE_TERM_COUNT; i++)
+			plan->cost.terms[i] += m->after.terms[i] - m->before.terms[i];
+	}
+	s->assignments.items = NULL;
+	s->refusals.items = NULL;
+	s->victims.items = NULL;
+	s->moves.items = NULL;
+}
+
+void place_solver_init(struct solver *s, struct place *p, const struct place_problem *problem)
+{
+	struct place_weights usual = place_weights_default();
+	*s = (struct solver){.p = p, .problem = problem};
+	place_weights_fix(problem->weights ? problem->weights : &usual, s->weights);
+	s->explained = mem_alloc_array(p->shapes.count, sizeof(*s->explained));
+	s->surveyed = mem_alloc_array(p->shapes.count, sizeof(*s->surveyed));
+	if (problem->mode == PLACE_PREEMPT)
+		s->spared = mem_alloc_array(p->shapes.count, sizeof(*s->spared));
+	if (problem->mode == PLACE_PREEMPT || problem->mode == PLACE_REBALANCE)
+		place_budgets_init(s);
+}
+
+/* What place_solver_fill did not take: the solving failed. */
+void place_solver_done(struct solver *s)
+{
+	if (s->assignments.items)
+		place_solver_rollback(s, &(struct solver_mark){0});
+	vec_done(&s->assignments);
+	for (size_t i = 0; s->refusals.items && i < s->refusals.count; i++)
+		free(s->refusals.items[i].reasons);
+	vec_done(&s->refusals);
+	vec_done(&s->victims);
+	vec_done(&s->moves);
+	for (size_t i = 0; i < s->p->shapes.count; i++)
+		place_refusal_done(&s->surveyed[i].found);
+	free(s->surveyed);
+	free(s->explained);
+	free(s->spared);
+	vec_done(&s->bounds.heap);
+	place_budgets_done(&s->budgets);
+	place_bits_done(&s->placed);
+	place_gangs_done(s);
 }
 
 int place_solve(struct place *p, const struct place_problem *problem, struct place_plan *ret_plan,
@@ -283,53 +383,83 @@ int place_solve(struct place *p, const struct place_problem *problem, struct pla
 	int rc = check(p, problem, e);
 	if (rc != 0)
 		return rc;
-	struct solver s = {.p = p, .problem = problem};
-	struct place_weights usual = place_weights_default();
-	place_weights_fix(problem->weights ? problem->weights : &usual, s.weights);
-	if (problem->application)
-		return place_graph_solve(p, problem, s.weights, ret_plan, e);
-	uint32_t *left = mem_alloc_array(problem->want_count, sizeof(*left));
-	for (uint32_t i = 0; i < problem->want_count; i++)
-		left[i] = problem->wants[i].count;
-	s.explained = mem_alloc_array(p->shapes.count, sizeof(*s.explained));
-	s.surveyed = mem_alloc_array(p->shapes.count, sizeof(*s.surveyed));
-	rc = place_all(&s, left, e);
-	if (rc == 0) {
-		fill_plan(&s, ret_plan);
-	} else {
-		take_back(&s);
-		VEC_EACH (&s.assignments, struct place_assignment, a)
-			free(a->reasons);
-		vec_done(&s.assignments);
-		VEC_EACH (&s.refusals, struct place_refusal, r)
-			free(r->reasons);
-		vec_done(&s.refusals);
+	if (problem->mode == PLACE_WHAT_IF)
+		return place_what_if(p, problem, ret_plan, e);
+	if (problem->application) {
+		int64_t weights[PLACE_TERM_COUNT];
+		struct place_weights usual = place_weights_default();
+		place_weights_fix(problem->weights ? problem->weights : &usual, weights);
+		return place_graph_solve(p, problem, weights, ret_plan, e);
 	}
-	for (size_t i = 0; i < p->shapes.count; i++)
-		place_refusal_done(&s.surveyed[i].found);
-	free(s.surveyed);
-	free(s.explained);
-	free(left);
+	struct solver s;
+	place_solver_init(&s, p, problem);
+	if (problem->mode == PLACE_REBALANCE)
+		place_rebalance(&s);
+	else
+		rc = place_solver_run(&s, e);
+	if (rc == 0)
+		place_solver_fill(&s, ret_plan);
+	place_solver_done(&s);
 	return rc;
+}
+
+/* ---- afterwards ---- */
+
+static int compare_orders(const void *a, const void *b)
+{
+	const struct place_assignment *const *x = a, *const *y = b;
+	return (*x)->order < (*y)->order ? -1 : (*x)->order > (*y)->order;
+}
+
+/* In the reverse order, so that all numbers are given out as they were. */
+static void undo_assignments(struct place *p, struct place_plan *plan)
+{
+	struct place_assignment **sorted =
+		mem_alloc_array(plan->assignment_count, sizeof(struct place_assignment *));
+	for (uint32_t i = 0; i < plan->assignment_count; i++)
+		sorted[i] = &plan->assignments[i];
+	if (plan->assignment_count)
+		qsort(sorted, plan->assignment_count, sizeof(struct place_assignment *),
+			compare_orders);
+	for (uint32_t i = plan->assignment_count; i-- > 0;) {
+		struct place_assignment *a = sorted[i];
+		if (a->pod == PLACE_NONE)
+			continue;
+		place_pod_remove(p, a->pod);
+		a->pod = PLACE_NONE;
+		for (uint32_t k = a->harm.count; k-- > 0 && plan->holds;)
+			place_pod_return(p, plan->victims[a->victim + k].pod,
+				plan->victims[a->victim + k].node);
+	}
+	free(sorted);
+	plan->holds = NULL;
 }
 
 void place_plan_undo(struct place *p, struct place_plan *plan)
 {
-	for (uint32_t i = plan->assignment_count; i-- > 0;) {
-		if (plan->assignments[i].pod == PLACE_NONE)
-			continue;
-		place_pod_remove(p, plan->assignments[i].pod);
-		plan->assignments[i].pod = PLACE_NONE;
+	undo_assignments(p, plan);
+	for (uint32_t i = plan->move_count; i-- > 0;) {
+		const struct place_move *m = &plan->moves[i];
+		if (place_pod_node(p, m->pod) != m->to)
+			continue; /* it was not applied */
+		place_pod_lift(p, m->pod);
+		p->pods.items[m->pod].previous = m->previous;
+		p->pods.items[m->pod].next = m->next;
+		place_pod_return(p, m->pod, m->from);
 	}
 }
 
 void place_plan_done(struct place_plan *plan)
 {
+	for (uint32_t i = plan->victim_count; i-- > 0 && plan->holds;)
+		place_pod_drop(plan->holds, plan->victims[i].pod);
 	for (uint32_t i = 0; i < plan->refusal_count; i++)
 		free(plan->refusals[i].reasons);
 	for (uint32_t i = 0; i < plan->assignment_count; i++)
 		free(plan->assignments[i].reasons);
 	free(plan->assignments);
 	free(plan->refusals);
+	free(plan->victims);
+	free(plan->moves);
 	*plan = (struct place_plan){0};
 }

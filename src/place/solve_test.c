@@ -530,15 +530,16 @@ static void test_no_nodes_and_bad_input(void **state)
 	struct place_node n = {.name = "x", .capacity = negative, .capacity_count = 1};
 	assert_int_equal(place_node_set(p, &n, &out, &e), -ERR_INVALID);
 	assert_int_equal(place_node_find(p, "x"), PLACE_NONE);
-	struct place_problem problem = {.mode = PLACE_PREEMPT};
+	struct place_problem problem = {.mode = (enum place_mode)9};
 	struct place_plan plan = {0};
-	assert_int_equal(place_solve(p, &problem, &plan, &e), -ERR_UNSUPPORTED);
+	assert_int_equal(place_solve(p, &problem, &plan, &e), -ERR_INVALID);
 	struct place_weights w = place_weights_default();
 	w.of[PLACE_TERM_BALANCE] = __builtin_nan("");
 	problem = (struct place_problem){.mode = PLACE_BATCH, .weights = &w};
 	assert_int_equal(place_solve(p, &problem, &plan, &e), -ERR_INVALID);
 	w = place_weights_default();
-	w.of[PLACE_TERM_MOVE] = 1;
+	const struct place_application none = {.name = "none"};
+	problem = (struct place_problem){.mode = PLACE_REBALANCE, .application = &none};
 	assert_int_equal(place_solve(p, &problem, &plan, &e), -ERR_UNSUPPORTED);
 	place_free(p);
 }

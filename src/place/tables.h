@@ -80,7 +80,8 @@ struct node_port {
 
 struct node {
 	bool used;
-	uint32_t first_pod; /* list through pod.next */
+	bool drained, drain_taint; /* in a what-if; it has a taint by that */
+	uint32_t first_pod;        /* list through pod.next */
 	struct stock usual[PLACE_USUAL];
 	int64_t score_cpu, score_memory; /* taken, with what pods without requests count for */
 	struct measure measure;
@@ -390,6 +391,11 @@ void place_shape_match_all(struct place *p, struct shape *s); /* fills matches *
 void place_shape_done(struct place *p, struct shape *s);
 void place_node_done(struct node *n);
 void place_node_count_pods(struct place *p, uint32_t node, uint32_t shape, int64_t count);
+/* For a what-if: a node without pods is as if it were not there; it is there again. */
+void place_node_hide(struct place *p, uint32_t node);
+void place_node_show(struct place *p, uint32_t node);
+/* It takes no pods, whatever they tolerate; it takes them again. Not twice. */
+void place_node_drain(struct place *p, uint32_t node, bool drained);
 /* Pods on the node that the counter's selector matches. */
 uint32_t place_node_matching(const struct place *p, uint32_t counter, const struct node *n);
 uint32_t place_image(struct place *p, const char *name); /* its index, added when new */
