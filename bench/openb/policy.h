@@ -30,6 +30,7 @@ extern const struct openb_policy openb_policy_dotprod;    /* the demand against 
 extern const struct openb_policy openb_policy_clustering; /* with pods of its own kind */
 extern const struct openb_policy openb_policy_packing;    /* shared devices, then used nodes */
 extern const struct openb_policy openb_policy_fgd;        /* least new fragmentation */
+extern const struct openb_policy openb_policy_engine;     /* ours: place/place.h */
 extern const struct openb_policy openb_policy_outlook;    /* ours: least worth lost */
 extern const struct openb_policy openb_policy_learner;    /* the same, told nothing */
 

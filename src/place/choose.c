@@ -134,6 +134,27 @@ static void search(struct chooser *c, const struct profile *x)
 		free(candidates);
 }
 
+/* On fleets with shared devices: the least that is known of each node, and the rest of what counts
+ * where that is not too much already. */
+static void look_at_kept(struct chooser *c, struct place *p)
+{
+	const int64_t *least = place_kept_least(p, c->look.shape_index, c->look.weights);
+	uint32_t first = PLACE_NONE;
+	int64_t lowest = RANK_NEVER;
+	for (uint32_t i = 0; i < p->nodes.count; i++) {
+		if (least[i] >= lowest)
+			continue;
+		lowest = least[i];
+		first = i;
+	}
+	if (first == PLACE_NONE)
+		return;
+	consider(c, first);
+	for (uint32_t i = 0; i < p->nodes.count; i++)
+		if (least[i] != RANK_NEVER && i != first && least[i] <= c->best[c->count - 1].total)
+			consider(c, i);
+}
+
 /* A bound of a sum is the sum of bounds as long as nothing is subtracted. */
 static bool can_search(const struct look *l)
 {
@@ -154,6 +175,9 @@ void place_choose(struct place *p, const struct place_question *q, struct place_
 	struct profile *x = &p->profiles.items[p->shapes.items[q->shape].profile];
 	if (q->node != PLACE_NONE) {
 		consider(&c, q->node);
+	} else if (!q->scan && can_search(&c.look) && p->device_nodes && p->outlook.ready &&
+		   q->weights[PLACE_TERM_FRAGMENTATION] > 0) {
+		look_at_kept(&c, p);
 	} else if (!q->scan && can_search(&c.look)) {
 		place_profile_rank(p, x);
 		search(&c, x);

@@ -25,8 +25,8 @@ struct solver {
 	int64_t weights[PLACE_TERM_COUNT];
 	VEC(struct place_assignment) assignments;
 	VEC(struct place_refusal) refusals;
-	struct explained *explained; /* by shape */
-	struct surveyed *surveyed;   /* by shape */
+	struct explained *explained; /* by shape; null until something is refused */
+	struct surveyed *surveyed;   /* by shape; null when nothing is explained */
 	uint64_t steps;
 };
 
@@ -38,7 +38,7 @@ static int check_weights(const struct place_weights *w, struct err *e)
 		const char *name = place_term_name((enum place_term)i);
 		if (!isfinite(w->of[i]) || w->of[i] < -1000 || w->of[i] > 1000)
 			return err_set(e, ERR_INVALID, "weight of %s is not -1000 to 1000", name);
-		if (w->of[i] != 0 && i > PLACE_TERM_IMAGE)
+		if (w->of[i] != 0 && i > PLACE_TERM_IMAGE && i != PLACE_TERM_FRAGMENTATION)
 			return err_set(e, ERR_UNSUPPORTED, "objective %s is not supported yet",
 				name);
 	}
@@ -94,12 +94,14 @@ static void copy_reasons(struct place_refusal *to, const struct place_refusal *f
 static void refuse(struct solver *s, uint32_t want, uint32_t count)
 {
 	const struct place_want *w = &s->problem->wants[want];
+	if (!s->explained)
+		s->explained = mem_alloc_array(s->p->shapes.count, sizeof(*s->explained));
 	struct explained *known = &s->explained[w->shape];
 	struct place_refusal r = {.want = want, .count = count, .nodes = s->p->node_count};
 	bool any_node = w->node == PLACE_NONE;
 	if (any_node && known->refusal && known->assignments == s->assignments.count)
 		copy_reasons(&r, &s->refusals.items[known->refusal - 1]);
-	else if (!out_of_steps(s))
+	else if (!out_of_steps(s) && !s->problem->brief)
 		place_explain(s->p, w->shape, w->node, &r, &s->steps);
 	else
 		r.undecided = true;
@@ -287,11 +289,13 @@ int place_solve(struct place *p, const struct place_problem *problem, struct pla
 	struct solver s = {.p = p, .problem = problem};
 	struct place_weights usual = place_weights_default();
 	place_weights_fix(problem->weights ? problem->weights : &usual, s.weights);
+	if (s.weights[PLACE_TERM_FRAGMENTATION] != 0)
+		place_outlook_prepare(p, problem);
 	uint32_t *left = mem_alloc_array(problem->want_count, sizeof(*left));
 	for (uint32_t i = 0; i < problem->want_count; i++)
 		left[i] = problem->wants[i].count;
-	s.explained = mem_alloc_array(p->shapes.count, sizeof(*s.explained));
-	s.surveyed = mem_alloc_array(p->shapes.count, sizeof(*s.surveyed));
+	if (problem->explain)
+		s.surveyed = mem_alloc_array(p->shapes.count, sizeof(*s.surveyed));
 	rc = place_all(&s, left, e);
 	if (rc == 0) {
 		fill_plan(&s, ret_plan);
@@ -304,7 +308,7 @@ int place_solve(struct place *p, const struct place_problem *problem, struct pla
 			free(r->reasons);
 		vec_done(&s.refusals);
 	}
-	for (size_t i = 0; i < p->shapes.count; i++)
+	for (size_t i = 0; s.surveyed && i < p->shapes.count; i++)
 		place_refusal_done(&s.surveyed[i].found);
 	free(s.surveyed);
 	free(s.explained);
