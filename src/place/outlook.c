@@ -8,7 +8,7 @@
 /* Usual are the most frequent shapes that cover this part of the pods. Rare ones matter: those of
  * several devices are. */
 #define COVER 0.99
-#define LOOK_AGAIN 4 /* times as many pods, or as few */
+#define LOOK_AGAIN 2 /* times as many pods, or half of them */
 #define CLASSES_MAX 64u
 #define STEP ((int64_t)10 << WORTH_SHIFT) /* what differs by less costs the same */
 

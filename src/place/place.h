@@ -264,8 +264,8 @@ uint32_t place_pod_count(const struct place *p);
 
 /* Shapes and how often they come, which is what the term fragmentation measures by. Only pods with
  * shared devices matter. Without it (count 0) the engine takes for usual what runs and waits, and
- * looks again whenever as much has come as was there three times; that serves better than being
- * told of a workload that does not come. Holds references to the shapes. -ERR_INVALID: an unknown
+ * looks again when a problem comes and that has doubled, halved or been replaced since; that serves
+ * better than being told of a workload that does not come. Holds references to the shapes. -ERR_INVALID: an unknown
  * shape, a weight that is no number from 0. */
 struct place_usual {
 	uint32_t shape;
@@ -377,7 +377,7 @@ struct place_problem {
 	uint64_t seed;                               /* of searches that draw lots */
 	bool apply;                                  /* put the assigned pods into the tables */
 	bool explain;       /* fill in terms and alternatives of assignments */
-	bool brief;         /* refusals without reasons, as if undecided */
+	bool brief;         /* refusals come without reasons, as undecided ones do */
 	uint32_t moves_max; /* reserved (rebalance): 0 */
 	uint64_t steps_max; /* node evaluations before the rest is left undecided; 0: no bound */
 };

@@ -256,7 +256,7 @@ static int compare_assignments(const void *a, const void *b)
 static void take_back(struct solver *s)
 {
 	for (size_t i = s->assignments.count; i-- > 0;) {
-		place_pod_remove(s->p, s->assignments.items[i].pod);
+		place_pod_undo(s->p, s->assignments.items[i].pod);
 		s->assignments.items[i].pod = PLACE_NONE;
 	}
 }
@@ -321,7 +321,7 @@ void place_plan_undo(struct place *p, struct place_plan *plan)
 	for (uint32_t i = plan->assignment_count; i-- > 0;) {
 		if (plan->assignments[i].pod == PLACE_NONE)
 			continue;
-		place_pod_remove(p, plan->assignments[i].pod);
+		place_pod_undo(p, plan->assignments[i].pod);
 		plan->assignments[i].pod = PLACE_NONE;
 	}
 }

@@ -185,6 +185,12 @@ void place_pod_remove(struct place *p, uint32_t pod)
 	place_shape_release(p, shape);
 }
 
+void place_pod_undo(struct place *p, uint32_t pod)
+{
+	p->outlook.came -= p->pods.items[pod].held != PLACE_NONE;
+	place_pod_remove(p, pod);
+}
+
 uint32_t place_pod_node(const struct place *p, uint32_t pod)
 {
 	return pod < p->pods.count ? p->pods.items[pod].node : PLACE_NONE;

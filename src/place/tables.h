@@ -413,6 +413,10 @@ static inline int64_t place_node_taken(const struct node *n, uint32_t resource)
 /* The taints that flags of a node stand for. */
 enum { PLACE_TAINT_NOT_READY, PLACE_TAINT_UNSCHEDULABLE };
 
+/* ---- table.c ---- */
+
+void place_pod_undo(struct place *p, uint32_t pod); /* removes it as if it had never come */
+
 /* ---- devices.c ---- */
 
 /* Settles whether a resource is counted in shares, which holds for all nodes and pods: ret_shared
