@@ -2,9 +2,9 @@
  * The placement engine as every user has it (place/place.h, default weights): a node's model is a
  * label, a pod that asks for models has a node affinity (In), GPUs are one shared resource. Pods
  * come one at a time; each is of a workload of its own, told apart by a label, as the pods of the
- * trace are. The engine is told nothing of what usually comes.
+ * trace are. The engine is told nothing of what usually comes; the policy told is the same engine,
+ * told the shapes of the trace and their counts, as FGD is.
  */
-#include <assert.h>
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -54,16 +54,18 @@ static void *start(const struct openb_setting *setting)
 	return x;
 }
 
-static uint32_t intern(struct engine *x, const struct openb_shape *s)
+/* what: "shape" or "pod", numbered: what the label says. */
+static uint32_t intern(struct engine *x, const struct openb_shape *s, const char *what,
+	uint32_t number)
 {
 	struct err e = ERR_INIT;
-	char name[16];
+	char name[32];
 	const char *models[OPENB_MODELS_MAX];
 	uint32_t shape, count = 0;
 	for (uint32_t m = 0; m < x->trace->models.count; m++)
 		if (s->models >> m & 1u)
 			models[count++] = x->trace->models.items[m];
-	snprintf(name, sizeof(name), "pod-%u", x->arrived++);
+	snprintf(name, sizeof(name), "%s-%u", what, number);
 	struct place_label label = {"name", name};
 	struct place_requirement in = {MODEL, PLACE_IN, models, count, false};
 	struct place_selector term = {&in, 1};
@@ -88,11 +90,15 @@ static bool choose(void *state, const struct openb_cluster *c, uint32_t shape,
 	(void)c;
 	struct engine *x = state;
 	struct err e = ERR_INIT;
-	struct place_want want = {.shape = intern(x, &x->trace->shapes.items[shape]),
+	struct place_want want = {
+		.shape = intern(x, &x->trace->shapes.items[shape], "pod", x->arrived++),
 		.count = 1,
 		.node = PLACE_NONE};
-	struct place_problem problem = {
-		.mode = PLACE_ONLINE, .wants = &want, .want_count = 1, .apply = true, .brief = true};
+	struct place_problem problem = {.mode = PLACE_ONLINE,
+		.wants = &want,
+		.want_count = 1,
+		.apply = true,
+		.brief = true};
 	CLEANUP(place_plan_done) struct place_plan plan = {0};
 	must(place_solve(x->place, &problem, &plan, &e), &e);
 	place_shape_release(x->place, want.shape);
@@ -113,4 +119,22 @@ static void end(void *state)
 	free(x);
 }
 
+static void *start_told(const struct openb_setting *setting)
+{
+	struct engine *x = start(setting);
+	struct err e = ERR_INIT;
+	size_t count = setting->trace->shapes.count;
+	struct place_usual *usuals = mem_alloc_array(count, sizeof(*usuals));
+	for (uint32_t i = 0; i < count; i++) {
+		const struct openb_shape *s = &setting->trace->shapes.items[i];
+		usuals[i] = (struct place_usual){intern(x, s, "shape", i), s->count};
+	}
+	must(place_outlook_set(x->place, usuals, (uint32_t)count, &e), &e);
+	for (size_t i = 0; i < count; i++)
+		place_shape_release(x->place, usuals[i].shape);
+	free(usuals);
+	return x;
+}
+
+const struct openb_policy openb_policy_told = {"told", start_told, choose, end};
 const struct openb_policy openb_policy_engine = {"engine", start, choose, end};

@@ -154,6 +154,9 @@ static int run_trace(const struct options *o, const char *nodes, const char *pod
 			return err_prefix(e, "%s", pods);
 		openb_run(&t, o->policy, &arrivals, seed, now_ms, &r);
 		openb_arrivals_done(&arrivals);
+		if (r.wronged)
+			return err_set(e, ERR_INTERNAL, "%s: %zu pods of %s were dropped that fit",
+				o->policy->name, r.wronged, trace);
 		add(&f.at_100, r.allocated_100);
 		add(&f.at_130, r.allocated_130);
 		add(&f.run_ms, r.run_ms);

@@ -219,9 +219,10 @@ int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms
 	terms[PLACE_TERM_IMAGE] = w[PLACE_TERM_IMAGE] && l->shape->images.count ? image(l, n) : 0;
 	for (int i = 0; i < TERMS_BUILT; i++)
 		total += place_weigh(w[i], terms[i]);
-	if (n->devices && w[PLACE_TERM_FRAGMENTATION])
+	if (n->devices && w[PLACE_TERM_FRAGMENTATION]) {
 		lost = place_fragmentation(l->p, l->shape, node);
-	total += place_weigh(w[PLACE_TERM_FRAGMENTATION], lost);
+		total += place_weigh(w[PLACE_TERM_FRAGMENTATION], lost);
+	}
 	if (!ret_terms)
 		return total;
 	memcpy(ret_terms, terms, sizeof(terms));
@@ -231,11 +232,13 @@ int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms
 
 void place_look_score(const struct look *l, uint32_t node, struct place_cost *ret_cost)
 {
-	int64_t terms[PLACE_TERM_COUNT] = {0};
+	int64_t terms[PLACE_TERM_COUNT];
 	*ret_cost = (struct place_cost){
 		.total = (double)place_look_total(l, node, terms) / (double)RANK_UNIT};
-	for (int i = 0; i < PLACE_TERM_COUNT; i++)
+	for (int i = 0; i < TERMS_BUILT; i++)
 		ret_cost->terms[i] = (double)terms[i] / (double)RANK_UNIT;
+	ret_cost->terms[PLACE_TERM_FRAGMENTATION] =
+		(double)terms[PLACE_TERM_FRAGMENTATION] / (double)RANK_UNIT;
 }
 
 struct place_weights place_weights_default(void)

@@ -122,10 +122,12 @@ static int put(struct place *p, uint32_t shape, uint32_t node, int priority,
 		return err_set(e, ERR_INVALID, "a pod of an unknown shape or on an unknown node");
 	if (p->pod_count >= PLACE_PODS_MAX)
 		return err_set(e, ERR_TOO_LARGE, "more than %u pods", PLACE_PODS_MAX);
-	uint32_t held;
-	int rc = place_held_new(p, shape, node, devices, count, &held, e);
-	if (rc != 0)
-		return rc;
+	uint32_t held = PLACE_NONE;
+	if (p->shapes.items[shape].shares || count) {
+		int rc = place_held_new(p, shape, node, devices, count, &held, e);
+		if (rc != 0)
+			return rc;
+	}
 	uint32_t index = p->free_pod;
 	if (index == PLACE_NONE) {
 		index = (uint32_t)p->pods.count;

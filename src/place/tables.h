@@ -292,12 +292,12 @@ struct place {
 		site_ids; /* -> index + 1 */
 	uint32_t free_node, free_profile, free_shape, free_pod, free_counter;
 	uint32_t node_count, pod_count;
+	uint32_t device_nodes;       /* nodes that have shared devices */
 	VEC(uint8_t) resource_kinds; /* by resource: place_resource_is_shared */
 	uint32_t shared_count;       /* slots in use */
 	VEC(struct node_devices) devices;
 	VEC(struct held) held;
 	uint32_t free_devices, free_held;
-	uint32_t device_nodes; /* nodes with entries in devices */
 	uint32_t held_count;
 	struct outlook outlook;
 	struct kept_table kept;
@@ -540,7 +540,8 @@ int64_t place_look_spread_least(const struct look *l, const struct node_group *g
 /* What comes to that on a node that has pods of this shape, weighted; RANK_NEVER / 2: they keep
  * this one out. */
 int64_t place_look_here_least(const struct look *l, uint32_t node);
-/* In RANK_UNIT; the terms too when wanted, of which there are PLACE_TERM_COUNT. */
+/* In RANK_UNIT; the terms too when wanted: those up to the image term, and fragmentation, in an
+ * array of PLACE_TERM_COUNT. */
 int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms);
 void place_look_score(const struct look *l, uint32_t node, struct place_cost *ret_cost);
 
