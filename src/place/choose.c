@@ -1,5 +1,5 @@
-/* The best node for one pod: by the profile's ranking when all weights are from 0, else by looking
- * at all nodes. Both find the same. */
+/* The best node for one pod: by the profile's ranking or, with shared devices, by what is kept of
+ * each node, when all weights are from 0; else by looking at all nodes. All find the same. */
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -164,6 +164,11 @@ static bool can_search(const struct look *l)
 	return true;
 }
 
+static bool keeps_costs(const struct look *l)
+{
+	return l->p->outlook.ready && l->weights[PLACE_TERM_FRAGMENTATION] > 0 && can_search(l);
+}
+
 void place_choose(struct place *p, const struct place_question *q, struct place_choice *ret_choice)
 {
 	static const struct rank_best none = {RANK_NEVER, PLACE_NONE, UINT32_MAX};
@@ -175,8 +180,7 @@ void place_choose(struct place *p, const struct place_question *q, struct place_
 	struct profile *x = &p->profiles.items[p->shapes.items[q->shape].profile];
 	if (q->node != PLACE_NONE) {
 		consider(&c, q->node);
-	} else if (!q->scan && can_search(&c.look) && p->device_nodes && p->outlook.ready &&
-		   q->weights[PLACE_TERM_FRAGMENTATION] > 0) {
+	} else if (!q->scan && p->device_nodes && keeps_costs(&c.look)) {
 		look_at_kept(&c, p);
 	} else if (!q->scan && can_search(&c.look)) {
 		place_profile_rank(p, x);

@@ -50,11 +50,16 @@ struct fullness place_fullness_of_pod(const struct shape *s, const struct measur
 
 /* How full cpu and memory become (Kubernetes' LeastAllocated) and how far apart the two are
  * (BalancedAllocation), three to one: 3/8 (x + y) + 1/4 |x - y| is the greater one of two sums. */
-int64_t place_balance(const struct shape *s, const struct node *n)
+static inline int64_t balance(const struct shape *s, const struct node *n)
 {
 	struct fullness pod = place_fullness_of_pod(s, &n->measure);
 	int32_t u = n->full.u + pod.u, v = n->full.v + pod.v;
 	return (int64_t)(u > v ? u : v) << (RANK_FULL_SHIFT - (s->shares ? SHARED_SHIFT : 0));
+}
+
+int64_t place_balance(const struct shape *s, const struct node *n)
+{
+	return balance(s, n);
 }
 
 /* Weights of the node affinities that the pod wishes and this node does not have. */
@@ -213,7 +218,7 @@ int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms
 	const struct node *n = &l->p->nodes.items[node];
 	const int64_t *w = l->weights;
 	int64_t terms[TERMS_BUILT] = {0}, lost = 0, total = 0;
-	terms[PLACE_TERM_BALANCE] = w[PLACE_TERM_BALANCE] ? place_balance(l->shape, n) : 0;
+	terms[PLACE_TERM_BALANCE] = w[PLACE_TERM_BALANCE] ? balance(l->shape, n) : 0;
 	terms[PLACE_TERM_PREFERENCE] = w[PLACE_TERM_PREFERENCE] ? preference(l, node, n) : 0;
 	terms[PLACE_TERM_SPREAD] = w[PLACE_TERM_SPREAD] ? spread(l, node, n) : 0;
 	terms[PLACE_TERM_IMAGE] = w[PLACE_TERM_IMAGE] && l->shape->images.count ? image(l, n) : 0;

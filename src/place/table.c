@@ -114,7 +114,7 @@ int place_path_set(struct place *p, uint32_t from, uint32_t to, double latency_m
 
 /* ---- pods ---- */
 
-static int put(struct place *p, uint32_t shape, uint32_t node, int priority,
+int place_pod_put_with(struct place *p, uint32_t shape, uint32_t node, int priority,
 	const struct place_pod_devices *devices, uint32_t count, uint32_t *ret_pod, struct err *e)
 {
 	if (shape >= p->shapes.count || !p->shapes.items[shape].used || node >= p->nodes.count ||
@@ -152,13 +152,7 @@ static int put(struct place *p, uint32_t shape, uint32_t node, int priority,
 int place_pod_put(struct place *p, uint32_t shape, uint32_t node, int priority, uint32_t *ret_pod,
 	struct err *e)
 {
-	return put(p, shape, node, priority, NULL, 0, ret_pod, e);
-}
-
-int place_pod_put_with(struct place *p, uint32_t shape, uint32_t node, int priority,
-	const struct place_pod_devices *devices, uint32_t count, uint32_t *ret_pod, struct err *e)
-{
-	return put(p, shape, node, priority, devices, count, ret_pod, e);
+	return place_pod_put_with(p, shape, node, priority, NULL, 0, ret_pod, e);
 }
 
 void place_pod_remove(struct place *p, uint32_t pod)
