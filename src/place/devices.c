@@ -5,6 +5,9 @@
 #include "base/str.h"
 #include "place/tables.h"
 
+/* A free device is broken into when that saves this much at least (5 thousandths). */
+#define BETTER ((int64_t)5 << WORTH_SHIFT)
+
 enum { KIND_UNKNOWN, KIND_PLAIN, KIND_SHARED }; /* KIND_SHARED + slot */
 
 /* ---- resources ---- */
@@ -287,13 +290,14 @@ static uint64_t choose_one(const struct place *p, const struct node_devices *d, 
 		return 0;
 	if (!p->outlook.ready)
 		return (uint64_t)1 << (used != PLACE_NONE ? used : unused);
-	int64_t worth[2] = {INT64_MIN, INT64_MIN};
+	int64_t worth[2] = {0, 0};
 	if (used != PLACE_NONE)
 		worth[0] = worth_without(p, d, slot, used, amount, cpu_left);
 	if (unused != PLACE_NONE)
 		worth[1] = worth_without(p, d, slot, unused, amount, cpu_left);
-	*ret_worth = worth[worth[1] > worth[0]];
-	return (uint64_t)1 << (worth[1] > worth[0] ? unused : used);
+	bool fresh = used == PLACE_NONE || (unused != PLACE_NONE && worth[1] - BETTER > worth[0]);
+	*ret_worth = worth[fresh];
+	return (uint64_t)1 << (fresh ? unused : used);
 }
 
 uint64_t place_devices_choose(const struct place *p, const struct node_devices *d, uint32_t slot,
