@@ -123,7 +123,7 @@ void place_devices_set_capacity(struct place *p, uint32_t node)
 {
 	struct node *n = &p->nodes.items[node];
 	struct node_devices *d = place_devices_of(p, n);
-	bool had = d && has_devices(d);
+	bool had = d && has_devices(d), changed = false;
 	for (uint32_t i = 0; i < p->resources.count; i++) {
 		uint32_t slot = slot_of(p, i);
 		int64_t count = place_node_capacity(n, i) / PLACE_DEVICE;
@@ -131,13 +131,14 @@ void place_devices_set_capacity(struct place *p, uint32_t node)
 			continue;
 		if (!d)
 			d = devices_new(p, n);
+		changed = changed || d->of[slot].count != (uint32_t)count;
 		d->of[slot].count = (uint32_t)count;
 		sum_up(&d->of[slot]);
 	}
 	if (!d)
 		return;
 	p->device_nodes += (uint32_t)has_devices(d) - (uint32_t)had;
-	p->outlook.fleet_changed = true;
+	p->outlook.fleet_changed = p->outlook.fleet_changed || changed;
 	place_devices_weigh(p, node);
 }
 

@@ -367,7 +367,8 @@ static void test_learning(void **state)
 	(void)state;
 	struct place *p = place_new();
 	add_node(p, "n", 64000, 8, 0);
-	uint32_t half = shape_of(p, 100, 500, 0), pair = shape_of(p, 100, 2000, 0);
+	uint32_t half = shape_of(p, 100, 500, 0), pair = shape_of(p, 100, 2000, 0),
+		 none = shape_of(p, 100, 0, 0);
 	struct place_plan plan = solve(p, half, 1, true);
 	place_plan_done(&plan);
 	const struct outlook *o = &p->outlook;
@@ -381,6 +382,15 @@ static void test_learning(void **state)
 	plan = solve(p, half, 1, true);
 	place_plan_done(&plan);
 	assert_int_equal(o->version, version);
+	/* Another CPU changes nothing of what is usual, another GPU does. */
+	add_node(p, "n", 32000, 8, 0);
+	plan = solve(p, none, 1, false);
+	place_plan_done(&plan);
+	assert_int_equal(o->version, version);
+	add_node(p, "n", 32000, 9, 0);
+	plan = solve(p, none, 1, false);
+	place_plan_done(&plan);
+	assert_int_equal(o->version, version + 1);
 	struct place_usual usual = {half, 3};
 	assert_int_equal(place_outlook_set(p, &usual, 1, NULL), 0);
 	plan = solve(p, pair, 1, false);

@@ -203,8 +203,9 @@ static uint32_t class_of(struct outlook *o, uint32_t shared_count, uint64_t met)
 	return (uint32_t)o->classes[0].count - 1;
 }
 
-/* Class 0 is of nodes that meet no demand: they count for no supply. */
-static void survey(struct place *p)
+/* Sorts nodes into classes, and counts what these have. Class 0 is of nodes that meet no demand:
+ * they count for no supply. */
+static void classify(struct place *p)
 {
 	struct outlook *o = &p->outlook;
 	for (uint32_t slot = 0; slot < p->shared_count; slot++)
@@ -219,6 +220,12 @@ static void survey(struct place *p)
 		for (uint32_t slot = 0; met && slot < p->shared_count; slot++)
 			o->classes[slot].items[d->class].devices += d->of[slot].count;
 	}
+}
+
+static void survey(struct place *p)
+{
+	struct outlook *o = &p->outlook;
+	classify(p);
 	for (uint32_t slot = 0; slot < p->shared_count; slot++)
 		place_worth_survey(&o->of[slot], o->usuals[slot].items, o->usuals[slot].count,
 			o->classes[slot].items, o->classes[slot].count);
@@ -229,8 +236,11 @@ static void survey(struct place *p)
 
 void place_outlook_node_changed(struct place *p, uint32_t node)
 {
-	if (p->nodes.items[node].devices)
-		p->outlook.fleet_changed = true;
+	struct outlook *o = &p->outlook;
+	const struct node_devices *d = place_devices_of(p, &p->nodes.items[node]);
+	if (d && !o->fleet_changed)
+		o->fleet_changed =
+			!o->ready || o->classes[0].items[d->class].able != kinds_met(p, node);
 	place_kept_node_changed(p, node);
 }
 
