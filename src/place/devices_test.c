@@ -379,7 +379,7 @@ static void test_learning(void **state)
 	assert_true(o->usuals[0].items[0].share == 0.5);
 	assert_int_equal(o->usuals[0].items[0].devices, 2); /* of equals the larger */
 	uint32_t version = o->version;
-	plan = solve(p, half, 1, true);
+	plan = solve(p, none, 1, true);
 	place_plan_done(&plan);
 	assert_int_equal(o->version, version);
 	/* Another CPU changes nothing of what is usual, another GPU does. */
