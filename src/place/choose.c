@@ -158,10 +158,10 @@ static void look_at_kept(struct chooser *c, struct place *p)
 /* A bound of a sum is the sum of bounds as long as nothing is subtracted. */
 static bool can_search(const struct look *l)
 {
+	int64_t signs = 0;
 	for (int i = 0; i < PLACE_TERM_COUNT; i++)
-		if (l->weights[i] < 0)
-			return false;
-	return true;
+		signs |= l->weights[i];
+	return signs >= 0;
 }
 
 static bool keeps_costs(const struct look *l)

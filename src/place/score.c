@@ -43,16 +43,21 @@ struct fullness place_fullness_of_node(const struct node *n)
 		m->memory > 0 ? share(n->score_memory, m->memory) : RANK_FULL);
 }
 
-struct fullness place_fullness_of_pod(const struct shape *s, const struct measure *m)
+static inline struct fullness of_pod(const struct shape *s, const struct measure *m)
 {
 	return mix(share(s->score_cpu, m->cpu), share(s->score_memory, m->memory));
+}
+
+struct fullness place_fullness_of_pod(const struct shape *s, const struct measure *m)
+{
+	return of_pod(s, m);
 }
 
 /* How full cpu and memory become (Kubernetes' LeastAllocated) and how far apart the two are
  * (BalancedAllocation), three to one: 3/8 (x + y) + 1/4 |x - y| is the greater one of two sums. */
 static inline int64_t balance(const struct shape *s, const struct node *n)
 {
-	struct fullness pod = place_fullness_of_pod(s, &n->measure);
+	struct fullness pod = of_pod(s, &n->measure);
 	int32_t u = n->full.u + pod.u, v = n->full.v + pod.v;
 	return (int64_t)(u > v ? u : v) << (RANK_FULL_SHIFT - (s->shares ? SHARED_SHIFT : 0));
 }
