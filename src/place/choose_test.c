@@ -188,7 +188,8 @@ static struct place_choice decide(struct world *w, uint32_t shape)
 			weights.of[i] = (double)rand_between(&w->rand, 0, 5);
 	place_weights_fix(&weights, fixed);
 	struct place_want want = {.shape = shape, .count = 1, .node = PLACE_NONE};
-	place_outlook_prepare(w->p, &(struct place_problem){.wants = &want, .want_count = 1});
+	struct outlook *aside = place_outlook_prepare(w->p,
+		&(struct place_problem){.wants = &want, .want_count = 1});
 	struct place_choice found, wanted;
 	struct place_question q = {shape, PLACE_NONE, fixed, true, false};
 	place_choose(w->p, &q, &found);
@@ -199,6 +200,7 @@ static struct place_choice decide(struct world *w, uint32_t shape)
 	assert_memory_equal(&found.cost, &wanted.cost, sizeof(found.cost));
 	if (found.node != PLACE_NONE)
 		check_term(w->p, shape, found.node, found.cost.terms[PLACE_TERM_FRAGMENTATION]);
+	place_outlook_restore(w->p, aside);
 	return found;
 }
 

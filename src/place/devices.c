@@ -198,8 +198,14 @@ void place_devices_weigh(struct place *p, uint32_t node)
 {
 	const struct node *n = &p->nodes.items[node];
 	struct node_devices *d = place_devices_of(p, n);
-	if (!d || !p->outlook.ready)
+	if (!d)
 		return;
+	if (!p->outlook.ready) {
+		for (uint32_t slot = 0; slot < p->shared_count; slot++)
+			d->of[slot].fill = d->of[slot].worth = 0;
+		d->class = 0;
+		return;
+	}
 	for (uint32_t slot = 0; slot < p->shared_count; slot++)
 		fill_up(&p->outlook.of[slot], &d->of[slot]);
 	weigh(p, n, d);

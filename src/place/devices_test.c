@@ -362,6 +362,13 @@ static void test_random(void **state)
 
 /* ---- what usually comes ---- */
 
+static void solve_one(struct place *p, uint32_t shape, bool apply)
+{
+	struct place_plan plan = solve(p, shape, 1, apply);
+	assert_int_equal(plan.assignment_count, 1);
+	place_plan_done(&plan);
+}
+
 static void test_learning(void **state)
 {
 	(void)state;
@@ -369,37 +376,53 @@ static void test_learning(void **state)
 	add_node(p, "n", 64000, 8, 0);
 	uint32_t half = shape_of(p, 100, 500, 0), pair = shape_of(p, 100, 2000, 0),
 		 none = shape_of(p, 100, 0, 0);
-	struct place_plan plan = solve(p, half, 1, true);
-	place_plan_done(&plan);
 	const struct outlook *o = &p->outlook;
-	assert_int_equal(o->usuals[0].count, 1);
-	plan = solve(p, pair, 1, true); /* two in all: twice as many */
-	place_plan_done(&plan);
+	solve_one(p, half, true);
+	solve_one(p, pair, true);
+	assert_false(o->ready); /* what waited was usual for that problem alone */
+	solve_one(p, half, true);
 	assert_int_equal(o->usuals[0].count, 2);
 	assert_true(o->usuals[0].items[0].share == 0.5);
 	assert_int_equal(o->usuals[0].items[0].devices, 2); /* of equals the larger */
-	uint32_t version = o->version;
-	plan = solve(p, none, 1, true);
-	place_plan_done(&plan);
-	assert_int_equal(o->version, version);
 	/* Another CPU changes nothing of what is usual, another GPU does. */
+	uint32_t version = o->version;
 	add_node(p, "n", 32000, 8, 0);
-	plan = solve(p, none, 1, false);
-	place_plan_done(&plan);
+	solve_one(p, none, true);
 	assert_int_equal(o->version, version);
 	add_node(p, "n", 32000, 9, 0);
-	plan = solve(p, none, 1, false);
-	place_plan_done(&plan);
+	solve_one(p, none, true);
 	assert_int_equal(o->version, version + 1);
+	/* Two were there; twice as many are. */
+	solve_one(p, half, true);
+	assert_int_equal(o->version, version + 1);
+	solve_one(p, half, true);
+	assert_int_equal(o->version, version + 2);
+	assert_true(o->usuals[0].items[0].share == 0.75);
 	struct place_usual usual = {half, 3};
 	assert_int_equal(place_outlook_set(p, &usual, 1, NULL), 0);
-	plan = solve(p, pair, 1, false);
-	place_plan_done(&plan);
+	solve_one(p, none, false);
 	assert_int_equal(o->usuals[0].count, 1);
 	assert_int_equal(place_outlook_set(p, NULL, 0, NULL), 0);
-	plan = solve(p, pair, 1, false);
-	place_plan_done(&plan);
+	solve_one(p, none, false);
 	assert_int_equal(o->usuals[0].count, 2);
+	place_free(p);
+}
+
+/* Many that wait on an empty fleet are known before the first is placed. */
+static void test_batch_knows_what_waits(void **state)
+{
+	(void)state;
+	struct place *p = place_new();
+	uint32_t big = add_node(p, "big", 90000, 8, 0), small = add_node(p, "small", 8000, 1, 0);
+	struct place_want wants[] = {
+		{.shape = shape_of(p, 1000, 1000, 0), .count = 1, .node = PLACE_NONE},
+		{.shape = shape_of(p, 100, 8000, 0), .count = 1, .node = PLACE_NONE}};
+	struct place_problem problem = {.wants = wants, .want_count = 2, .apply = true};
+	CLEANUP(place_plan_done) struct place_plan plan = {0};
+	assert_int_equal(place_solve(p, &problem, &plan, NULL), 0);
+	assert_int_equal(plan.assignment_count, 2);
+	assert_int_equal(plan.assignments[0].node, small);
+	assert_int_equal(plan.assignments[1].node, big);
 	place_free(p);
 }
 
@@ -409,7 +432,7 @@ int main(void)
 		cmocka_unit_test(test_several), cmocka_unit_test(test_reason),
 		cmocka_unit_test(test_put_back), cmocka_unit_test(test_node_changes),
 		cmocka_unit_test(test_bad_input), cmocka_unit_test(test_random),
-		cmocka_unit_test(test_learning)};
+		cmocka_unit_test(test_learning), cmocka_unit_test(test_batch_knows_what_waits)};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

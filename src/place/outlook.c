@@ -1,5 +1,6 @@
 /* What usually comes, learned or told, and what a decision costs it: the term fragmentation. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -49,7 +50,7 @@ static uint64_t count_wants(const struct place *p, const struct place_problem *p
 	return count;
 }
 
-/* What runs and what waits. */
+/* What runs, and what waits when there is a problem. */
 static void count_all(const struct place *p, const struct place_problem *problem,
 	struct entries *all)
 {
@@ -58,7 +59,7 @@ static void count_all(const struct place *p, const struct place_problem *problem
 		if (x->shape != PLACE_NONE && x->held != PLACE_NONE)
 			counts[x->shape]++;
 	}
-	for (uint32_t i = 0; i < problem->want_count; i++)
+	for (uint32_t i = 0; problem && i < problem->want_count; i++)
 		counts[problem->wants[i].shape] += problem->wants[i].count;
 	for (uint32_t i = 0; i < p->shapes.count; i++)
 		if (counts[i] > 0)
@@ -255,27 +256,56 @@ static bool is_time(const struct outlook *o, uint64_t pods)
 	       o->came >= o->learned_came + (LOOK_AGAIN - 1) * o->learned_pods;
 }
 
-void place_outlook_prepare(struct place *p, const struct place_problem *problem)
+/* problem: its wants count too; null. */
+static void look(struct place *p, const struct place_problem *problem)
 {
 	struct outlook *o = &p->outlook;
+	struct entries all = {0};
+	VEC_EACH (&o->told, struct told, t)
+		add_shape(p, t->shape, t->weight, &all);
+	if (!o->told.count)
+		count_all(p, problem, &all);
+	merge(&all);
+	learn(p, &all);
+	vec_done(&all.items);
+	o->told_changed = false;
+	o->learned_came = o->came;
+	o->learned_pods = p->held_count;
+}
+
+struct outlook *place_outlook_prepare(struct place *p, const struct place_problem *problem)
+{
+	struct outlook *o = &p->outlook, *aside = NULL;
 	if (!p->device_nodes)
-		return;
-	uint64_t pods = p->held_count + count_wants(p, problem);
-	if (is_time(o, pods)) {
-		struct entries all = {0};
-		VEC_EACH (&o->told, struct told, t)
-			add_shape(p, t->shape, t->weight, &all);
-		if (!o->told.count)
-			count_all(p, problem, &all);
-		merge(&all);
-		learn(p, &all);
-		vec_done(&all.items);
-		o->told_changed = false;
-		o->learned_came = o->came;
-		o->learned_pods = pods;
+		return NULL;
+	uint64_t waiting = o->told.count ? 0 : count_wants(p, problem);
+	if (waiting > 0 && waiting >= p->held_count) {
+		aside = mem_new(struct outlook);
+		*aside = *o;
+		*o = (struct outlook){.came = aside->came, .version = aside->version};
+		look(p, problem);
+	} else if (is_time(o, p->held_count)) {
+		look(p, NULL);
 	}
 	if (o->ready && o->fleet_changed)
 		survey(p);
+	return aside;
+}
+
+void place_outlook_restore(struct place *p, struct outlook *aside)
+{
+	struct outlook *o = &p->outlook;
+	if (!aside)
+		return;
+	aside->came = o->came;
+	aside->version = o->version + 1;
+	place_outlook_done(p);
+	*o = *aside;
+	free(aside);
+	if (o->ready)
+		survey(p);
+	else
+		place_devices_weigh_all(p);
 }
 
 int place_outlook_set(struct place *p, const struct place_usual *usuals, uint32_t count,

@@ -263,9 +263,10 @@ uint32_t place_pod_count(const struct place *p);
 /* ---- what usually comes ---- */
 
 /* Shapes and how often they come, which is what the term fragmentation measures by. Only pods with
- * shared devices matter. Without it (count 0) the engine takes for usual what runs and waits, and
- * looks again when a problem comes and that has doubled, halved or been replaced since; that serves
- * better than being told of a workload that does not come. Holds references to the shapes.
+ * shared devices matter. Without it (count 0) the engine takes for usual what runs, and looks again
+ * when a problem comes and that has doubled, halved or been replaced since; what waits counts too
+ * when more waits than runs. That serves better than being told of a workload that does not come.
+ * Holds references to the shapes.
  * -ERR_INVALID: an unknown shape, a weight that is no number from 0. */
 struct place_usual {
 	uint32_t shape;

@@ -289,8 +289,9 @@ int place_solve(struct place *p, const struct place_problem *problem, struct pla
 	struct solver s = {.p = p, .problem = problem};
 	struct place_weights usual = place_weights_default();
 	place_weights_fix(problem->weights ? problem->weights : &usual, s.weights);
+	struct outlook *aside = NULL;
 	if (s.weights[PLACE_TERM_FRAGMENTATION] != 0)
-		place_outlook_prepare(p, problem);
+		aside = place_outlook_prepare(p, problem);
 	uint32_t *left = mem_alloc_array(problem->want_count, sizeof(*left));
 	for (uint32_t i = 0; i < problem->want_count; i++)
 		left[i] = problem->wants[i].count;
@@ -308,6 +309,7 @@ int place_solve(struct place *p, const struct place_problem *problem, struct pla
 			free(r->reasons);
 		vec_done(&s.refusals);
 	}
+	place_outlook_restore(p, aside);
 	for (size_t i = 0; s.surveyed && i < p->shapes.count; i++)
 		place_refusal_done(&s.surveyed[i].found);
 	free(s.surveyed);

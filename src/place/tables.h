@@ -454,8 +454,12 @@ static inline int64_t place_node_cpu_left(const struct node *n)
 
 /* ---- outlook.c ---- */
 
-/* Before a problem is solved: looks again at what usually comes when that has changed. */
-void place_outlook_prepare(struct place *p, const struct place_problem *problem);
+/* Before a problem is solved: looks again at what usually comes when what runs has changed enough.
+ * When more waits than runs, that is usual too, for this problem alone: what is put aside must be
+ * given back after it (null: nothing), so that a plan that is undone leaves no trace. */
+struct outlook *place_outlook_prepare(struct place *p,
+	const struct place_problem *problem) MUST_CHECK;
+void place_outlook_restore(struct place *p, struct outlook *aside);
 void place_outlook_node_changed(struct place *p, uint32_t node);
 void place_outlook_done(struct place *p);
 /* The term: what the usual pods could take less, in parts of what the pod takes. */
