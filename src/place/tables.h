@@ -391,6 +391,7 @@ static inline const struct profile *place_profile_of(const struct place *p, cons
 void place_shape_match_all(struct place *p, struct shape *s); /* fills matches */
 void place_shape_done(struct place *p, struct shape *s);
 void place_node_done(struct node *n);
+void place_pod_undo(struct place *p, uint32_t pod); /* removes it as if it had never come */
 void place_node_count_pods(struct place *p, uint32_t node, uint32_t shape, int64_t count);
 /* Pods on the node that the counter's selector matches. */
 uint32_t place_node_matching(const struct place *p, uint32_t counter, const struct node *n);
@@ -412,10 +413,6 @@ static inline int64_t place_node_taken(const struct node *n, uint32_t resource)
 }
 /* The taints that flags of a node stand for. */
 enum { PLACE_TAINT_NOT_READY, PLACE_TAINT_UNSCHEDULABLE };
-
-/* ---- table.c ---- */
-
-void place_pod_undo(struct place *p, uint32_t pod); /* removes it as if it had never come */
 
 /* ---- devices.c ---- */
 
