@@ -65,7 +65,7 @@ static void *start(const struct openb_setting *setting)
 	openb_usuals_make(setting->trace, OPENB_USUAL_COVER, &usuals);
 	f->usable = openb_usable_new(&usuals, setting->trace->models.count);
 	openb_usuals_done(&usuals);
-	f->scored = openb_scored_new(setting, score, f, false);
+	f->scored = openb_scored_new(setting, score, f);
 	return f;
 }
 

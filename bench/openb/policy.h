@@ -30,8 +30,8 @@ extern const struct openb_policy openb_policy_dotprod;    /* the demand against 
 extern const struct openb_policy openb_policy_clustering; /* with pods of its own kind */
 extern const struct openb_policy openb_policy_packing;    /* shared devices, then used nodes */
 extern const struct openb_policy openb_policy_fgd;        /* least new fragmentation */
-extern const struct openb_policy openb_policy_outlook;    /* ours: least worth lost */
-extern const struct openb_policy openb_policy_learner;    /* the same, told nothing */
+extern const struct openb_policy openb_policy_engine;     /* ours: place/place.h, by default */
+extern const struct openb_policy openb_policy_told;       /* ours, told what usually comes */
 
 /* All of them, in the order of the published table, then ours, null at the end. */
 extern const struct openb_policy *const openb_policies[];

@@ -15,8 +15,9 @@ struct openb_result {
 	double allocated_100, allocated_130; /* percent */
 	double cpu_percent, memory_percent;  /* in use at the end */
 	size_t arrived, dropped;
-	double run_ms; /* decisions and placements; reading and preparing the arrivals not counted
-			*/
+	size_t wronged; /* dropped although they fit somewhere; must be 0 */
+	double run_ms;  /* decisions and placements; reading and preparing the arrivals not counted
+			 */
 };
 
 /* now_ms tells the time of a clock that never jumps. */

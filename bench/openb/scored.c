@@ -3,7 +3,6 @@
 #include <math.h>
 
 #include "base/mem.h"
-#include "base/rand.h"
 
 struct kept {
 	double score;     /* -INFINITY: it does not fit */
@@ -17,20 +16,16 @@ struct openb_scored {
 	const void *context;
 	struct kept **kept; /* by shape; null until the first pod of it */
 	size_t shape_count;
-	bool draw;
-	struct rand rand;
 };
 
 struct openb_scored *openb_scored_new(const struct openb_setting *setting, openb_score *score,
-	const void *context, bool draw)
+	const void *context)
 {
 	struct openb_scored *s = mem_new(struct openb_scored);
 	*s = (struct openb_scored){.trace = setting->trace,
 		.score = score,
 		.context = context,
-		.shape_count = setting->trace->shapes.count,
-		.draw = draw};
-	rand_init(&s->rand, setting->seed);
+		.shape_count = setting->trace->shapes.count};
 	s->kept = mem_alloc_array(s->shape_count, sizeof(*s->kept));
 	return s;
 }
@@ -61,23 +56,18 @@ bool openb_scored_choose(struct openb_scored *s, const struct openb_cluster *c, 
 		all = s->kept[shape] = mem_alloc_array(c->count, sizeof(*all));
 	double best = -INFINITY;
 	uint32_t first = 0;
-	uint64_t equals = 0;
+	bool any = false;
 	for (uint32_t i = 0; i < c->count; i++) {
 		if (all[i].version != c->versions[i] + 1)
 			refresh(s, c, want, i, &all[i]);
-		if (all[i].score < best || all[i].score == -INFINITY)
+		if (all[i].score <= best)
 			continue;
-		equals = all[i].score > best ? 1 : equals + 1;
-		first = equals == 1 ? i : first;
+		any = true;
+		first = i;
 		best = all[i].score;
 	}
-	if (!equals)
+	if (!any)
 		return false;
-	if (s->draw)
-		for (uint64_t skip = rand_below(&s->rand, equals); skip; skip--)
-			do
-				first++;
-			while (all[first].score != best);
 	*ret_choice = (struct openb_choice){.seat = first, .devices = all[first].devices};
 	return true;
 }

@@ -1,6 +1,6 @@
 /*
  * Policies that give each node a score and take the highest; of equals the node of the smallest
- * number, or any. A score depends on the shape and on what is left on the node alone, so that it is
+ * number. A score depends on the shape and on what is left on the node alone, so that it is
  * kept until that node changes: a decision rescores the nodes that changed since the last pod of
  * its shape.
  */
@@ -15,9 +15,9 @@ typedef double openb_score(const void *context, const struct openb_seat *seat,
 
 struct openb_scored;
 
-/* context is borrowed. draw: of equals any, by the setting's seed; else the first. */
+/* context is borrowed. */
 struct openb_scored *openb_scored_new(const struct openb_setting *setting, openb_score *score,
-	const void *context, bool draw);
+	const void *context);
 void openb_scored_free(struct openb_scored *s);
 bool openb_scored_choose(struct openb_scored *s, const struct openb_cluster *c, uint32_t shape,
 	struct openb_choice *ret_choice);

@@ -126,22 +126,22 @@ static double packing(const void *context, const struct openb_seat *seat,
 
 static void *bestfit_start(const struct openb_setting *setting)
 {
-	return openb_scored_new(setting, bestfit, NULL, false);
+	return openb_scored_new(setting, bestfit, NULL);
 }
 
 static void *dotprod_start(const struct openb_setting *setting)
 {
-	return openb_scored_new(setting, dotprod, NULL, false);
+	return openb_scored_new(setting, dotprod, NULL);
 }
 
 static void *clustering_start(const struct openb_setting *setting)
 {
-	return openb_scored_new(setting, clustering, NULL, false);
+	return openb_scored_new(setting, clustering, NULL);
 }
 
 static void *packing_start(const struct openb_setting *setting)
 {
-	return openb_scored_new(setting, packing, NULL, false);
+	return openb_scored_new(setting, packing, NULL);
 }
 
 static bool scored_choose(void *state, const struct openb_cluster *c, uint32_t shape,

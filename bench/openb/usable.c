@@ -103,10 +103,3 @@ double openb_usable_of(const struct openb_usable *u, uint8_t model, int32_t cpu_
 	}
 	return usable + u->by_whole[row][whole];
 }
-
-double openb_usable_whole(const struct openb_usable *u, uint8_t model, int32_t cpu_left, int whole)
-{
-	if (whole < 2)
-		return 0;
-	return u->by_whole[model * (u->cpus.count + 1) + cpu_class(u, cpu_left)][whole];
-}

@@ -21,7 +21,4 @@ void openb_usable_free(struct openb_usable *u);
 double openb_usable_of(const struct openb_usable *u, uint8_t model, int32_t cpu_left,
 	const int16_t *gpu_left, uint8_t devices);
 
-/* The part of it that is due to shapes of several GPUs, with so many whole devices left. */
-double openb_usable_whole(const struct openb_usable *u, uint8_t model, int32_t cpu_left, int whole);
-
 #endif

@@ -20,8 +20,8 @@ static void add_node(struct place *p, const char *name, const char *site, int64_
 	const struct place_amount capacity[] = {{.resource = "cpu", .amount = millicores},
 		{.resource = "memory", .amount = (int64_t)8 << 30},
 		{.resource = "pods", .amount = 110}};
-	const struct place_label labels[] = {{"kubernetes.io/hostname", name},
-		{"topology.kubernetes.io/zone", site}};
+	const struct place_label labels[] = {
+		{"kubernetes.io/hostname", name}, {"topology.kubernetes.io/zone", site}};
 	const struct place_node node = {.name = name,
 		.site = site,
 		.capacity = capacity,

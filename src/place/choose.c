@@ -1,5 +1,5 @@
-/* The best node for one pod: by the profile's ranking when all weights are from 0, else by looking
- * at all nodes. Both find the same. */
+/* The best node for one pod: by the profile's ranking or, with shared devices, by what is kept of
+ * each node, when all weights are from 0; else by looking at all nodes. All find the same. */
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -175,6 +175,32 @@ static void set_places(struct chooser *c, const struct place *p, const int64_t *
 		c->least_place = by_place[i] < c->least_place ? by_place[i] : c->least_place;
 }
 
+/* On fleets with shared devices: the least that is known of each node, and the rest of what counts
+ * where that is not too much already. */
+static void look_at_kept(struct chooser *c, struct place *p)
+{
+	const int64_t *least = place_kept_least(p, c->look.shape_index, c->look.weights);
+	uint32_t first = PLACE_NONE;
+	int64_t lowest = RANK_NEVER;
+	for (uint32_t i = 0; i < p->nodes.count; i++) {
+		if (least[i] >= lowest)
+			continue;
+		lowest = least[i];
+		first = i;
+	}
+	if (first == PLACE_NONE)
+		return;
+	consider(c, first);
+	for (uint32_t i = 0; i < p->nodes.count; i++)
+		if (least[i] != RANK_NEVER && i != first && least[i] <= c->best[c->count - 1].total)
+			consider(c, i);
+}
+
+static bool keeps_costs(const struct look *l)
+{
+	return l->p->outlook.ready && l->weights[PLACE_TERM_FRAGMENTATION] > 0 && !l->negative;
+}
+
 void place_choose(struct place *p, const struct place_question *q, struct place_choice *ret_choice)
 {
 	static const struct rank_best none = {RANK_NEVER, PLACE_NONE, UINT32_MAX};
@@ -183,14 +209,23 @@ void place_choose(struct place *p, const struct place_question *q, struct place_
 	*ret_choice = (struct place_choice){0};
 	place_look_init(&c.look, p, q->shape, q->node, NULL);
 	place_look_weigh(&c.look, q->weights);
-	c.floor = c.look.negative ? INT64_MIN / 2 : 0;
+	/* A pod may leave devices that are worth more than before. */
+	bool gains = p->device_nodes && c.look.weights[PLACE_TERM_FRAGMENTATION];
+	c.floor = c.look.negative || gains ? INT64_MIN / 2 : 0;
 	if (q->by_place)
 		set_places(&c, p, q->by_place);
 	struct profile *x = &p->profiles.items[p->shapes.items[q->shape].profile];
 	if (q->node != PLACE_NONE) {
 		consider(&c, q->node);
-	} else if (!q->scan && !c.look.negative) {
-		/* A bound of a sum is the sum of bounds as long as nothing is subtracted. */
+	} else if (!q->scan && p->device_nodes && keeps_costs(&c.look)) {
+		/* What is kept knows nothing of places; rankings know nothing of devices. */
+		if (q->by_place)
+			scan(&c, p);
+		else
+			look_at_kept(&c, p);
+	} else if (!q->scan && !c.look.negative && !c.look.shape->shares) {
+		/* A bound of a sum is the sum of bounds as long as nothing is subtracted. Rankings
+		 * have the whole of balance. */
 		place_profile_rank(p, x);
 		search(&c, x);
 	} else {

@@ -1,6 +1,7 @@
 /*
- * Random fleets, pods and changes: what the ranking finds is what a look at all nodes finds, node,
- * cost and alternative, after whatever came, changed and went.
+ * Random fleets, pods and changes: what the ranking finds, and with shared devices what is kept of
+ * each node, is what a look at all nodes finds, node, cost and alternative, after whatever came,
+ * changed and went.
  */
 #include "base/rand.h"
 #include "place/tables.h"
@@ -26,6 +27,7 @@ struct world {
 	struct place *p;
 	struct rand rand;
 	int sites;
+	bool devices; /* some nodes have shared ones, some pods ask for them */
 	uint32_t shapes[SHAPES];
 	uint32_t pods[PODS];
 	int pod_count;
@@ -54,7 +56,8 @@ static void set_node(struct world *w, int i)
 	struct place_amount capacity[] = {{"cpu", size * 500 + (maybe(w, 3) ? i : 0), false},
 		{"memory", (size << 29) + (maybe(w, 3) ? i * 4096 : 0), false},
 		{"pods", rand_between(&w->rand, 2, 20), false},
-		{"dev/cam", rand_between(&w->rand, 0, 2), false}};
+		{"dev/cam", rand_between(&w->rand, 0, 2), false},
+		{"gpu", w->devices ? rand_between(&w->rand, 0, 4) * PLACE_DEVICE : 0, true}};
 	struct place_taint taints[] = {
 		{"t", word(w), PLACE_NO_SCHEDULE}, {"soft", word(w), PLACE_PREFER_NO_SCHEDULE}};
 	struct place_node n = {.name = name,
@@ -64,7 +67,7 @@ static void set_node(struct world *w, int i)
 		.site = maybe(w, 8) ? NULL : site,
 		.flags = maybe(w, 12) ? PLACE_NODE_UNSCHEDULABLE : 0,
 		.capacity = capacity,
-		.capacity_count = 4,
+		.capacity_count = 5,
 		.labels = labels,
 		.label_count = (uint32_t)rand_between(&w->rand, 2, 4),
 		.taints = taints + rand_below(&w->rand, 2),
@@ -90,6 +93,11 @@ static void make_shape(struct world *w, int i)
 	struct place_label selector[] = {{"disk", word(w)}};
 	struct place_amount requests[] = {{"cpu", rand_between(&w->rand, 0, 8) * 100, false},
 		{"memory", rand_between(&w->rand, 0, 8) << 27, false}, {"dev/cam", 1, false}};
+	if (w->devices && !maybe(w, 4))
+		requests[2] = (struct place_amount){"gpu",
+			maybe(w, 4) ? rand_between(&w->rand, 1, 3) * PLACE_DEVICE
+				    : rand_between(&w->rand, 1, 9) * 100,
+			true};
 	struct place_requirement likes = {"x", PLACE_IN, &value, 1, false};
 	struct place_requirement alike = {"app", PLACE_IN, &other, 1, false};
 	struct place_node_preference preferred[] = {
@@ -113,7 +121,7 @@ static void make_shape(struct world *w, int i)
 		.labels = labels,
 		.label_count = 1,
 		.requests = requests,
-		.request_count = maybe(w, 4) ? 3 : 2,
+		.request_count = w->devices || maybe(w, 4) ? 3 : 2,
 		.node_selector = selector,
 		.node_selector_count = maybe(w, 3),
 		.preferred = preferred,
@@ -133,6 +141,53 @@ static void make_shape(struct world *w, int i)
 	assert_int_equal(place_shape(w->p, &s, &w->shapes[i], NULL), 0);
 }
 
+/* What the node's GPUs are worth with these left, counted anew. */
+static int64_t worth_of(const struct place *p, const struct node *n, const int32_t *left,
+	uint32_t count, int64_t cpu_left)
+{
+	const struct worth *w = &p->outlook.of[0];
+	int64_t fill = 0, all = 0;
+	uint32_t whole = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		fill += left[i] > 0 ? w->fill[left[i]] : 0;
+		all += left[i] > 0 ? left[i] : 0;
+		whole += left[i] == PLACE_DEVICE;
+	}
+	return place_worth_of(w, place_devices_of(p, n)->class, cpu_left, fill, all, whole);
+}
+
+/* The term against all that could be done with the devices. */
+static void check_term(const struct place *p, uint32_t shape, uint32_t node, double term)
+{
+	const struct node *n = &p->nodes.items[node];
+	int32_t left[PLACE_DEVICES_MAX];
+	uint32_t count = place_node_devices(p, node, "gpu", left);
+	int64_t cpu_left = place_node_cpu_left(n), cpu = 0, gpu = 0, best = INT64_MIN;
+	if (!p->outlook.ready || count == 0) {
+		assert_true(term == 0);
+		return;
+	}
+	int64_t before = worth_of(p, n, left, count, cpu_left);
+	VEC_EACH (&p->shapes.items[shape].requests, struct want_amount, r) {
+		cpu += r->resource == PLACE_CPU ? r->amount : 0;
+		gpu += r->shared ? r->amount : 0;
+	}
+	for (uint32_t set = 0; set < 1u << count; set++) {
+		int32_t then[PLACE_DEVICES_MAX], each = gpu < PLACE_DEVICE ? (int32_t)gpu : 1000;
+		bool able = __builtin_popcount(set) == (gpu + PLACE_DEVICE - 1) / PLACE_DEVICE;
+		for (uint32_t i = 0; i < count; i++) {
+			then[i] = left[i] - (set >> i & 1 ? each : 0);
+			able = able && (then[i] >= 0 || then[i] == left[i]);
+		}
+		int64_t worth = able ? worth_of(p, n, then, count, cpu_left - cpu) : INT64_MIN;
+		best = worth > best ? worth : best;
+	}
+	double lost = (double)(before - best) / (1 << WORTH_SHIFT) / PLACE_DEVICE;
+	double devices = gpu > PLACE_DEVICE ? (double)gpu / PLACE_DEVICE : 1;
+	/* Rounded, and a device in use goes before a free one. */
+	assert_true(term > (lost - 0.00501) / devices && term < (lost + 0.01001) / devices);
+}
+
 static struct place_choice decide(struct world *w, uint32_t shape)
 {
 	struct place_weights weights = place_weights_default();
@@ -145,6 +200,9 @@ static struct place_choice decide(struct world *w, uint32_t shape)
 	for (size_t i = 0; i < COUNT(by_place); i++)
 		by_place[i] =
 			maybe(w, 6) ? RANK_NEVER : rand_between(&w->rand, 0, 100) * RANK_UNIT / 100;
+	struct place_want want = {.shape = shape, .count = 1, .node = PLACE_NONE};
+	struct outlook *aside = place_outlook_prepare(w->p,
+		&(struct place_problem){.wants = &want, .want_count = 1});
 	struct place_choice found, wanted;
 	struct place_question q = {
 		shape, PLACE_NONE, fixed, true, false, maybe(w, 4) ? by_place : NULL};
@@ -154,6 +212,9 @@ static struct place_choice decide(struct world *w, uint32_t shape)
 	assert_int_equal(found.node, wanted.node);
 	assert_int_equal(found.alternative, wanted.alternative);
 	assert_memory_equal(&found.cost, &wanted.cost, sizeof(found.cost));
+	if (found.node != PLACE_NONE && fixed[PLACE_TERM_FRAGMENTATION])
+		check_term(w->p, shape, found.node, found.cost.terms[PLACE_TERM_FRAGMENTATION]);
+	place_outlook_restore(w->p, aside);
 	return found;
 }
 
@@ -184,11 +245,35 @@ static void step(struct world *w)
 	}
 }
 
-static void ranked_is_scanned(void **state)
+/* Each device has what no pod there holds. */
+static void check_devices(const struct place *p)
 {
-	(void)state;
+	for (uint32_t node = 0; node < p->nodes.count; node++) {
+		int32_t left[PLACE_DEVICES_MAX];
+		if (!p->nodes.items[node].used)
+			continue;
+		uint32_t count = place_node_devices(p, node, "gpu", left);
+		for (uint32_t i = 0; i < p->pods.count; i++) {
+			const struct pod *x = &p->pods.items[i];
+			uint64_t devices = place_pod_devices(p, i, "gpu");
+			if (x->node != node || !devices)
+				continue;
+			VEC_EACH (&p->shapes.items[x->shape].requests, struct want_amount, r) {
+				int64_t amount = r->amount < 1000 ? r->amount : 1000;
+				for (uint32_t d = 0; r->shared && d < count; d++)
+					left[d] += devices >> d & 1 ? (int32_t)amount : 0;
+			}
+		}
+		for (uint32_t d = 0; d < count; d++)
+			assert_int_equal(left[d], PLACE_DEVICE);
+	}
+}
+
+static void run(bool devices)
+{
 	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-		struct world w = {.p = place_new(), .sites = seed % 3 == 0 ? 100 : 3};
+		struct world w = {
+			.p = place_new(), .sites = seed % 3 == 0 ? 100 : 3, .devices = devices};
 		rand_init(&w.rand, seed);
 		for (int i = 0; i < NODES; i++)
 			set_node(&w, i);
@@ -196,15 +281,29 @@ static void ranked_is_scanned(void **state)
 			make_shape(&w, i);
 		for (int i = 0; i < STEPS; i++)
 			step(&w);
+		check_devices(w.p);
 		for (int i = 0; i < SHAPES; i++)
 			place_shape_release(w.p, w.shapes[i]);
 		place_free(w.p);
 	}
 }
 
+static void ranked_is_scanned(void **state)
+{
+	(void)state;
+	run(false);
+}
+
+static void kept_is_scanned(void **state)
+{
+	(void)state;
+	run(true);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(ranked_is_scanned)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ranked_is_scanned), cmocka_unit_test(kept_is_scanned)};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -193,6 +193,7 @@ static bool port_taken(const struct node *n, const struct shape_port *port)
 
 static bool resources_pass(const struct look *l, const struct node *n, struct failures *f)
 {
+	const struct place *p = l->p;
 	const struct shape *s = l->shape;
 	for (uint32_t i = 0; i < s->ports.count; i++) {
 		const struct shape_port *port = &s->ports.items[i];
@@ -205,8 +206,8 @@ static bool resources_pass(const struct look *l, const struct node *n, struct fa
 			continue;
 		int64_t left =
 			place_node_capacity(n, r->resource) - place_node_taken(n, r->resource);
-		if (r->amount > left &&
-			!against(l, f, PLACE_C_RESOURCE, i, l->p->resources.items[r->resource]))
+		if ((r->amount > left || (r->shared && !place_devices_fit(p, n, r))) &&
+			!against(l, f, PLACE_C_RESOURCE, i, p->resources.items[r->resource]))
 			return false;
 	}
 	return true;

@@ -104,7 +104,8 @@ static void take_back(struct solver *s, const struct gang *g, const struct solve
 	place_solver_rollback(s, mark);
 	VEC_EACH (&g->wants, uint32_t, want) {
 		uint32_t shape = s->problem->wants[*want].shape;
-		s->surveyed[shape].done = false;
+		if (s->surveyed)
+			s->surveyed[shape].done = false;
 		if (s->spared)
 			s->spared[shape].known = false;
 	}

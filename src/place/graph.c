@@ -207,7 +207,7 @@ static void add_data(struct graph *g, const struct place_data *d)
 
 /* ---- counts ---- */
 
-const struct held *graph_partners(const struct graph *g, const struct tie *t, bool outward,
+const struct crowd *graph_partners(const struct graph *g, const struct tie *t, bool outward,
 	size_t *ret_count)
 {
 	if (outward && t->to == PLACE_NONE) {
@@ -249,7 +249,7 @@ static void shift_flows_of_tie(struct graph *g, const struct tie *t, uint32_t pl
 	int sign)
 {
 	size_t count;
-	const struct held *others = graph_partners(g, t, outward, &count);
+	const struct crowd *others = graph_partners(g, t, outward, &count);
 	for (size_t i = 0; i < count; i++) {
 		int64_t amount = sign * t->flow * (int64_t)(others[i].running + others[i].planned);
 		if (outward)
@@ -270,14 +270,14 @@ void graph_shift_flows(struct graph *g, uint32_t component, uint32_t place, int 
 	}
 }
 
-static struct held *held_at(struct graph *g, uint32_t component, uint32_t place)
+static struct crowd *held_at(struct graph *g, uint32_t component, uint32_t place)
 {
 	struct graph_component *c = &g->components[component];
-	VEC_EACH (&c->held, struct held, h) {
+	VEC_EACH (&c->held, struct crowd, h) {
 		if (h->place == place)
 			return h;
 	}
-	vec_push(&c->held, (struct held){place, 0, 0});
+	vec_push(&c->held, (struct crowd){place, 0, 0});
 	return &c->held.items[c->held.count - 1];
 }
 

@@ -41,7 +41,7 @@
 #define GRAPH_NOWHERE UINT32_MAX /* a place that is not in the tables */
 #define GRAPH_FLOW_UNIT 1024     /* parts of a bit a second */
 
-struct held { /* replicas of a component at a place */
+struct crowd { /* replicas of a component at a place */
 	uint32_t place, running, planned;
 };
 struct flow { /* traffic to a place, in 1 / GRAPH_FLOW_UNIT bit/s */
@@ -54,8 +54,8 @@ struct flows {
 
 /* A link between components, or between one and users. */
 struct tie {
-	uint32_t from, to; /* components; to: PLACE_NONE for users */
-	struct held users; /* one, at their place */
+	uint32_t from, to;  /* components; to: PLACE_NONE for users */
+	struct crowd users; /* one, at their place */
 	bool required;
 	double latency_ms; /* bound; 0: none */
 	double weight;     /* of the latency of a pair */
@@ -71,7 +71,7 @@ struct parcel { /* data for each replica of a component */
 
 struct graph_component {
 	uint32_t replicas; /* that run and that are wanted */
-	VEC(struct held) held;
+	VEC(struct crowd) held;
 	VEC(uint32_t) ties, parcels;
 };
 
@@ -106,7 +106,7 @@ void graph_shift(struct graph *g, uint32_t component, uint32_t place, int sign);
 void graph_shift_flows(struct graph *g, uint32_t component, uint32_t place, int sign);
 struct flow graph_flow(const struct graph *g, uint32_t from, uint32_t to);
 /* Those at the other end of a tie. */
-const struct held *graph_partners(const struct graph *g, const struct tie *t, bool outward,
+const struct crowd *graph_partners(const struct graph *g, const struct tie *t, bool outward,
 	size_t *ret_count);
 
 /* ---- graph_costs.c ---- */

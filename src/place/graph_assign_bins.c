@@ -88,7 +88,7 @@ static uint32_t mark_kept(const struct build *b, bool *keep)
 		if (g->ties[i].to == PLACE_NONE && g->ties[i].users.place != GRAPH_NOWHERE)
 			keep[g->ties[i].users.place] = true;
 	for (uint32_t c = 0; c < g->problem->application->component_count; c++) {
-		VEC_EACH (&g->components[c].held, struct held, h)
+		VEC_EACH (&g->components[c].held, struct crowd, h)
 			keep[h->place] = true;
 	}
 	for (uint32_t i = 0; i < g->place_count; i++)

@@ -32,7 +32,7 @@ void graph_assign_sites(struct build *b)
 		if (g->ties[i].to == PLACE_NONE)
 			add_site(b, g->ties[i].users.place);
 	for (uint32_t c = 0; c < components; c++) {
-		VEC_EACH (&g->components[c].held, struct held, h)
+		VEC_EACH (&g->components[c].held, struct crowd, h)
 			add_site(b, h->place);
 	}
 }
@@ -140,7 +140,7 @@ static uint32_t anchor_parts(const struct build *b, const struct tie *t, bool ou
 {
 	size_t others;
 	uint32_t count = 0;
-	const struct held *held = graph_partners(b->g, t, outward, &others);
+	const struct crowd *held = graph_partners(b->g, t, outward, &others);
 	for (uint32_t i = 0; i < b->part_count; i++) {
 		if (component_of(b, i) != (outward ? t->from : t->to))
 			continue;

@@ -71,7 +71,7 @@ static double latency_cost(const struct tie *t, const struct span *s, const stru
 }
 
 /* Pairs with the replicas at one place. */
-static void judge_pairs(const struct case_of *c, const struct held *other, bool outward)
+static void judge_pairs(const struct case_of *c, const struct crowd *other, bool outward)
 {
 	const struct graph *g = c->g;
 	const struct tie *t = c->tie;
@@ -101,7 +101,7 @@ static void judge_pairs(const struct case_of *c, const struct held *other, bool 
 static void judge_tie(const struct case_of *c, bool outward)
 {
 	size_t count;
-	const struct held *others = graph_partners(c->g, c->tie, outward, &count);
+	const struct crowd *others = graph_partners(c->g, c->tie, outward, &count);
 	for (size_t i = 0; i < count; i++)
 		judge_pairs(c, &others[i], outward);
 }

@@ -288,7 +288,7 @@ static void take_out(struct run *r, struct place_plan *plan, bool all)
 		struct place_assignment *a = &plan->assignments[i];
 		if (a->pod == PLACE_NONE || !(all || r->g.problem->wants[a->want].expected))
 			continue;
-		place_pod_remove(r->g.p, a->pod);
+		place_pod_undo(r->g.p, a->pod);
 		a->pod = PLACE_NONE;
 	}
 }

@@ -28,7 +28,7 @@ static int put_one(struct graph *g, struct put *put, struct err *e)
 static void take_one(struct graph *g, struct put *put)
 {
 	const struct place_want *w = &g->problem->wants[put->want];
-	place_pod_remove(g->p, put->pod);
+	place_pod_undo(g->p, put->pod);
 	put->pod = PLACE_NONE;
 	graph_shift(g, w->component, graph_place_of(g, put->node), -1);
 }

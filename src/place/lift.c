@@ -48,7 +48,7 @@ void place_pod_drop(struct place *p, uint32_t pod)
 {
 	struct pod *x = &p->pods.items[pod];
 	uint32_t shape = x->shape;
-	*x = (struct pod){PLACE_NONE, PLACE_NONE, p->free_pod, PLACE_NONE, 0};
+	*x = (struct pod){PLACE_NONE, PLACE_NONE, p->free_pod, PLACE_NONE, 0, PLACE_NONE};
 	p->free_pod = pod;
 	place_shape_release(p, shape);
 }

@@ -29,10 +29,6 @@ static int check(const struct place_node *from, struct err *e)
 		if (str_empty(a->resource) || a->amount < 0 || a->amount > PLACE_AMOUNT_MAX)
 			return err_set(e, ERR_INVALID, "node %s: capacity of %lld %s is impossible",
 				from->name, (long long)a->amount, a->resource ? a->resource : "?");
-		if (a->shared)
-			return err_set(e, ERR_UNSUPPORTED,
-				"node %s: shares of %s are not supported yet", from->name,
-				a->resource);
 	}
 	for (uint32_t i = 0; i < from->taint_count; i++)
 		if (str_empty(from->taints[i].key) || from->taints[i].effect >= PLACE_ANY_EFFECT)
@@ -198,12 +194,16 @@ static void profiles_learn(struct place *p, uint32_t node)
 			place_profile_node_changed(p, x, node);
 	}
 	place_groups_node_changed(p, node);
+	place_outlook_node_changed(p, node);
 }
 
 int place_node_set(struct place *p, const struct place_node *from, uint32_t *ret_node,
 	struct err *e)
 {
 	int rc = check(from, e);
+	if (rc != 0)
+		return rc;
+	rc = place_devices_check(p, from, e);
 	if (rc != 0)
 		return rc;
 	uint32_t site = PLACE_NONE;
@@ -228,6 +228,7 @@ int place_node_set(struct place *p, const struct place_node *from, uint32_t *ret
 		p->machines.items[index] =
 			(struct machine){from->idle_watts, from->full_watts, from->price_per_hour};
 		fill_images(p, n, from, index);
+		place_devices_set_capacity(p, index);
 	}
 	place_topology_node_changed(p, index);
 	profiles_learn(p, index);
@@ -256,6 +257,7 @@ void place_node_remove(struct place *p, uint32_t node)
 	map_remove(&p->node_ids, place_text(p, n->name));
 	place_tallies_add_node(p, node, -1);
 	drop_images(p, n, node);
+	place_devices_drop(p, node);
 	place_node_done(n);
 	place_topology_node_changed(p, node);
 	profiles_learn(p, node);
@@ -399,4 +401,6 @@ void place_node_count_pods(struct place *p, uint32_t node, uint32_t shape, int64
 	count_at_site(p, node, shape, count);
 	place_counter_add_pods(p, shape, node, count);
 	place_groups_pods_changed(p, node);
+	if (p->device_nodes)
+		place_devices_pods_changed(p, node);
 }

@@ -37,6 +37,8 @@
 #define PLACE_ITEMS_MAX 256u /* entries of one list in a node or in a spec */
 #define PLACE_SURVEY_MAX 100000u
 #define PLACE_AMOUNT_MAX ((int64_t)1 << 60)
+#define PLACE_SHARED_MAX 4u   /* shared resources in the tables */
+#define PLACE_DEVICES_MAX 64u /* shared devices of one resource on a node */
 
 /* ---- words ---- */
 
@@ -46,11 +48,13 @@ struct place_label {
 
 /* Countable: "cpu" in thousandths of a core, "memory" and "ephemeral-storage" in bytes, "pods",
  * devices ("continuo.dev/camera") in units. A shared device is counted in thousandths of one: a
- * request below 1000 is served by one device, more than that by whole ones. */
+ * request below 1000 is served by one device, more than that by whole ones. A capacity of shared
+ * devices and a request above 1000 are multiples of 1000. A resource is shared everywhere or
+ * nowhere; cpu, memory and pods are not. */
 struct place_amount {
 	const char *resource;
 	int64_t amount; /* 0 to PLACE_AMOUNT_MAX */
-	bool shared;    /* reserved: false */
+	bool shared;
 };
 
 enum place_operator {
@@ -155,6 +159,11 @@ uint32_t place_node_count(const struct place *p);
 /* What is left of a resource on a node; 0 for an unknown resource. */
 int64_t place_node_free(const struct place *p, uint32_t node, const char *resource);
 
+/* How many devices of a shared resource a node has; what is left of each, in thousandths, is in
+ * ret_left. Below 0: overcommitted. */
+uint32_t place_node_devices(const struct place *p, uint32_t node, const char *resource,
+	int32_t ret_left[static PLACE_DEVICES_MAX]);
+
 /* ---- shapes: what a pod asks for, interned ---- */
 
 /* One of the OR-ed terms of a required node affinity is a selector; an empty one matches nothing.
@@ -240,12 +249,38 @@ void place_shape_release(struct place *p, uint32_t shape);
 /* ---- pods that are on nodes ---- */
 
 /* Counts a pod on its node, wherever it came from: it may overcommit the node. The tables hold a
- * reference to the shape as long as the pod is there. -ERR_TOO_LARGE. */
+ * reference to the shape as long as the pod is there. Shared devices are chosen for it; when none
+ * can serve it, it has none and still counts in what is left of the resource. -ERR_TOO_LARGE. */
 int place_pod_put(struct place *p, uint32_t shape, uint32_t node, int priority, uint32_t *ret_pod,
 	struct err *e) MUST_CHECK;
+/* The same of a pod that has its devices already. -ERR_INVALID: not as many as it asks for. */
+struct place_pod_devices {
+	const char *resource;
+	uint64_t devices; /* bit i: device i */
+};
+int place_pod_put_with(struct place *p, uint32_t shape, uint32_t node, int priority,
+	const struct place_pod_devices *devices, uint32_t count, uint32_t *ret_pod,
+	struct err *e) MUST_CHECK;
+/* Which devices of a shared resource the pod has: bit i is device i. */
+uint64_t place_pod_devices(const struct place *p, uint32_t pod, const char *resource);
 void place_pod_remove(struct place *p, uint32_t pod); /* tables become as if it had never been */
 uint32_t place_pod_node(const struct place *p, uint32_t pod); /* PLACE_NONE: no such pod */
 uint32_t place_pod_count(const struct place *p);
+
+/* ---- what usually comes ---- */
+
+/* Shapes and how often they come, which is what the term fragmentation measures by. Only pods with
+ * shared devices matter. Without it (count 0) the engine takes for usual what runs, and looks again
+ * when a problem comes and that has doubled, halved or been replaced since; what waits counts too
+ * when more waits than runs. That serves better than being told of a workload that does not come.
+ * Holds references to the shapes.
+ * -ERR_INVALID: an unknown shape, a weight that is no number from 0. */
+struct place_usual {
+	uint32_t shape;
+	double weight;
+};
+int place_outlook_set(struct place *p, const struct place_usual *usuals, uint32_t count,
+	struct err *e) MUST_CHECK;
 
 /* ---- applications ---- */
 
@@ -347,7 +382,8 @@ enum place_term {
 	PLACE_TERM_ENERGY,
 	PLACE_TERM_CARBON,
 	PLACE_TERM_MONEY,
-	PLACE_TERM_FRAGMENTATION,
+	PLACE_TERM_FRAGMENTATION, /* shared devices that the usual pods can use no more, in devices,
+				   * by how many the pod asks for; by hundredths */
 	PLACE_TERM_TRUST,
 	PLACE_TERM_MOVE,
 	PLACE_TERM_COUNT
@@ -419,6 +455,7 @@ struct place_problem {
 	uint64_t seed;                               /* of searches that draw lots */
 	bool apply;                                  /* put the assigned pods into the tables */
 	bool explain;       /* fill in terms and alternatives of assignments */
+	bool brief;         /* refusals come without reasons, as undecided ones do */
 	uint32_t moves_max; /* rebalance: from 1 */
 	double gain_min;    /* rebalance: from 0 */
 	/* Node evaluations before the rest is left undecided; 0: no bound. Rebalance: until then

@@ -221,6 +221,7 @@ void place_profile_release(struct place *p, uint32_t profile)
 		return;
 	map_remove(&p->profile_ids, x->key);
 	place_profile_unrank(p, x);
+	place_kept_forget_profile(p, profile);
 	profile_done(x);
 	x->next_free = p->free_profile;
 	p->free_profile = profile;

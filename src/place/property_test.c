@@ -26,7 +26,7 @@ static const char *const values[] = {"x", "y"};
 struct sample {
 	struct place_spec spec;
 	struct place_label labels[1], selector[2];
-	struct place_amount requests[3];
+	struct place_amount requests[4];
 	struct place_requirement requirement[2], neighbour;
 	struct place_selector term[2];
 	struct place_node_terms required[1];
@@ -50,12 +50,13 @@ static void add_node(struct place *p, struct rand *r, int i)
 		{"gen", pick(r, values, 2)}};
 	struct place_amount capacity[] = {{"cpu", rand_between(r, 1, 8) * 500, false},
 		{"memory", rand_between(r, 1, 8) << 28, false},
-		{"pods", rand_between(r, 1, 6), false}, {"dev/cam", rand_between(r, 0, 1), false}};
+		{"pods", rand_between(r, 1, 6), false}, {"dev/cam", rand_between(r, 0, 1), false},
+		{"gpu", rand_between(r, 0, 2) * 1000, true}};
 	struct place_taint taints[] = {{"t", pick(r, values, 2), PLACE_NO_SCHEDULE}};
 	struct place_node n = {.name = name,
 		.site = labels[1].value,
 		.capacity = capacity,
-		.capacity_count = 4,
+		.capacity_count = 5,
 		.labels = labels,
 		.label_count = (uint32_t)rand_between(r, 2, 4),
 		.taints = taints,
@@ -86,7 +87,9 @@ static void sample_init(struct sample *s, struct rand *r, bool demanding)
 		(struct place_amount){"memory", rand_between(r, 0, 4) * scale << 26, false};
 	s->requests[2] = (struct place_amount){"dev/cam", rand_below(r, odds * 2) == 0, false};
 	s->spec.requests = s->requests;
-	s->spec.request_count = 3;
+	int64_t gpu = rand_below(r, 2) ? rand_between(r, 1, 2) * 1000 : rand_between(r, 1, 9) * 100;
+	s->requests[3] = (struct place_amount){"gpu", rand_below(r, odds) == 0 ? gpu : 0, true};
+	s->spec.request_count = 4;
 	s->selector[0] = (struct place_label){"disk", pick(r, values, 2)};
 	s->selector[1] = (struct place_label){"gen", pick(r, values, 2)};
 	s->spec.node_selector = s->selector;
@@ -148,10 +151,16 @@ static bool fits(struct place *p, const struct sample *s)
 
 static void assert_not_overcommitted(const struct place *p)
 {
-	static const char *const resources[] = {"cpu", "memory", "pods", "dev/cam"};
+	static const char *const resources[] = {"cpu", "memory", "pods", "dev/cam", "gpu"};
 	for (uint32_t n = 0; n < NODES; n++)
-		for (size_t i = 0; i < 4; i++)
+		for (size_t i = 0; i < 5; i++)
 			assert_true(place_node_free(p, n, resources[i]) >= 0);
+	for (uint32_t n = 0; n < NODES; n++) {
+		int32_t left[PLACE_DEVICES_MAX];
+		uint32_t devices = place_node_devices(p, n, "gpu", left);
+		for (uint32_t i = 0; i < devices; i++)
+			assert_true(left[i] >= 0);
+	}
 }
 
 static void add_toleration(struct sample *s, const char *key)
@@ -165,7 +174,7 @@ static bool relax(struct sample *s, const struct place_reason *r)
 {
 	switch (r->constraint) {
 	case PLACE_C_RESOURCE:
-		if (r->index >= 3)
+		if (r->index >= 4)
 			return false; /* pods */
 		s->requests[r->index].amount = 0;
 		return true;
@@ -325,7 +334,7 @@ static void test_one_seed_one_plan(void **state)
 static void test_undo_restores(void **state)
 {
 	(void)state;
-	static const char *const resources[] = {"cpu", "memory", "pods", "dev/cam"};
+	static const char *const resources[] = {"cpu", "memory", "pods", "dev/cam", "gpu"};
 	for (uint64_t seed = 1; seed <= SEEDS / 4; seed++) {
 		struct rand r;
 		struct place *p = fleet(seed, &r);
@@ -333,15 +342,15 @@ static void test_undo_restores(void **state)
 		for (int i = 0; i < 3; i++)
 			sample_init(&samples[i], &r, false);
 		struct place_plan base = solve_mode(p, &samples[0], 3, seed, true);
-		int64_t before[NODES][4];
+		int64_t before[NODES][5];
 		for (uint32_t n = 0; n < NODES; n++)
-			for (size_t i = 0; i < 4; i++)
+			for (size_t i = 0; i < 5; i++)
 				before[n][i] = place_node_free(p, n, resources[i]);
 		struct place_plan first = solve_mode(p, &samples[1], 5, seed, false);
 		struct place_plan other = solve_mode(p, &samples[2], 4, seed, true);
 		place_plan_undo(p, &other);
 		for (uint32_t n = 0; n < NODES; n++)
-			for (size_t i = 0; i < 4; i++)
+			for (size_t i = 0; i < 5; i++)
 				assert_int_equal(place_node_free(p, n, resources[i]), before[n][i]);
 		struct place_plan again = solve_mode(p, &samples[1], 5, seed, false);
 		assert_int_equal(first.assignment_count, again.assignment_count);

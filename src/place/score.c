@@ -5,6 +5,9 @@
 
 #include "place/tables.h"
 
+/* With shared devices balance decides between equals alone. */
+#define SHARED_SHIFT 6
+
 /* 0 for none, 1/2 for `half`, towards 1: more always counts for more, the first most. */
 static int64_t saturate(int64_t count, int64_t half)
 {
@@ -38,18 +41,28 @@ struct fullness place_fullness_of_node(const struct node *n)
 		m->memory > 0 ? share(n->score_memory, m->memory) : RANK_FULL);
 }
 
-struct fullness place_fullness_of_pod(const struct shape *s, const struct measure *m)
+static inline struct fullness of_pod(const struct shape *s, const struct measure *m)
 {
 	return mix(share(s->score_cpu, m->cpu), share(s->score_memory, m->memory));
 }
 
+struct fullness place_fullness_of_pod(const struct shape *s, const struct measure *m)
+{
+	return of_pod(s, m);
+}
+
 /* How full cpu and memory become (Kubernetes' LeastAllocated) and how far apart the two are
  * (BalancedAllocation), three to one: 3/8 (x + y) + 1/4 |x - y| is the greater one of two sums. */
-static int64_t balance(const struct look *l, const struct node *n)
+static inline int64_t balance(const struct shape *s, const struct node *n)
 {
-	struct fullness pod = place_fullness_of_pod(l->shape, &n->measure);
+	struct fullness pod = of_pod(s, &n->measure);
 	int32_t u = n->full.u + pod.u, v = n->full.v + pod.v;
-	return (int64_t)(u > v ? u : v) << RANK_FULL_SHIFT;
+	return (int64_t)(u > v ? u : v) << (RANK_FULL_SHIFT - (s->shares ? SHARED_SHIFT : 0));
+}
+
+int64_t place_balance(const struct shape *s, const struct node *n)
+{
+	return balance(s, n);
 }
 
 /* Weights of the node affinities that the pod wishes and this node does not have. */
@@ -303,16 +316,23 @@ int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms
 {
 	const struct node *n = &l->p->nodes.items[node];
 	const int64_t *w = l->weights;
-	int64_t terms[PLACE_TERM_IMAGE + 1] = {0}, total = 0;
-	terms[PLACE_TERM_BALANCE] = w[PLACE_TERM_BALANCE] ? balance(l, n) : 0;
+	int64_t terms[PLACE_TERM_IMAGE + 1] = {0}, lost = 0, total = 0;
+	terms[PLACE_TERM_BALANCE] = w[PLACE_TERM_BALANCE] ? balance(l->shape, n) : 0;
 	terms[PLACE_TERM_PREFERENCE] = w[PLACE_TERM_PREFERENCE] ? preference(l, node, n) : 0;
 	terms[PLACE_TERM_SPREAD] = w[PLACE_TERM_SPREAD] ? spread(l, node, n) : 0;
 	terms[PLACE_TERM_IMAGE] = w[PLACE_TERM_IMAGE] && l->shape->images.count ? image(l, n) : 0;
 	for (int i = 0; i <= PLACE_TERM_IMAGE; i++)
 		total += place_weigh(w[i], terms[i]);
+	if (n->devices && w[PLACE_TERM_FRAGMENTATION]) {
+		lost = place_fragmentation(l->p, l->shape, node);
+		total += place_weigh(w[PLACE_TERM_FRAGMENTATION], lost);
+	}
 	if (ret_terms)
 		memcpy(ret_terms, terms, sizeof(terms));
-	return l->upkeep ? total + upkeep(l, n, ret_terms) : total;
+	total += l->upkeep ? upkeep(l, n, ret_terms) : 0;
+	if (ret_terms)
+		ret_terms[PLACE_TERM_FRAGMENTATION] = lost;
+	return total;
 }
 
 void place_look_score(const struct look *l, uint32_t node, struct place_cost *ret_cost)
@@ -324,6 +344,8 @@ void place_look_score(const struct look *l, uint32_t node, struct place_cost *re
 		ret_cost->terms[i] = (double)terms[i] / (double)RANK_UNIT;
 	for (int i = PLACE_TERM_ENERGY; l->upkeep && i <= PLACE_TERM_TRUST; i++)
 		ret_cost->terms[i] = (double)terms[i] / (double)RANK_UNIT;
+	ret_cost->terms[PLACE_TERM_FRAGMENTATION] =
+		(double)terms[PLACE_TERM_FRAGMENTATION] / (double)RANK_UNIT;
 }
 
 struct place_weights place_weights_default(void)
@@ -334,6 +356,7 @@ struct place_weights place_weights_default(void)
 	w.of[PLACE_TERM_SPREAD] = 1;
 	w.of[PLACE_TERM_IMAGE] = 0.25;
 	w.of[PLACE_TERM_LATENCY] = w.of[PLACE_TERM_TRAFFIC] = w.of[PLACE_TERM_DATA] = 1;
+	w.of[PLACE_TERM_FRAGMENTATION] = 4;
 	w.of[PLACE_TERM_MOVE] = 0.05;
 	return w;
 }

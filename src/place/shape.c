@@ -35,7 +35,7 @@ static void write_spec(struct buf *b, const struct place_spec *s)
 	place_spec_write_text(b, s->namespace);
 	place_spec_write_labels(b, 'L', s->labels, s->label_count);
 	for (uint32_t i = 0; i < s->request_count; i++) {
-		buf_printf(b, "Q%lld", (long long)s->requests[i].amount);
+		buf_printf(b, "Q%d%lld", s->requests[i].shared, (long long)s->requests[i].amount);
 		place_spec_write_text(b, s->requests[i].resource);
 	}
 	place_spec_write_demands(b, s);
@@ -74,7 +74,7 @@ static int check_sizes(const struct place_spec *s, struct err *e)
 	return 0;
 }
 
-static int add_request(struct shape *s, uint32_t resource, int64_t amount)
+static int add_request(struct shape *s, uint32_t resource, uint32_t shared, int64_t amount)
 {
 	VEC_EACH (&s->requests, struct want_amount, r) {
 		if (r->resource != resource)
@@ -84,7 +84,7 @@ static int add_request(struct shape *s, uint32_t resource, int64_t amount)
 		r->amount += amount;
 		return 0;
 	}
-	vec_push(&s->requests, (struct want_amount){resource, amount});
+	vec_push(&s->requests, (struct want_amount){resource, shared, amount});
 	return 0;
 }
 
@@ -97,21 +97,31 @@ static int compile_requests(struct place *p, const struct place_spec *from, stru
 		if (str_empty(a->resource) || a->amount < 0 || a->amount > PLACE_AMOUNT_MAX)
 			return err_set(e, ERR_INVALID, "request of %lld %s: impossible",
 				(long long)a->amount, a->resource ? a->resource : "(no resource)");
-		if (a->shared)
-			return err_set(e, ERR_UNSUPPORTED,
-				"%s: sharing a device is not supported yet", a->resource);
 		uint32_t resource = place_resource(p, a->resource);
 		if (resource == PLACE_NONE)
 			return err_set(e, ERR_TOO_LARGE,
 				"more than %u different resources, %s is too many",
 				PLACE_RESOURCES_MAX, a->resource);
 		has_pods = has_pods || resource == PLACE_PODS;
-		if (add_request(s, resource, a->amount) != 0)
+		uint32_t shared;
+		int rc = place_resource_is_shared(p, resource, a->shared, "a pod", &shared, e);
+		if (rc != 0)
+			return rc;
+		if (add_request(s, resource, shared, a->amount) != 0)
 			return err_set(e, ERR_INVALID, "request of %s: impossibly large",
 				a->resource);
 	}
+	VEC_EACH (&s->requests, struct want_amount, r) {
+		s->shares = s->shares || (r->shared && r->amount);
+		if (r->shared && r->amount > PLACE_DEVICE && r->amount % PLACE_DEVICE)
+			return err_set(e, ERR_INVALID,
+				"request of %lld %s: more than %d of a shared device is whole "
+				"ones",
+				(long long)r->amount,
+				place_text(p, p->resources.items[r->resource]), PLACE_DEVICE);
+	}
 	if (!has_pods)
-		vec_push(&s->requests, (struct want_amount){PLACE_PODS, 1});
+		vec_push(&s->requests, (struct want_amount){PLACE_PODS, 0, 1});
 	s->score_cpu = PLACE_SCORE_CPU_MILLI;
 	s->score_memory = PLACE_SCORE_MEMORY_BYTES;
 	VEC_EACH (&s->requests, struct want_amount, r) {

@@ -14,9 +14,6 @@ static int check_weights(const struct place_weights *w, struct err *e)
 		const char *name = place_term_name((enum place_term)i);
 		if (!isfinite(w->of[i]) || w->of[i] < -1000 || w->of[i] > 1000)
 			return err_set(e, ERR_INVALID, "weight of %s is not -1000 to 1000", name);
-		if (w->of[i] != 0 && i == PLACE_TERM_FRAGMENTATION)
-			return err_set(e, ERR_UNSUPPORTED, "objective %s is not supported yet",
-				name);
 	}
 	return 0;
 }
@@ -29,6 +26,9 @@ static int check(const struct place *p, const struct place_problem *problem, str
 	if (problem->application && problem->mode != PLACE_ONLINE && problem->mode != PLACE_BATCH)
 		return err_set(e, ERR_UNSUPPORTED,
 			"an application's graph is placed online or as a batch only");
+	if (p->device_nodes && problem->mode >= PLACE_REBALANCE)
+		return err_set(e, ERR_UNSUPPORTED,
+			"rebalance, preemption and what-if do not move shared devices yet");
 	uint64_t pods = p->pod_count;
 	for (uint32_t i = 0; i < problem->want_count; i++) {
 		const struct place_want *w = &problem->wants[i];
@@ -62,13 +62,15 @@ void place_solver_copy_reasons(struct place_refusal *to, const struct place_refu
 static void refuse(struct solver *s, uint32_t want, uint32_t count)
 {
 	const struct place_want *w = &s->problem->wants[want];
+	if (!s->explained)
+		s->explained = mem_alloc_array(s->p->shapes.count, sizeof(*s->explained));
 	struct explained *known = &s->explained[w->shape];
 	struct place_refusal r = {
 		.want = want, .count = count, .nodes = s->p->node_count, .displaced = PLACE_NONE};
 	bool any_node = w->node == PLACE_NONE;
 	if (any_node && known->refusal && known->assignments == s->assignments.count)
 		place_solver_copy_reasons(&r, &s->refusals.items[known->refusal - 1]);
-	else if (!place_solver_exhausted(s))
+	else if (!place_solver_exhausted(s) && !s->problem->brief)
 		place_explain(s->p, w->shape, w->node, NULL, &r, &s->steps);
 	else
 		r.undecided = true;
@@ -168,7 +170,7 @@ void place_solver_rollback(struct solver *s, const struct solver_mark *to)
 {
 	while (s->assignments.count > to->assignments) {
 		struct place_assignment *a = &s->assignments.items[--s->assignments.count];
-		place_pod_remove(s->p, a->pod);
+		place_pod_undo(s->p, a->pod);
 		if (s->spared)
 			place_bits_set(&s->placed, a->pod, false);
 		return_victims(s, a->victim);
@@ -301,7 +303,7 @@ static void take_back(struct solver *s)
 	size_t victims = s->victims.count;
 	for (size_t i = s->assignments.count; i-- > 0;) {
 		struct place_assignment *a = &s->assignments.items[i];
-		place_pod_remove(s->p, a->pod);
+		place_pod_undo(s->p, a->pod);
 		a->pod = PLACE_NONE;
 		return_victims(s, a->victim);
 	}
@@ -347,8 +349,8 @@ void place_solver_init(struct solver *s, struct place *p, const struct place_pro
 	struct place_weights usual = place_weights_default();
 	*s = (struct solver){.p = p, .problem = problem};
 	place_weights_fix(problem->weights ? problem->weights : &usual, s->weights);
-	s->explained = mem_alloc_array(p->shapes.count, sizeof(*s->explained));
-	s->surveyed = mem_alloc_array(p->shapes.count, sizeof(*s->surveyed));
+	if (problem->explain)
+		s->surveyed = mem_alloc_array(p->shapes.count, sizeof(*s->surveyed));
 	if (problem->mode == PLACE_PREEMPT)
 		s->spared = mem_alloc_array(p->shapes.count, sizeof(*s->spared));
 	if (problem->mode == PLACE_PREEMPT || problem->mode == PLACE_REBALANCE)
@@ -366,7 +368,7 @@ void place_solver_done(struct solver *s)
 	vec_done(&s->refusals);
 	vec_done(&s->victims);
 	vec_done(&s->moves);
-	for (size_t i = 0; i < s->p->shapes.count; i++)
+	for (size_t i = 0; s->surveyed && i < s->p->shapes.count; i++)
 		place_refusal_done(&s->surveyed[i].found);
 	free(s->surveyed);
 	free(s->explained);
@@ -393,12 +395,16 @@ int place_solve(struct place *p, const struct place_problem *problem, struct pla
 	}
 	struct solver s;
 	place_solver_init(&s, p, problem);
+	struct outlook *aside = NULL;
+	if (s.weights[PLACE_TERM_FRAGMENTATION] != 0)
+		aside = place_outlook_prepare(p, problem);
 	if (problem->mode == PLACE_REBALANCE)
 		place_rebalance(&s);
 	else
 		rc = place_solver_run(&s, e);
 	if (rc == 0)
 		place_solver_fill(&s, ret_plan);
+	place_outlook_restore(p, aside);
 	place_solver_done(&s);
 	return rc;
 }
@@ -425,7 +431,7 @@ static void undo_assignments(struct place *p, struct place_plan *plan)
 		struct place_assignment *a = sorted[i];
 		if (a->pod == PLACE_NONE)
 			continue;
-		place_pod_remove(p, a->pod);
+		place_pod_undo(p, a->pod);
 		a->pod = PLACE_NONE;
 		for (uint32_t k = a->harm.count; k-- > 0 && plan->holds;)
 			place_pod_return(p, plan->victims[a->victim + k].pod,

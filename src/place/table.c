@@ -10,6 +10,7 @@ struct place *place_new(void)
 {
 	struct place *p = mem_new(struct place);
 	p->free_node = p->free_profile = p->free_shape = p->free_pod = p->free_counter = PLACE_NONE;
+	p->free_devices = p->free_held = PLACE_NONE;
 	vec_push(&p->strings, mem_dup_string(""));
 	(void)place_resource(p, "cpu");
 	(void)place_resource(p, "memory");
@@ -23,8 +24,11 @@ void place_free(struct place *p)
 {
 	if (!p)
 		return;
+	place_outlook_done(p);
+	place_kept_done(p);
 	VEC_EACH (&p->shapes, struct shape, s)
 		place_shape_done(p, s);
+	place_devices_done(p);
 	place_tallies_done(p);
 	place_profiles_done(p);
 	VEC_EACH (&p->nodes, struct node, n)
@@ -163,14 +167,20 @@ void place_path_remove(struct place *p, uint32_t from, uint32_t to)
 
 /* ---- pods ---- */
 
-int place_pod_put(struct place *p, uint32_t shape, uint32_t node, int priority, uint32_t *ret_pod,
-	struct err *e)
+int place_pod_put_with(struct place *p, uint32_t shape, uint32_t node, int priority,
+	const struct place_pod_devices *devices, uint32_t count, uint32_t *ret_pod, struct err *e)
 {
 	if (shape >= p->shapes.count || !p->shapes.items[shape].used || node >= p->nodes.count ||
 		!p->nodes.items[node].used)
 		return err_set(e, ERR_INVALID, "a pod of an unknown shape or on an unknown node");
 	if (p->pod_count >= PLACE_PODS_MAX)
 		return err_set(e, ERR_TOO_LARGE, "more than %u pods", PLACE_PODS_MAX);
+	uint32_t held = PLACE_NONE;
+	if (p->shapes.items[shape].shares || count) {
+		int rc = place_held_new(p, shape, node, devices, count, &held, e);
+		if (rc != 0)
+			return rc;
+	}
 	uint32_t index = p->free_pod;
 	if (index == PLACE_NONE) {
 		index = (uint32_t)p->pods.count;
@@ -179,15 +189,23 @@ int place_pod_put(struct place *p, uint32_t shape, uint32_t node, int priority, 
 		p->free_pod = p->pods.items[index].next;
 	}
 	struct node *n = &p->nodes.items[node];
-	p->pods.items[index] = (struct pod){shape, node, n->first_pod, PLACE_NONE, priority};
+	p->pods.items[index] = (struct pod){shape, node, n->first_pod, PLACE_NONE, priority, held};
 	if (n->first_pod != PLACE_NONE)
 		p->pods.items[n->first_pod].previous = index;
 	n->first_pod = index;
 	p->pod_count++;
 	p->shapes.items[shape].references++;
+	if (held != PLACE_NONE)
+		place_held_count(p, held, shape, node, 1);
 	place_node_count_pods(p, node, shape, 1);
 	*ret_pod = index;
 	return 0;
+}
+
+int place_pod_put(struct place *p, uint32_t shape, uint32_t node, int priority, uint32_t *ret_pod,
+	struct err *e)
+{
+	return place_pod_put_with(p, shape, node, priority, NULL, 0, ret_pod, e);
 }
 
 void place_pod_remove(struct place *p, uint32_t pod)
@@ -199,6 +217,10 @@ void place_pod_remove(struct place *p, uint32_t pod)
 		__builtin_prefetch(&p->pods.items[x->next]);
 	if (x->previous != PLACE_NONE)
 		__builtin_prefetch(&p->pods.items[x->previous]);
+	if (x->held != PLACE_NONE) {
+		place_held_count(p, x->held, shape, x->node, -1);
+		place_held_free(p, x->held);
+	}
 	place_node_count_pods(p, x->node, shape, -1);
 	if (x->previous == PLACE_NONE)
 		p->nodes.items[x->node].first_pod = x->next;
@@ -206,10 +228,16 @@ void place_pod_remove(struct place *p, uint32_t pod)
 		p->pods.items[x->previous].next = x->next;
 	if (x->next != PLACE_NONE)
 		p->pods.items[x->next].previous = x->previous;
-	*x = (struct pod){PLACE_NONE, PLACE_NONE, p->free_pod, PLACE_NONE, 0};
+	*x = (struct pod){PLACE_NONE, PLACE_NONE, p->free_pod, PLACE_NONE, 0, PLACE_NONE};
 	p->free_pod = pod;
 	p->pod_count--;
 	place_shape_release(p, shape);
+}
+
+void place_pod_undo(struct place *p, uint32_t pod)
+{
+	p->outlook.came -= p->pods.items[pod].held != PLACE_NONE;
+	place_pod_remove(p, pod);
 }
 
 uint32_t place_pod_node(const struct place *p, uint32_t pod)

@@ -87,6 +87,7 @@ struct node {
 	struct measure measure;
 	struct fullness full; /* of these */
 	uint32_t site;
+	uint32_t devices; /* into place.devices, + 1; 0: it has none that are shared */
 	VEC(struct node_shape) shapes;
 	VEC(struct stock) others; /* resources from PLACE_USUAL on */
 	VEC(struct node_port) ports;
@@ -170,6 +171,7 @@ struct tally {
 
 struct want_amount {
 	uint32_t resource;
+	uint32_t shared; /* slot + 1; 0: no shared resource */
 	int64_t amount;
 };
 struct shape_selector {
@@ -246,7 +248,8 @@ struct profile {
 
 struct shape {
 	bool used;
-	bool seeks; /* has a required pod affinity */
+	bool seeks;  /* has a required pod affinity */
+	bool shares; /* asks for shared devices */
 	uint32_t profile;
 	uint32_t references;
 	char *key; /* canonical text, in place.shape_ids */
@@ -269,11 +272,14 @@ struct pod {
 	uint32_t node;
 	uint32_t next, previous; /* on the node; next: also of the free list */
 	int priority;
+	uint32_t held; /* into place.held; PLACE_NONE: it has no shared devices */
 };
 
 struct holders { /* of an image */
 	VEC(uint32_t) nodes;
 };
+#include "place/outlook.h"
+
 struct place {
 	struct map string_ids; /* text -> id */
 	VEC(char *) strings;   /* [0] is "" */
@@ -295,6 +301,15 @@ struct place {
 		site_ids; /* -> index + 1 */
 	uint32_t free_node, free_profile, free_shape, free_pod, free_counter;
 	uint32_t node_count, pod_count;
+	uint32_t device_nodes;       /* nodes that have shared devices */
+	VEC(uint8_t) resource_kinds; /* by resource: place_resource_is_shared */
+	uint32_t shared_count;       /* slots in use */
+	VEC(struct node_devices) devices;
+	VEC(struct held) held;
+	uint32_t free_devices, free_held;
+	uint32_t held_count;
+	struct outlook outlook;
+	struct kept_table kept;
 };
 
 /* ---- table.c ---- */
@@ -390,6 +405,7 @@ static inline const struct profile *place_profile_of(const struct place *p, cons
 void place_shape_match_all(struct place *p, struct shape *s); /* fills matches */
 void place_shape_done(struct place *p, struct shape *s);
 void place_node_done(struct node *n);
+void place_pod_undo(struct place *p, uint32_t pod); /* removes it as if it had never come */
 void place_node_count_pods(struct place *p, uint32_t node, uint32_t shape, int64_t count);
 /* For a what-if: a node without pods is as if it were not there; it is there again. */
 void place_node_hide(struct place *p, uint32_t node);
@@ -416,6 +432,62 @@ static inline int64_t place_node_taken(const struct node *n, uint32_t resource)
 }
 /* The taints that flags of a node stand for. */
 enum { PLACE_TAINT_NOT_READY, PLACE_TAINT_UNSCHEDULABLE };
+
+/* ---- devices.c ---- */
+
+/* Settles whether a resource is counted in shares, which holds for all nodes and pods: ret_shared
+ * is its slot + 1, or 0. -ERR_INVALID, -ERR_TOO_LARGE name `who`. */
+int place_resource_is_shared(struct place *p, uint32_t resource, bool shared, const char *who,
+	uint32_t *ret_shared, struct err *e) MUST_CHECK;
+int place_devices_check(struct place *p, const struct place_node *from, struct err *e) MUST_CHECK;
+void place_devices_set_capacity(struct place *p, uint32_t node); /* as the stocks have it */
+void place_devices_drop(struct place *p, uint32_t node);         /* before the node goes */
+void place_devices_done(struct place *p);
+static inline struct node_devices *place_devices_of(const struct place *p, const struct node *n)
+{
+	return n->devices ? &p->devices.items[n->devices - 1] : NULL;
+}
+/* Whether devices of the node can serve the request. */
+bool place_devices_fit(const struct place *p, const struct node *n, const struct want_amount *r);
+/* Those that serve it best; 0: it does not fit. *ret_worth: what they are worth then, 0 without an
+ * outlook. */
+uint64_t place_devices_choose(const struct place *p, const struct node_devices *d, uint32_t slot,
+	int64_t amount, int64_t cpu_left, int64_t *ret_worth);
+/* The outlook's sums of a node's devices; of all nodes. */
+void place_devices_weigh(struct place *p, uint32_t node);
+void place_devices_weigh_all(struct place *p);
+void place_devices_pods_changed(struct place *p, uint32_t node); /* when any node has devices */
+/* What a pod is to hold there: as told, or chosen. PLACE_NONE: it asks for none. */
+int place_held_new(struct place *p, uint32_t shape, uint32_t node,
+	const struct place_pod_devices *told, uint32_t told_count, uint32_t *ret_held,
+	struct err *e) MUST_CHECK;
+void place_held_count(struct place *p, uint32_t held, uint32_t shape, uint32_t node, int sign);
+void place_held_free(struct place *p, uint32_t held);
+static inline int64_t place_node_cpu_left(const struct node *n)
+{
+	return n->usual[PLACE_CPU].capacity - n->usual[PLACE_CPU].taken;
+}
+
+/* ---- outlook.c ---- */
+
+/* Before a problem is solved: looks again at what usually comes when what runs has changed enough.
+ * When more waits than runs, that is usual too, for this problem alone: what is put aside must be
+ * given back after it (null: nothing), so that a plan that is undone leaves no trace. */
+struct outlook *place_outlook_prepare(struct place *p,
+	const struct place_problem *problem) MUST_CHECK;
+void place_outlook_restore(struct place *p, struct outlook *aside);
+void place_outlook_node_changed(struct place *p, uint32_t node);
+void place_outlook_done(struct place *p);
+/* The term: what the usual pods could take less, in parts of what the pod takes. */
+int64_t place_fragmentation(const struct place *p, const struct shape *s, uint32_t node);
+
+/* ---- kept.c ---- */
+
+/* By node, what a pod of the shape costs at least; valid until anything changes. */
+const int64_t *place_kept_least(struct place *p, uint32_t shape, const int64_t *weights);
+void place_kept_node_changed(struct place *p, uint32_t node);
+void place_kept_forget_profile(struct place *p, uint32_t profile);
+void place_kept_done(struct place *p);
 
 /* ---- filter.c ---- */
 
@@ -491,6 +563,8 @@ static inline int64_t place_weigh(int64_t weight, int64_t term)
 }
 struct measure place_measure(int64_t cpu, int64_t memory);
 struct fullness place_fullness_of_node(const struct node *n);
+/* Balance counts little for pods that take shared devices: what is left of these decides. */
+int64_t place_balance(const struct shape *s, const struct node *n);
 struct fullness place_fullness_of_pod(const struct shape *s, const struct measure *m);
 uint32_t place_profile_open(const struct place *p, const struct profile *x, const struct node *n);
 uint32_t place_profile_soft_taints(const struct place *p, const struct profile *x,
@@ -507,8 +581,8 @@ void place_look_weigh(struct look *l, const int64_t *weights);
 double place_cost_bound(double cost);
 /* A cost of a real number in RANK_UNIT. */
 int64_t place_cost_fix(double cost);
-/* In RANK_UNIT; the terms too when wanted: up to the image term, and those from energy to trust
- * if l->upkeep. */
+/* In RANK_UNIT; the terms too when wanted, in an array of PLACE_TERM_COUNT: up to the image term,
+ * fragmentation, and the others from energy to trust if l->upkeep. */
 int64_t place_look_total(const struct look *l, uint32_t node, int64_t *ret_terms);
 void place_look_score(const struct look *l, uint32_t node, struct place_cost *ret_cost);
 /* Adds a share of what it costs that the node is on, unweighted, if anything of it is asked for. */
