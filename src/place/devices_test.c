@@ -426,13 +426,31 @@ static void test_batch_knows_what_waits(void **state)
 	place_free(p);
 }
 
+/* Modes that would have to move what a pod holds say so. */
+static void test_modes_that_do_not_move_devices(void **state)
+{
+	(void)state;
+	struct place *p = place_new();
+	add_node(p, "n", 8000, 2, 0);
+	struct place_plan plan = {0};
+	struct err e = ERR_INIT;
+	for (int mode = PLACE_REBALANCE; mode <= PLACE_WHAT_IF; mode++) {
+		struct place_problem problem = {.mode = (enum place_mode)mode, .moves_max = 1};
+		assert_int_equal(place_solve(p, &problem, &plan, &e), -ERR_UNSUPPORTED);
+		assert_non_null(strstr(e.text, "shared devices"));
+	}
+	place_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_shares_and_whole_ones),
 		cmocka_unit_test(test_several), cmocka_unit_test(test_reason),
 		cmocka_unit_test(test_put_back), cmocka_unit_test(test_node_changes),
-		cmocka_unit_test(test_bad_input), cmocka_unit_test(test_random),
-		cmocka_unit_test(test_learning), cmocka_unit_test(test_batch_knows_what_waits)};
+		cmocka_unit_test(test_bad_input),
+		cmocka_unit_test(test_modes_that_do_not_move_devices),
+		cmocka_unit_test(test_random), cmocka_unit_test(test_learning),
+		cmocka_unit_test(test_batch_knows_what_waits)};
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
