@@ -162,5 +162,6 @@ int main(void)
 		cmocka_unit_test(small_and_large),
 		cmocka_unit_test(absurd_figures),
 	};
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -554,5 +554,6 @@ static void applications_are_placed_well(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(applications_are_placed_well)};
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -453,5 +453,6 @@ int main(void)
 		cmocka_unit_test(undone_it_is_as_before),
 		cmocka_unit_test(a_large_fleet_is_cut_down),
 	};
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
