@@ -132,6 +132,7 @@ void control_node_changed(struct control *c, const char *node);
  * {"pod":"ns/name", "node":N or null, "message":…, "nodes":N, "feasible":N, "cost":X,
  *  "terms":{"balance":X,…}, "alternative":{"node":N,"cost":X,"terms":{…}},
  *  "refusals":[{"constraint":…,"detail":…,"nodes":N,"alone":N,"atFault":B},…]}
+ * terms: balance, preference, spread and image, and others where they cost something.
  * refusals: the constraints that rule nodes out (of a placed pod: the others). Members that are not
  * known are absent; null when nothing is known. New reference. Survives a restart: it is kept in
  * the pod's annotation continuo.dev/placement. */

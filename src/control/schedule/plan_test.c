@@ -260,7 +260,9 @@ static void test_links_and_users_decide(void **state)
 	assert_int_equal(store_list(w->store, "core/pods/s/", NULL, 0, 0, &list, NULL), 0);
 	CLEANUP(json_done) json_t *why = control_explain(w->control, "s", list.objects[0]->name);
 	assert_string_equal(json_text(why, "", "application"), "shop");
-	assert_true(json_is_real(json_at(why, "terms", "latency")));
+	assert_true(json_is_real(json_at(why, "terms", "balance")));
+	assert_null(json_at(why, "terms", "latency")); /* all of it is at one site */
+	assert_null(json_at(why, "terms", "move"));
 	store_list_done(&list);
 }
 

@@ -7,11 +7,12 @@
 
 /* ---- explanations ---- */
 
+/* The terms that every pod has, and the others where they cost something. */
 json_t *result_terms(const struct place_weights *weights, const struct place_cost *cost)
 {
 	json_t *terms = json_object();
 	for (int i = 0; i < PLACE_TERM_COUNT; i++)
-		if (weights->of[i] != 0)
+		if (weights->of[i] != 0 && (i <= PLACE_TERM_IMAGE || cost->terms[i] != 0))
 			json_object_set_new(terms, place_term_name((enum place_term)i),
 				json_real(cost->terms[i]));
 	return terms;
