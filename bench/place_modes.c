@@ -205,7 +205,7 @@ static void rebalance(struct bench *b, uint32_t nodes, uint32_t pods)
 	while (b->pods.count < (size_t)pods / 5 * 6 && arrive(b, 0))
 		;
 	while (b->pods.count > pods) {
-		size_t i = rand_below(&b->rand, b->pods.count);
+		size_t i = (size_t)rand_below(&b->rand, b->pods.count);
 		place_pod_remove(b->p, b->pods.items[i]);
 		b->pods.items[i] = b->pods.items[--b->pods.count];
 	}

@@ -166,7 +166,7 @@ static bool arrive(struct bench *b, uint32_t shape)
 
 static void depart(struct bench *b)
 {
-	size_t i = rand_below(&b->rand, b->pods.count);
+	size_t i = (size_t)rand_below(&b->rand, b->pods.count);
 	b->cpu_taken -= b->cpu[b->pods.items[i].shape];
 	place_pod_remove(b->p, b->pods.items[i].pod);
 	b->pods.items[i] = b->pods.items[--b->pods.count];

@@ -114,7 +114,7 @@ kill_both() {
 	verify "all nodes are back" wait_for 20 continuum_nodes_ready 5
 	verify "every container keeps its process and start" test "$before_pids" = "$(containers $hosts)"
 	verify "the API says the same" test "$before" = "$(runs)"
-	verify "the logs of redis from before are still there" has_logs redis
+	verify "the logs of redis from before are still there" wait_for 5 has_logs redis
 	verify "nobody was evicted" none_leaves
 }
 

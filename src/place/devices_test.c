@@ -347,7 +347,7 @@ static void test_random(void **state)
 			place_shape_release(p, shape);
 		}
 		while (pods.count) {
-			size_t i = rand_below(&r, pods.count);
+			size_t i = (size_t)rand_below(&r, pods.count);
 			place_pod_remove(p, pods.items[i]);
 			vec_remove(&pods, i);
 		}

@@ -298,6 +298,13 @@ static void score_upkeep(const struct look *l, const struct node *n, int64_t *re
 	ret_terms[PLACE_TERM_TRUST] = (100 - n->trust) * RANK_UNIT / 100;
 }
 
+/* As place_weigh, for terms of up to 2^48: the product may need more than 64 bits. */
+static int64_t weigh_large(int64_t weight, int64_t term)
+{
+	int64_t high = term >> RANK_WEIGHT_SHIFT, low = term - (high << RANK_WEIGHT_SHIFT);
+	return weight * high + place_weigh(weight, low);
+}
+
 /* Apart from what every decision looks at. */
 static __attribute__((noinline)) int64_t upkeep(const struct look *l, const struct node *n,
 	int64_t *ret_terms)
@@ -305,7 +312,7 @@ static __attribute__((noinline)) int64_t upkeep(const struct look *l, const stru
 	int64_t terms[PLACE_TERM_COUNT] = {0}, total = 0;
 	score_upkeep(l, n, terms);
 	for (int i = PLACE_TERM_ENERGY; i <= PLACE_TERM_TRUST; i++) {
-		total += (int64_t)((__int128)l->weights[i] * terms[i] >> RANK_WEIGHT_SHIFT);
+		total += weigh_large(l->weights[i], terms[i]);
 		if (ret_terms)
 			ret_terms[i] = terms[i];
 	}
